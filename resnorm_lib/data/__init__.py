@@ -1,5 +1,40 @@
-"""Real data for the chapters: what is installed with the requirements first, larger sets from RESNORM_DATA."""
+"""Real data for the chapters: what is installed with the requirements first, larger sets from RESNORM_DATA.
 
+=============================  ===================================================  =====================
+loader                         what it reads                                        needs
+=============================  ===================================================  =====================
+:func:`load_digits`            1,797 handwritten digits, 8 x 8                      scikit-learn
+:func:`load_text` ("pydoc")    the help on Python's topics                          CPython itself
+:func:`load_mnist`             70,000 handwritten digits, 28 x 28                   RESNORM_DATA
+:func:`load_fashion_mnist`     70,000 pictures of clothes, 28 x 28                  RESNORM_DATA
+:func:`load_cifar10`           60,000 colour photographs, 32 x 32                   RESNORM_DATA, Pillow
+:func:`load_text`              1.1 million characters of Shakespeare's plays        RESNORM_DATA
+=============================  ===================================================  =====================
+
+:func:`batches`, :class:`ImageBatches` and :func:`text_batches` cut data into batches.
+"""
+
+from resnorm_lib.data.batches import batches
+from resnorm_lib.data.cifar10 import load_cifar10
 from resnorm_lib.data.digits import Split, load_digits
+from resnorm_lib.data.files import DataDamaged, DataMissing
+from resnorm_lib.data.image_batches import ImageBatches
+from resnorm_lib.data.images import Images
+from resnorm_lib.data.mnist import load_fashion_mnist, load_mnist
+from resnorm_lib.data.text import Text, load_text, text_batches
 
-__all__ = ["Split", "load_digits"]
+__all__ = [
+    "DataDamaged",
+    "DataMissing",
+    "ImageBatches",
+    "Images",
+    "Split",
+    "Text",
+    "batches",
+    "load_cifar10",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_text",
+    "text_batches",
+]
