@@ -110,7 +110,7 @@ def check():
         "device": device(),
         "seed": seed() // SHIFT,
         "data": data_folder(),
-        "progress": _shows_progress(),
+        "progress": shows_progress(),
     }
 
 
@@ -182,8 +182,8 @@ def progress(iterable, description="", total=None):
     SettingError
         If RESNORM_PROGRESS is neither 0 nor 1.
     """
-    return tqdm(iterable, desc=description, total=total, leave=False) if _shows_progress() else iterable
+    return tqdm(iterable, desc=description, total=total, leave=False) if shows_progress() else iterable
 
 
-def _shows_progress():
+def shows_progress():
     return _one_of("RESNORM_PROGRESS", "1", ("0", "1")) == "1"

@@ -1,0 +1,39 @@
+"""The experiments of the book: each runs in seconds on a CPU and, with the "gpu" preset, in minutes on a GPU.
+
+``python -m resnorm_lib.experiments list`` names them; :func:`get` returns one::
+
+    from resnorm_lib.experiments import get
+
+    degradation = get("degradation")
+    run = degradation.run(degradation.config("cpu", epochs=3))
+
+A run is a :class:`resnorm_lib.recorded.Run`. One module is one experiment.
+"""
+
+from importlib import import_module
+
+from resnorm_lib._arguments import choice
+
+__all__ = ["EXPERIMENTS", "get"]
+
+# From the most valuable to the least: the order in which a suite with a time budget does them.
+EXPERIMENTS = (
+    "degradation",
+    "placement",
+    "small_batches",
+    "identity_bias",
+    "shortcut",
+    "rank_collapse",
+)
+
+
+def get(name):
+    """Return the experiment of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    module = import_module(f"{__name__}.{choice('experiment', name, EXPERIMENTS)}")
+    return module.EXPERIMENT

@@ -1,0 +1,104 @@
+"""Tables of runs: one run, two runs side by side, and the paper beside a recorded run and this one."""
+
+import math
+
+from resnorm_lib._arguments import choice
+
+__all__ = ["beside_paper", "compare", "summary"]
+
+NOT_YET = "not yet recorded"
+
+
+def summary(experiment, run):
+    """Return a table as text: a row an arm, a column a metric, mean and range over the seeds.
+
+    A trial whose loss ceased to be finite is shown as ``diverged``.
+    """
+    head = [
+        "",
+        *(f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}" for metric in experiment.metrics.values()),
+    ]
+    rows = [[arm, *(cell(run, arm, name, metric) for name, metric in experiment.metrics.items())] for arm in run.arms]
+    return aligned([head, *rows])
+
+
+def cell(run, arm, name, metric):
+    """Return one number of a run as text: the mean over seeds, and the range where there are several."""
+    values = run.values(arm, name)
+    lost = sum(trial.diverged is not None for trial in run.of(arm))
+    if lost == len(values):
+        return "diverged"
+    known = [value for value in values if value is not None]
+    if not known:
+        return "not finite"
+    text = f"{sum(known) / len(known):.{metric.decimals}f}"
+    if len(known) > 1:
+        text += f" ({min(known):.{metric.decimals}f} to {max(known):.{metric.decimals}f})"
+    return text + (f", {lost} diverged" if lost else "")
+
+
+def beside_paper(experiment, metric, run, recorded=None, arms=None):
+    """Return a table as text with three columns: the paper's number, the recorded run on a GPU, this run.
+
+    Where the paper has no number, or nothing is recorded yet, the table says so.
+
+    Raises
+    ------
+    ValueError
+        If the experiment has no such metric.
+    """
+    what = experiment.metrics[choice("metric", metric, experiment.metrics)]
+    rows = [
+        [
+            "",
+            "paper",
+            "recorded, " + recorded.machine["device"] if recorded else "recorded",
+            f"here, {run.preset} preset",
+        ]
+    ]
+    known = recorded.arms if recorded else []
+    for arm in arms or list(dict.fromkeys([*known, *run.arms, *(arm for arm, _ in experiment.paper)])):
+        paper = experiment.paper.get((arm, metric))
+        rows.append(
+            [
+                arm,
+                paper.value if paper else "-",
+                cell(recorded, arm, metric, what) if arm in known else ("-" if recorded else NOT_YET),
+                cell(run, arm, metric, what) if arm in run.arms else "-",
+            ]
+        )
+    return f"{what.label}{f' ({what.unit})' if what.unit else ''}\n{aligned(rows)}"
+
+
+def compare(experiment, first, second):
+    """Return a table as text of two runs of one experiment: each metric of each arm, and the difference of means.
+
+    Raises
+    ------
+    ValueError
+        If the runs are of different experiments.
+    """
+    if first.experiment != second.experiment:
+        raise ValueError(
+            f"one run is of {first.experiment!r} and the other of {second.experiment!r}: they do not compare."
+        )
+    rows = [["", "metric", "first", "second", "difference"]]
+    for arm in [arm for arm in first.arms if arm in second.arms]:
+        for name, metric in experiment.metrics.items():
+            texts = [cell(run, arm, name, metric) for run in (first, second)]
+            gap = second.mean(arm, name) - first.mean(arm, name)
+            rows.append([arm, metric.label, *texts, f"{gap:+.{metric.decimals}f}" if math.isfinite(gap) else "-"])
+    changed = sorted(
+        key for key in first.config.keys() | second.config.keys() if first.config.get(key) != second.config.get(key)
+    )
+    note = [f"settings that differ: {', '.join(changed)}"] if changed else []
+    only = sorted(set(first.arms) ^ set(second.arms))
+    note += [f"in one of the two alone: {', '.join(only)}"] if only else []
+    return "\n".join([aligned(rows), *note])
+
+
+def aligned(rows):
+    """Return rows of texts as lines, each column as wide as its widest entry."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join(lines)

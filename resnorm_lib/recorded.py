@@ -1,0 +1,271 @@
+"""Runs of experiments, to and from JSON: what was measured, and where, when and how.
+
+A run is a JSON object that :data:`SCHEMA` describes (JSON Schema 2020-12). A number that is not finite, such as the
+loss of a diverged network, is ``null`` in the file and ``None`` here: JSON knows no NaN.
+"""
+
+import errno
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+__all__ = ["SCHEMA", "RecordError", "Run", "Trial", "finite", "machine", "read", "recorded", "write"]
+
+VERSION = 1
+
+_NUMBER = {"type": ["number", "null"]}
+_TEXT = {"type": ["string", "null"]}
+_TRIAL = {
+    "type": "object",
+    "required": ["arm", "seed", "metrics", "summary", "seconds", "peak_memory", "diverged"],
+    "additionalProperties": False,
+    "properties": {
+        "arm": {"type": "string", "description": "which condition of the experiment"},
+        "seed": {"type": "integer", "minimum": 0},
+        "metrics": {
+            "type": "object",
+            "description": "metric by name: two lists of one length, steps and values",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["step", "value"],
+                "additionalProperties": False,
+                "properties": {
+                    "step": {"type": "array", "items": {"type": "integer"}},
+                    "value": {"type": "array", "items": _NUMBER},
+                },
+            },
+        },
+        "summary": {"type": "object", "description": "numbers of the whole trial", "additionalProperties": _NUMBER},
+        "seconds": {"type": "number", "minimum": 0, "description": "wall time of the trial"},
+        "peak_memory": {
+            "type": ["integer", "null"],
+            "description": "bytes: on a GPU the most that this trial allocated, on a CPU the process's largest size",
+        },
+        "diverged": {"type": ["integer", "null"], "description": "step at which the loss was no longer finite"},
+    },
+}
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "A run of an experiment",
+    "type": "object",
+    "required": ["version", "experiment", "preset", "config", "machine", "trials"],
+    "additionalProperties": False,
+    "properties": {
+        "version": {"const": VERSION},
+        "experiment": {"type": "string"},
+        "preset": {"type": "string", "description": "the preset that the config started from"},
+        "config": {"type": "object", "description": "every setting that all trials share"},
+        "machine": {
+            "type": "object",
+            "required": ["device", "driver", "torch", "cuda", "python", "system", "commit", "date", "command"],
+            "additionalProperties": False,
+            "properties": {
+                "device": {"type": "string", "description": "name of the GPU, or of the processor"},
+                "driver": _TEXT,
+                "torch": {"type": "string"},
+                "cuda": _TEXT,
+                "python": {"type": "string"},
+                "system": {"type": "string"},
+                "commit": _TEXT,
+                "date": {"type": "string", "format": "date-time"},
+                "command": {"type": "string"},
+            },
+        },
+        "trials": {"type": "array", "items": _TRIAL},
+    },
+}
+
+
+class RecordError(ValueError):
+    """A record that cannot be read or written; the message says which and why."""
+
+
+@dataclass
+class Trial:
+    """One training or one measurement: an arm of the experiment under one seed."""
+
+    arm: str
+    seed: int
+    metrics: dict = field(default_factory=dict)  # name -> {"step": [...], "value": [...]}
+    summary: dict = field(default_factory=dict)  # name -> number or None
+    seconds: float = 0.0
+    peak_memory: int | None = None  # bytes
+    diverged: int | None = None  # the step
+
+    def curve(self, metric):
+        """Return steps and values of a metric; a value that was not finite is NaN, so that a plot leaves it out.
+
+        Raises
+        ------
+        KeyError
+            If the trial has no such metric.
+        """
+        points = self.metrics[metric]
+        return points["step"], [math.nan if value is None else value for value in points["value"]]
+
+
+@dataclass
+class Run:
+    """All trials of an experiment with one config on one machine."""
+
+    experiment: str
+    preset: str
+    config: dict
+    machine: dict
+    trials: list = field(default_factory=list)
+    version: int = VERSION
+
+    @property
+    def arms(self):
+        """Names of the arms that have a trial, in the order of the first."""
+        return list(dict.fromkeys(trial.arm for trial in self.trials))
+
+    @property
+    def seeds(self):
+        return sorted({trial.seed for trial in self.trials})
+
+    def of(self, arm):
+        """Return the trials of an arm, one a seed.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        found = [trial for trial in self.trials if trial.arm == arm]
+        if not found:
+            raise KeyError(f"arm is {arm!r}, but this run of {self.experiment} has {', '.join(self.arms) or 'none'}.")
+        return found
+
+    def values(self, arm, metric):
+        """Return the metric of the summary for each seed; ``None`` where it was not finite."""
+        return [trial.summary.get(metric) for trial in self.of(arm)]
+
+    def mean(self, arm, metric):
+        """Return the mean over seeds, infinite if it was not finite for one of them."""
+        values = self.values(arm, metric)
+        return math.inf if None in values else statistics.fmean(values)
+
+    def spread(self, arm, metric):
+        """Return smallest and largest value over seeds; infinite where one was not finite."""
+        values = [math.inf if value is None else value for value in self.values(arm, metric)]
+        return min(values), max(values)
+
+
+def finite(value):
+    """Return ``value`` as a float of seven digits, all that float32 has, or ``None`` where it is NaN or infinite."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def machine(command=None):
+    """Describe where and how this process runs: device, driver, versions, commit, date, command."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if on_gpu else _processor(),
+        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if on_gpu else None,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if on_gpu else None,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "commit": _output("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command or _command(),
+    }
+
+
+def _command():
+    """The command line of this process; of a path that starts at the root only the name, which is all that matters."""
+    return " ".join(Path(part).name if part.startswith(os.sep) else part for part in sys.orig_argv)
+
+
+def _processor():
+    cpuinfo = Path("/proc/cpuinfo")
+    names = (
+        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    )
+    return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
+
+
+def _output(*command):
+    """The first line that a program prints, or None where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return (done.stdout.splitlines() or [None])[0]
+
+
+def write(run, path):
+    """Write the run as JSON; a reader never sees half a file.
+
+    Raises
+    ------
+    RecordError
+        If the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    text = json.dumps(asdict(run), allow_nan=False, separators=(",", ":")) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True) if error.errno == errno.ENOSPC else None
+        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        raise RecordError(
+            f"The run could not be written to {path}: {why}. What was finished before is still there."
+        ) from error
+
+
+def read(path):
+    """Read a run.
+
+    Raises
+    ------
+    RecordError
+        If there is no such file, or it holds no run of this version.
+    """
+    try:
+        data = json.loads(Path(path).read_text())
+        missing = [key for key in SCHEMA["required"] if key not in data]
+        if missing or data["version"] != VERSION:
+            raise ValueError(
+                f"it lacks {missing[0]!r}" if missing else f"its version is {data['version']}, not {VERSION}"
+            )
+        return Run(**(data | {"trials": [Trial(**trial) for trial in data["trials"]]}))
+    except FileNotFoundError:
+        raise RecordError(f"There is no recorded run at {path}.") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path} holds no recorded run: {error}.") from error
+
+
+def recorded(experiment, preset="gpu", folder=None):
+    """Return the run of an experiment that comes with the book, or ``None`` where there is none yet.
+
+    Parameters
+    ----------
+    experiment, preset : str
+    folder : path, optional
+        By default ``book/recorded`` in the working folder or in one above it.
+
+    Raises
+    ------
+    RecordError
+        If the file is there and holds no run.
+    """
+    folders = [Path(folder)] if folder else [p / "book" / "recorded" for p in (Path.cwd(), *Path.cwd().parents)]
+    for place in folders:
+        path = place / f"{experiment}-{preset}.json"
+        if path.exists():
+            return read(path)
+    return None
