@@ -46,7 +46,8 @@ def read_arrays(path, *spellings):
         If the file is no ``.npz`` archive, is cut short, or lacks an array. Pickled objects are never unpacked.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here, because np.load leaves a file open that turns out to be no archive
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             present = set(archive.files)
             for names in spellings:
                 if present.issuperset(names):

@@ -92,9 +92,8 @@ class ImageBatches:
             raise ValueError(f"generator is None, but crop={crop} and flip={flip} need one to draw from.")
         self.scale, self.shift = _affine(x, mean, std, device)
         self.y = y.to(device)
-        padded = _padded(x.to(device), self.crop, padding)
-        if _arguments.flag("channels_last", channels_last):
-            padded = padded.contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if _arguments.flag("channels_last", channels_last) else torch.contiguous_format
+        padded = _padded(x.to(device), self.crop, padding).contiguous(memory_format=layout)
         # (n, 2 crop + 1, 2 crop + 1, c, h, w): every window of every image, as a view of the padded set
         self.windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1).permute(0, 2, 3, 1, 4, 5)
         check_pair(self.windows, self.y)
@@ -153,7 +152,7 @@ def _affine(x, mean, std, device):
             f"mean is {mean.tolist()} and std {std.tolist()}, but x has {channels} channels, each with std > 0."
         )
     affine = torch.stack([1 / (255 * std), -mean / std]).view(2, channels, 1, 1)
-    return affine.to(device, torch.float32).unbind()
+    return affine.float().to(device).unbind()
 
 
 def _padded(x, crop, padding):

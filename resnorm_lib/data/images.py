@@ -38,12 +38,12 @@ def torchvision_arrays(name):
         raise DataMissing("RESNORM_DATA is not set")
     try:
         from torchvision import datasets
-    except ImportError:
-        raise DataMissing("torchvision is not installed") from None
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
+        raise DataMissing(f"torchvision cannot be imported: {error}") from None
     try:
         parts = [getattr(datasets, name)(root=str(folder), train=train, download=False) for train in (True, False)]
     except (RuntimeError, OSError) as error:
-        raise DataMissing(f"torchvision says: {error}") from None
+        raise DataMissing(f"torchvision says: {str(error).partition('.')[0]}") from None
     return [np.asarray(array) for part in parts for array in (part.data, part.targets)]
 
 
@@ -74,5 +74,6 @@ def check_part(where, images, labels, channels, size):
 
 def shuffled(images, labels, generator):
     """Return copies in random order as tensors: files may be sorted by class, and then a slice shows one class only."""
-    order = torch.randperm(len(labels), generator=generator)
-    return torch.from_numpy(images)[order], torch.from_numpy(labels.astype(np.int64))[order]
+    order = torch.randperm(len(labels), generator=generator).numpy()
+    copies = np.ascontiguousarray(images[order]), labels[order].astype(np.int64)
+    return tuple(map(torch.from_numpy, copies))
