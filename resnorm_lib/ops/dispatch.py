@@ -1,0 +1,134 @@
+"""Which version of an operation runs: a Triton kernel, or the torch version.
+
+One switch for the whole library, :func:`kernels`, and the two questions that an operation asks before it runs. All
+that is asked in a hot path is a global variable and where the tensor lives.
+"""
+
+import importlib.util
+import os
+
+import torch
+from torch.autograd import forward_ad
+
+from resnorm_lib._arguments import choice
+
+__all__ = ["KernelsUnavailable", "has_kernels", "kernels", "uses_kernels"]
+
+MODES = ("auto", "on", "off")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+# Both are read once. Triton itself reads its variable when a kernel is defined, so that a later change has no effect.
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+INTERPRETED = HAS_TRITON and os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
+
+_mode = "auto"
+_capable = {}  # device index -> whether its chip is new enough
+
+
+class KernelsUnavailable(RuntimeError):
+    """``kernels("on")`` asked for a kernel that cannot run here."""
+
+
+class kernels:
+    """Choose between the Triton kernels and the torch versions: a call, or a context that puts the old choice back.
+
+    ==========  ======================================================================================================
+    ``"auto"``  (at the start) the kernel for float32, bfloat16 and float16 on a GPU of NVIDIA's from Ampere on, and
+                torch everywhere else
+    ``"on"``    the kernel wherever one can run: on CUDA in float64 too, and on a CPU if ``TRITON_INTERPRET=1`` was
+                set before the import (slow; for tests). Where none can run, an operation raises.
+    ``"off"``   torch
+    ==========  ======================================================================================================
+
+    The choice does not depend on how many rows there are: a row's result is the same alone and in a batch. It holds
+    for all threads. Code under :func:`torch.compile` is compiled anew when it changes. Inside the transforms of
+    :mod:`torch.func` and in forward-mode differentiation, ``"auto"`` takes the torch versions, which can do both.
+
+    Parameters
+    ----------
+    mode : {"auto", "on", "off"}
+
+    Raises
+    ------
+    ValueError
+        If the mode is another.
+
+    Examples
+    --------
+    >>> with kernels("off"):
+    ...     kernels.mode()
+    'off'
+    >>> kernels.mode()
+    'auto'
+    """
+
+    def __init__(self, mode):
+        global _mode
+        choice("mode", mode, MODES)
+        self._before, _mode = _mode, mode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        global _mode
+        _mode = self._before
+
+    @staticmethod
+    def mode():
+        """The choice that holds now."""
+        return _mode
+
+
+def _is_capable(device):
+    """Whether the chip has bfloat16 arithmetic, that is compute capability 8.0. A compiler has asked already."""
+    if torch.compiler.is_compiling():
+        return True
+    index = device.index
+    if index not in _capable:
+        _capable[index] = torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
+    return _capable[index]
+
+
+def has_kernels(x):
+    """Whether a kernel can run on tensor ``x``: compiled on a GPU, interpreted on a CPU."""
+    if not HAS_TRITON or x.dtype not in DTYPES:
+        return False
+    if x.is_cuda:
+        return not INTERPRETED and _is_capable(x.device)
+    return INTERPRETED and x.device.type == "cpu"
+
+
+def _is_transformed():
+    """Whether torch.func or forward-mode differentiation is at work; a registered operation supports neither."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def uses_kernels(x):
+    """Whether an operation on ``x`` shall run its kernel now, by the switch and by what ``x`` is.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If the switch is ``"on"`` and no kernel can run on ``x``.
+    """
+    if _mode == "off":
+        return False
+    if _mode == "auto":
+        return x.is_cuda and x.dtype is not torch.float64 and has_kernels(x) and not _is_transformed()
+    if not has_kernels(x):
+        raise KernelsUnavailable(
+            f'kernels("on") was chosen, but no kernel can run on a tensor of {x.dtype} on {x.device}: '
+            "that takes triton, and an NVIDIA GPU from Ampere on or TRITON_INTERPRET=1 set before the import."
+        )
+    return True
+
+
+def is_traced(*tensors):
+    """Whether the body of an operation is being traced, so that only shapes are known.
+
+    The interpreter needs numbers: then the torch version stands in for the kernel in the traced graph.
+    """
+    return any(t is not None and type(t) not in (torch.Tensor, torch.nn.Parameter) for t in tensors)

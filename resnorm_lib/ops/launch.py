@@ -1,0 +1,104 @@
+"""How a kernel is launched: plain functions from row length and dtype to tile, warps and number of programs.
+
+No autotuner: it would measure on the user's first step, choose by the number of rows (so that a row's result would
+depend on its batch), and fail in Triton's interpreter. What stands here was chosen by counting: bytes in flight,
+registers for each thread, shared memory for each stage.
+"""
+
+import contextlib
+import functools
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["Rows", "forced", "next_power_of_two", "num_programs", "row_backward", "row_forward"]
+
+
+class Rows(NamedTuple):
+    """A launch of a kernel that works on rows. It depends on the row's length and on dtypes, never on how many."""
+
+    rows: int  # of a tile
+    block: int  # columns of a tile, a power of two
+    num_warps: int
+    num_stages: int = 1  # how many tiles are loaded ahead in a loop
+    per_sm: int = 1  # programs for each multiprocessor, where a kernel is persistent
+
+    def chunked(self, n):
+        """Whether a row of length n is longer than the tile, so that it is read in chunks."""
+        return n > self.block
+
+
+def next_power_of_two(n):
+    return 1 << (n - 1).bit_length() if n > 1 else 1
+
+
+_forced = {}  # by tests, to reach every path with small tensors
+
+
+@contextlib.contextmanager
+def forced(programs=None, **fields):
+    """Replace fields of every :class:`Rows`, and the number of programs, within the context. For tests."""
+    before = dict(_forced)
+    _forced.update(fields, programs=programs)
+    try:
+        yield
+    finally:
+        _forced.clear()
+        _forced.update(before)
+
+
+def _adjusted(config, interpreted):
+    if interpreted:  # time goes by programs there, hardly by elements
+        config = config._replace(rows=max(config.rows, 8))
+    fields = {key: value for key, value in _forced.items() if key in Rows._fields}
+    return config._replace(**fields) if fields else config
+
+
+def row_forward(n, itemsize, interpreted=False):
+    """Tile of a forward pass over rows of length ``n``; ``itemsize`` is that of the widest tensor of that length."""
+    return _adjusted(_row_forward(int(n), itemsize), interpreted)
+
+
+def row_backward(n, itemsize, tensors=2, interpreted=False):
+    """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop."""
+    return _adjusted(_row_backward(int(n), itemsize, tensors), interpreted)
+
+
+@functools.cache
+def _row_forward(n, itemsize):
+    # Up to here a row stays in registers between its two passes: 32 numbers for each of 512 or 1024 threads.
+    block = min(next_power_of_two(n), 32768 if itemsize <= 4 else 8192)
+    rows = max(1, min(16, 2048 // block))  # short rows share a program, or it would have too few bytes in flight
+    if n > block:
+        return Rows(1, 8192 if itemsize <= 4 else 4096, 16, num_stages=2)
+    num_warps = max(4, min(32, rows * block // 1024))
+    return Rows(rows, block, num_warps)
+
+
+@functools.cache
+def _row_backward(n, itemsize, tensors):
+    block = next_power_of_two(n)
+    if block > (16384 if itemsize <= 4 else 4096):
+        return Rows(4, 2048 if itemsize <= 4 else 1024, 16, num_stages=2)
+    rows = max(1, min(16, 1024 // block))
+    num_warps = max(4, min(16, rows * block // 512))
+    tile = tensors * rows * block * itemsize  # bytes of one stage, in shared memory
+    per_sm = max(1, min(8, 16384 // (rows * block), 32 // num_warps))
+    num_stages = max(1, min(3, 200 * 1024 // (tile * per_sm)))
+    return Rows(rows, block, num_warps, num_stages, per_sm)
+
+
+_processors = {}
+
+
+def num_programs(tiles, device, per_sm=1):
+    """How many persistent programs share ``tiles`` tiles: at most ``per_sm`` for each multiprocessor."""
+    if _forced.get("programs"):
+        most = _forced["programs"]
+    elif device.type == "cuda":
+        if device.index not in _processors:
+            _processors[device.index] = torch.cuda.get_device_properties(device).multi_processor_count
+        most = per_sm * _processors[device.index]
+    else:
+        most = 3
+    return min(tiles, most)
