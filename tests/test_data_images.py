@@ -100,6 +100,21 @@ def test_colour_images_come_complete_with_their_labels(folder):
     assert "JPEG" in data.source
 
 
+def half_lit(colour):
+    """A black image whose right half has the colour; 16 pixels are whole blocks of JPEG, so the edge stays sharp."""
+    file, image = io.BytesIO(), Image.new("RGB", (32, 32))
+    image.paste(tuple(map(int, colour)), (16, 0, 32, 32))
+    image.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def test_left_and_right_of_a_colour_image_stay_left_and_right(folder):
+    np.savez(folder / CIFAR, **cifar_arrays(encode=half_lit))
+    x = load_cifar10().x_train
+    assert (x[..., :16] <= 3).all()
+    assert (x[:, 2, :, 16:] >= 40 - 3).all()  # the weakest blue
+
+
 @pytest.mark.parametrize("file", LOADERS)
 def test_order_is_mixed_repeatable_and_the_callers_to_choose(folder, file):
     np.savez(folder / file, **arrays_of(file))
