@@ -101,10 +101,10 @@ def test_colour_images_come_complete_with_their_labels(folder):
 
 
 def half_lit(colour):
-    """A black image whose right half has the colour; 16 pixels are whole blocks of JPEG, so the edge stays sharp."""
+    """A black image whose right half has the colour. The edge stays sharp: it lies between blocks, no colour is shared."""
     file, image = io.BytesIO(), Image.new("RGB", (32, 32))
     image.paste(tuple(map(int, colour)), (16, 0, 32, 32))
-    image.save(file, "JPEG", quality=95)
+    image.save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
 
 
