@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: every format, every way to miss, and the real files where they are."""
+"""MNIST, Fashion-MNIST and CIFAR-10: every format, torchvision, and the real files where they are."""
 
 import io
 import sys
@@ -9,12 +9,9 @@ import pytest
 import torch
 from PIL import Image, JpegImagePlugin
 
-from resnorm_lib.data import DataDamaged, DataMissing, cifar10, load_cifar10, load_fashion_mnist, load_mnist
+from resnorm_lib.data import DataMissing, cifar10, load_cifar10, load_fashion_mnist, load_mnist
 from tests import shared_data
-
-GREY = {"mnist.npz": load_mnist, "fashion.npz": load_fashion_mnist}
-LOADERS = {**GREY, "cifar10_jpegbytes.npz": load_cifar10}
-CIFAR = "cifar10_jpegbytes.npz"
+from tests.image_files import CIFAR, GREY, LOADERS, arrays_of, cifar_arrays, colours, grey_arrays, half_lit
 
 
 @pytest.fixture
@@ -23,45 +20,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
     monkeypatch.setitem(sys.modules, "torchvision", None)
     return tmp_path
-
-
-def grey(n, first=0):
-    """Images of one shade each, and labels that the shade determines."""
-    shades = np.arange(first, first + n, dtype=np.uint8)
-    return np.broadcast_to(shades[:, None, None], (n, 28, 28)), shades % 10
-
-
-def grey_arrays():
-    (x_train, y_train), (x_test, y_test) = grey(30), grey(7, first=100)
-    return {"Xt": x_train, "yt": y_train, "Xe": x_test, "ye": y_test}
-
-
-def colours(n):
-    """Colours that differ in each channel, and labels that the colour determines."""
-    i = np.arange(n)
-    return np.stack([8 * i + 4, 250 - 8 * i, 40 + 5 * (i % 10)], axis=1).astype(np.uint8), (i % 10).astype(np.uint8)
-
-
-def jpeg(colour, size=(32, 32), mode="RGB"):
-    file = io.BytesIO()
-    Image.new(mode, size, tuple(map(int, colour)) if mode == "RGB" else 7).save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-def cifar_arrays(n=25, encode=jpeg):
-    shades, y = colours(n)
-    files = [encode(shade) for shade in shades]
-    joined = np.frombuffer(b"".join(files), dtype=np.uint8)
-    offsets = np.cumsum([0, *map(len, files)]).astype(np.int64)
-    return {
-        f"{part}_{name}": a
-        for part in ("train", "test")
-        for name, a in zip(("bytes", "off", "y"), (joined, offsets, y))
-    }
-
-
-def arrays_of(file):
-    return cifar_arrays() if file == CIFAR else grey_arrays()
 
 
 # Formats
@@ -100,14 +58,6 @@ def test_colour_images_come_complete_with_their_labels(folder):
     assert "JPEG" in data.source
 
 
-def half_lit(colour):
-    """A black image whose right half has the colour. The edge stays sharp: it lies between blocks, no colour is shared."""
-    file, image = io.BytesIO(), Image.new("RGB", (32, 32))
-    image.paste(tuple(map(int, colour)), (16, 0, 32, 32))
-    image.save(file, "JPEG", quality=95, subsampling=0)
-    return file.getvalue()
-
-
 def test_left_and_right_of_a_colour_image_stay_left_and_right(folder):
     np.savez(folder / CIFAR, **cifar_arrays(encode=half_lit))
     x = load_cifar10().x_train
@@ -141,25 +91,6 @@ def test_a_replaced_file_is_read_anew(folder):
     assert len(load_cifar10().x_train) == 25
     np.savez(folder / CIFAR, **cifar_arrays(20))
     assert len(load_cifar10().x_train) == 20
-
-
-# Missing
-
-
-@pytest.mark.parametrize("file", LOADERS)
-def test_missing_data_is_told_with_the_file_and_the_way_to_it(folder, file, monkeypatch):
-    with pytest.raises(DataMissing, match=rf"torchvision cannot be imported.*RESNORM_DATA.*{file}.*download=True"):
-        LOADERS[file]()
-    monkeypatch.delenv("RESNORM_DATA")
-    with pytest.raises(FileNotFoundError, match=rf"RESNORM_DATA is not set.*{file}"):
-        LOADERS[file]()
-
-
-def test_a_missing_pillow_is_named(folder, monkeypatch):
-    np.savez(folder / CIFAR, **cifar_arrays(24))
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ModuleNotFoundError, match="JPEG files: pip install Pillow"):
-        load_cifar10()
 
 
 # torchvision
@@ -205,84 +136,6 @@ def test_what_torchvision_says_is_passed_on(folder, monkeypatch):
     fake_torchvision(monkeypatch, "FashionMNIST", absent)
     with pytest.raises(DataMissing, match=r"\(torchvision says: Dataset not found\)"):
         load_fashion_mnist()
-
-
-# Damaged
-
-
-@pytest.mark.parametrize("file", LOADERS)
-@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.98])
-def test_a_file_cut_short_is_named(folder, file, keep):
-    np.savez(folder / "whole.npz", **arrays_of(file))
-    whole = (folder / "whole.npz").read_bytes()
-    (folder / file).write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
-    with pytest.raises(DataDamaged, match=rf"{file} cannot be read as an .npz archive .*: copy it again\.$"):
-        LOADERS[file]()
-
-
-def test_a_flipped_byte_is_noticed(folder):
-    np.savez(folder / "mnist.npz", **grey_arrays())
-    content = bytearray((folder / "mnist.npz").read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / "mnist.npz").write_bytes(content)
-    with pytest.raises(DataDamaged, match="cannot be read"):
-        load_mnist()
-
-
-def test_a_single_array_and_pickled_objects_are_refused(folder):
-    with open(folder / "mnist.npz", "wb") as file:
-        np.save(file, np.zeros(3))
-    with pytest.raises(DataDamaged, match="cannot be read"):
-        load_mnist()
-    np.savez(folder / "mnist.npz", **{**grey_arrays(), "yt": np.array([None, "code"])})
-    with pytest.raises(DataDamaged, match="cannot be read"):
-        load_mnist()
-
-
-GREY_FAULTS = {
-    "holds the arrays Xe, Xt, ye, but they must be Xt, yt, Xe, ye or x_train": {"yt": None},
-    "but 29 labels want (29, 1, 28, 28)": {"yt": np.zeros(29, np.uint8)},
-    "type float64": {"Xt": np.zeros((30, 28, 28))},
-    "shape (30, 1, 32, 32)": {"Xt": np.zeros((30, 32, 32), np.uint8)},
-    "labels from 0 to 10, but they must be 0 to 9": {"yt": np.arange(30) % 11},
-    "not a row of integers": {"yt": np.zeros((30, 2), np.uint8)},
-}
-
-
-@pytest.mark.parametrize("message", GREY_FAULTS)
-def test_wrong_arrays_are_named(folder, message):
-    arrays = {**grey_arrays(), **GREY_FAULTS[message]}
-    np.savez(folder / "mnist.npz", **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(DataDamaged) as caught:
-        load_mnist()
-    assert message in str(caught.value)
-
-
-def test_wrong_offsets_are_named(folder):
-    arrays = cifar_arrays()
-    np.savez(folder / CIFAR, **{**arrays, "test_off": arrays["test_off"][:-1]})
-    with pytest.raises(DataDamaged, match="25 offsets for 25 labels"):
-        load_cifar10()
-    np.savez(folder / CIFAR, **{**arrays, "test_off": arrays["test_off"][::-1]})
-    with pytest.raises(DataDamaged, match="do not rise from 0"):
-        load_cifar10()
-
-
-@pytest.mark.parametrize(
-    "encode",
-    [
-        lambda colour: jpeg(colour)[:200],
-        lambda colour: b"no picture",
-        lambda colour: jpeg(colour, size=(32, 31)),
-        lambda colour: jpeg(colour, mode="L"),
-    ],
-    ids=["cut short", "no picture", "too low", "grey"],
-)
-def test_an_image_that_cannot_be_used_is_named_by_its_number(folder, encode):
-    shades, _ = colours(25)
-    np.savez(folder / CIFAR, **cifar_arrays(encode=lambda c: encode(c) if (c == shades[3]).all() else jpeg(c)))
-    with pytest.raises(DataDamaged, match="image 3 is no JPEG of 32 x 32 colour pixels"):
-        load_cifar10()
 
 
 # The real files
