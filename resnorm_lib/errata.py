@@ -1,0 +1,118 @@
+"""How a finding about an article is shown: each function evaluates what is claimed and what is correct, and claims.
+
+A finding ``a1-name`` is shown by the claim ``erratum.a1-name``. Findings of one kind share one function.
+"""
+
+import torch
+
+from resnorm_lib.claims import claim
+
+__all__ = ["agree", "counts", "differ", "neighbours_matter", "raises", "stream_growth"]
+
+EXACT = 1e-6  # what float32 may be off by, relative to numbers of about 1
+
+
+def differ(finding, statement, claimed, correct, at_least=1e-3):
+    """Claim that two results differ: the largest difference of their entries is at least ``at_least``.
+
+    Results of different shapes differ by definition, in the number of their entries.
+
+    Examples
+    --------
+    >>> differ("a0-demo", "dividing by the variance is no standardization", [1.0, 2.0], [1.0, 2.5])
+    holds  erratum.a0-demo  dividing by the variance is no standardization  0.5 >= 0.001
+    """
+    claimed, correct = _tensors(claimed, correct)
+    if claimed.shape != correct.shape:
+        claim(f"erratum.{finding}", statement, abs(claimed.numel() - correct.numel()), at_least=1)
+    else:
+        claim(f"erratum.{finding}", statement, (claimed - correct).abs().max(), at_least=at_least)
+
+
+def agree(finding, statement, first, second, at_most=EXACT):
+    """Claim that two results are the same to ``at_most``, where an article says or implies that they are not.
+
+    Raises
+    ------
+    ValueError
+        If their shapes differ.
+    """
+    first, second = _tensors(first, second)
+    if first.shape != second.shape:
+        raise ValueError(f"first has shape {tuple(first.shape)} and second {tuple(second.shape)}, but they must agree.")
+    claim(f"erratum.{finding}", statement, (first - second).abs().max(), at_most=at_most)
+
+
+def raises(finding, statement, error, function):
+    """Claim that ``function()`` raises ``error``, and print the message.
+
+    Examples
+    --------
+    >>> raises("a0-demo", "a list has no item 3", IndexError, lambda: [][3])
+    IndexError: list index out of range
+    holds  erratum.a0-demo  a list has no item 3  1 >= 1
+    """
+    try:
+        function()
+    except error as raised:
+        print(f"{type(raised).__name__}: {str(raised).splitlines()[0]}")
+        happened = 1
+    else:
+        happened = 0
+    claim(f"erratum.{finding}", statement, happened, at_least=1)
+
+
+@torch.no_grad()
+def neighbours_matter(layer, x):
+    """Return how much the output of sample 0 changes when all other samples of x (N, ...) are replaced by zeros.
+
+    0 for a normalization of each sample by itself; above 0 for one over the batch.
+
+    Examples
+    --------
+    >>> neighbours_matter(torch.nn.LayerNorm(4), torch.arange(12.0).reshape(3, 4))
+    0.0
+    """
+    alone = x.clone()
+    alone[1:] = 0
+    return (layer(x)[0] - layer(alone)[0]).abs().max().item()
+
+
+def counts(finding, statement, model, kind, *, at_least=None, at_most=None):
+    """Claim how many modules of one kind a model holds."""
+    found = sum(isinstance(module, kind) for module in model.modules())
+    claim(f"erratum.{finding}", statement, found, at_least=at_least, at_most=at_most)
+
+
+def stream_growth(block, x, depth):
+    """Return the ratios of the root mean square after ``depth`` blocks to before, of stream and of gradient.
+
+    Parameters
+    ----------
+    block : callable
+        ``block(x, index)`` to a tensor of the shape of x.
+    x : torch.Tensor
+        (N, d). The loss is the sum of the last stream times fixed random signs of x's own, so that its gradient at the
+        last stream has root mean square 1.
+    depth : int
+
+    Examples
+    --------
+    >>> stream_growth(lambda x, index: 2 * x, torch.ones(2, 3), 3)
+    (8.0, 8.0)
+    """
+    x = x.detach().requires_grad_()
+    stream = x
+    for index in range(depth):
+        stream = block(stream, index)
+    signs = torch.where(torch.arange(x.numel()).reshape(x.shape) % 2 == 0, 1.0, -1.0)
+    (gradient,) = torch.autograd.grad((stream * signs).sum(), x)
+    return (_rms(stream) / _rms(x)).item(), _rms(gradient).item()
+
+
+def _rms(x):
+    return x.detach().square().mean().sqrt()
+
+
+def _tensors(*values):
+    return [torch.as_tensor(value, dtype=torch.float64).detach() for value in values]
