@@ -1,10 +1,13 @@
 """Operations that are bound by memory, as fused Triton kernels with a torch version beside each.
 
 On a GPU the modules of :mod:`resnorm_lib.norms` and :mod:`resnorm_lib.residual` use them without being asked;
-:func:`kernels` is the switch. Importing this needs no triton and touches no device: a kernel is imported when it
+:class:`kernels` is the switch. Importing this needs no triton and touches no device: a kernel is imported when it
 first runs.
 """
 
+from resnorm_lib.ops.add_norm import add_norm
 from resnorm_lib.ops.dispatch import KernelsUnavailable, has_kernels, kernels
+from resnorm_lib.ops.norm import layer_norm, rms_norm
+from resnorm_lib.ops.norm_dropout import dropout_mask
 
-__all__ = ["KernelsUnavailable", "has_kernels", "kernels"]
+__all__ = ["KernelsUnavailable", "add_norm", "dropout_mask", "has_kernels", "kernels", "layer_norm", "rms_norm"]

@@ -126,9 +126,14 @@ def uses_kernels(x):
     return True
 
 
-def is_traced(*tensors):
-    """Whether the body of an operation is being traced, so that only shapes are known.
+def is_traced(x):
+    """Whether the body of an operation is being traced, so that of its tensors only shapes are known."""
+    return type(x) not in (torch.Tensor, torch.nn.Parameter)
 
-    The interpreter needs numbers: then the torch version stands in for the kernel in the traced graph.
+
+def runs_kernel(x):
+    """Whether the body of a registered operation, once it is called, runs the kernel or the torch version.
+
+    The interpreter needs numbers: in a traced graph the torch version stands in for it.
     """
-    return any(t is not None and type(t) not in (torch.Tensor, torch.nn.Parameter) for t in tensors)
+    return has_kernels(x) and not (INTERPRETED and is_traced(x))

@@ -11,7 +11,18 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Rows", "forced", "next_power_of_two", "num_programs", "row_backward", "row_forward"]
+from resnorm_lib.ops import dispatch
+
+__all__ = [
+    "Rows",
+    "forced",
+    "next_power_of_two",
+    "num_programs",
+    "row_backward",
+    "row_forward",
+    "start",
+    "sum_programs",
+]
 
 
 class Rows(NamedTuple):
@@ -47,27 +58,27 @@ def forced(programs=None, **fields):
         _forced.update(before)
 
 
-def _adjusted(config, interpreted):
-    if interpreted:  # time goes by programs there, hardly by elements
+def _adjusted(config):
+    if dispatch.INTERPRETED:  # time goes by programs there, hardly by elements
         config = config._replace(rows=max(config.rows, 8))
     fields = {key: value for key, value in _forced.items() if key in Rows._fields}
     return config._replace(**fields) if fields else config
 
 
-def row_forward(n, itemsize, interpreted=False):
+def row_forward(n, itemsize):
     """Tile of a forward pass over rows of length ``n``; ``itemsize`` is that of the widest tensor of that length."""
-    return _adjusted(_row_forward(int(n), itemsize), interpreted)
+    return _adjusted(_row_forward(int(n), itemsize))
 
 
-def row_backward(n, itemsize, tensors=2, interpreted=False):
+def row_backward(n, itemsize, tensors=2):
     """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop."""
-    return _adjusted(_row_backward(int(n), itemsize, tensors), interpreted)
+    return _adjusted(_row_backward(int(n), itemsize, tensors))
 
 
 @functools.cache
 def _row_forward(n, itemsize):
     # Up to here a row stays in registers between its two passes: 32 numbers for each of 512 or 1024 threads.
-    block = min(next_power_of_two(n), 32768 if itemsize <= 4 else 8192)
+    block = min(max(16, next_power_of_two(n)), 32768 if itemsize <= 4 else 8192)
     rows = max(1, min(16, 2048 // block))  # short rows share a program, or it would have too few bytes in flight
     if n > block:
         return Rows(1, 8192 if itemsize <= 4 else 4096, 16, num_stages=2)
@@ -77,7 +88,7 @@ def _row_forward(n, itemsize):
 
 @functools.cache
 def _row_backward(n, itemsize, tensors):
-    block = next_power_of_two(n)
+    block = max(16, next_power_of_two(n))
     if block > (16384 if itemsize <= 4 else 4096):
         return Rows(4, 2048 if itemsize <= 4 else 1024, 16, num_stages=2)
     rows = max(1, min(16, 1024 // block))
@@ -102,3 +113,33 @@ def num_programs(tiles, device, per_sm=1):
     else:
         most = 3
     return min(tiles, most)
+
+
+def start(kernel, programs, config, x, *arguments, **constants):
+    """Launch a kernel of rows on the device of ``x``. A traced operation gets it as a node of its graph."""
+    constants.update(ROWS=config.rows, BLOCK=config.block, STAGES=config.num_stages)
+    run(kernel, (programs,), x, *arguments, **constants, num_warps=config.num_warps)
+
+
+def run(kernel, grid, x, *arguments, **options):
+    if dispatch.INTERPRETED:
+        kernel[grid](*arguments, **options)
+    elif dispatch.is_traced(x) or x.device.index == torch.cuda.current_device():
+        torch.library.wrap_triton(kernel)[grid](*arguments, **options)
+    else:  # Triton launches on the current device, wherever its arguments are
+        with torch.cuda.device(x.device):
+            torch.library.wrap_triton(kernel)[grid](*arguments, **options)
+
+
+def sum_programs(part, dtype, wanted):
+    """The sums of (1 or 2, programs, N) over the programs, one for each of ``wanted``, None for those not wanted."""
+    from resnorm_lib.ops.kernel_tools import sum_partials
+
+    count, programs, n = part.shape
+    sums = [torch.empty(n, dtype=dtype, device=part.device) for _ in range(count)]
+    if count:
+        block = 32 if not dispatch.INTERPRETED else min(1024, next_power_of_two(n))
+        second = sums[1] if count == 2 else None
+        run(sum_partials, (-(-n // block), count), part, part, sums[0], second, programs, N=n, BLOCK=block, STEP=32)
+    remaining = iter(sums)
+    return [next(remaining) if is_wanted else None for is_wanted in wanted]

@@ -1,0 +1,69 @@
+"""What several kernels need. Needs triton: import it where a kernel is launched, never from a module of the library."""
+
+import triton
+import triton.language as tl
+
+from resnorm_lib.ops import dispatch
+
+INTERPRETED = tl.constexpr(dispatch.INTERPRETED)
+
+
+@triton.jit
+def rounded(value, dtype: tl.constexpr):
+    """``value`` in ``dtype``, rounded to nearest, ties to even.
+
+    That is what a GPU does. The interpreter cuts bits off when it makes a bfloat16, so they are rounded beforehand:
+    adding just under half of the last place that stays, or half where that place is odd, carries into it.
+    """
+    if INTERPRETED and dtype == tl.bfloat16:
+        bits = value.to(tl.float32).to(tl.uint32, bitcast=True)
+        carried = bits + 0x7FFF + ((bits >> 16) & 1)
+        value = tl.where(value == value, carried, bits).to(tl.float32, bitcast=True)
+    return value.to(dtype)
+
+
+@triton.jit
+def store(pointer, value, mask):
+    """Store ``value``, rounded to the dtype that ``pointer`` points to."""
+    tl.store(pointer, rounded(value, pointer.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def inverse_root(x):
+    """``1 / sqrt(x)`` with both operations rounded correctly; one number for each row, so that it costs nothing."""
+    if x.dtype == tl.float32:
+        return tl.div_rn(1.0, tl.sqrt_rn(x))
+    else:
+        return 1.0 / tl.sqrt(x)
+
+
+@triton.jit
+def kept(seed, rows, start, BLOCK: tl.constexpr, THRESHOLD: tl.constexpr, ROUNDS: tl.constexpr):
+    """Which numbers of a tile dropout keeps; the columns begin at ``start``, a multiple of 4.
+
+    Philox with counter (column // 4, row) gives 128 bits, 32 for each of four columns: a fourth of the work.
+    """
+    quads = (start // 4 + tl.arange(0, BLOCK // 4))[None, :]
+    zero = (rows[:, None] + quads).to(tl.uint32) * 0
+    low, high = rows.to(tl.uint32)[:, None], (rows >> 32).to(tl.uint32)[:, None]
+    a, b, c, d = tl.philox(seed, zero + quads.to(tl.uint32), zero + low, zero + high, zero, ROUNDS)
+    bits = tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (rows.shape[0], BLOCK))
+    return (bits >> 1).to(tl.int32) >= THRESHOLD
+
+
+@triton.jit
+def sum_partials(part, first, second, P, N: tl.constexpr, BLOCK: tl.constexpr, STEP: tl.constexpr):
+    """Sum ``part`` (1 or 2, P, N) over P in a fixed order into ``first`` (N,) and, if there is one, ``second``."""
+    which = tl.program_id(1)
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    total = tl.zeros((STEP, BLOCK), part.dtype.element_ty)
+    for start in range(0, P, STEP):
+        rows = start + tl.arange(0, STEP)
+        mask = (rows < P)[:, None] & (cols < N)[None, :]
+        total += tl.load(part + (which * P + rows).to(tl.int64)[:, None] * N + cols[None, :], mask=mask, other=0.0)
+    result = tl.sum(total, axis=0)
+    if second is None:
+        store(first + cols, result, cols < N)
+    else:
+        store(first + cols, result, (cols < N) & (which == 0))
+        store(second + cols, result, (cols < N) & (which == 1))

@@ -1,0 +1,129 @@
+r"""Backward kernels of LayerNorm and RMSNorm, alone or after a residual add: dx, dw and db from one read.
+
+With :math:`g = w \odot dy` and means over a row,
+:math:`ds = (g - \overline g - \hat s\,\overline{g \odot \hat s}) / \sigma + ds_{\text{later}}`,
+:math:`dr = ds`, and :math:`dx = c\, \text{mask}\, ds`. The programs are persistent. Each sums dy * s_hat and dy over
+its own rows in float32, and :func:`resnorm_lib.ops.kernel_tools.sum_partials` adds the programs up in a fixed order:
+no atomics.
+"""
+
+import triton
+import triton.language as tl
+
+from resnorm_lib.ops.kernel_tools import kept, store
+from resnorm_lib.ops.norm_kernels import load_row, load_tile
+
+
+@triton.jit
+def normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE: tl.constexpr, DY_STRIDE: tl.constexpr,
+               N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr):  # fmt: skip
+    """s_hat, dy, g and rstd of a tile."""
+    s_hat = load_tile(S, rows, cols, mask, S_STRIDE, DOUBLE)
+    dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE)
+    rstd = tl.load(RSTD + rows, mask=rows < M, other=0.0)
+    if MEAN is not None:
+        s_hat -= tl.load(MEAN + rows, mask=rows < M, other=0.0)[:, None]
+    s_hat *= rstd[:, None]
+    g = dy
+    if W is not None:
+        w = load_row(W, cols, N, DOUBLE)
+        g = dy * (w + 1.0 if ZERO_CENTERED else w)
+    return s_hat, dy, g, rstd
+
+
+@triton.jit
+def finish(
+    DX, DR, DS, C, SEED, ds, rows, cols, start, mask, M,
+    N: tl.constexpr, DS_STRIDE: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr,
+    ROUNDS: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Add what comes back through the stream itself, and store both gradients of the sum."""
+    if DS is not None:
+        ds += load_tile(DS, rows, cols, mask, DS_STRIDE, DOUBLE)
+    if DR is not None:
+        store(DR + rows[:, None] * N + cols[None, :], ds, mask)
+    if C is not None:
+        ds *= tl.load(C + rows, mask=rows < M, other=0.0).to(ds.dtype)[:, None]
+    if SEED is not None:
+        ds = tl.where(kept(tl.load(SEED), rows, start, BLOCK, THRESHOLD, ROUNDS), ds * KEEP_SCALE, 0.0)
+    store(DX + rows[:, None] * N + cols[None, :], ds, mask)
+
+
+@triton.jit(do_not_specialize=["M"])
+def norm_backward(
+    DY, DS, S, MEAN, RSTD, W, C, SEED, DX, DR, DW, DB, M,
+    N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
+    ZERO_CENTERED: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr,
+    DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Rows that fit into registers. DW and DB are (programs, N); a program's share lies in its registers."""
+    program, programs = tl.program_id(0).to(tl.int64), tl.num_programs(0)
+    tiles = tl.cdiv(M, ROWS)
+    cols = tl.arange(0, BLOCK)
+    dw = tl.zeros((ROWS, BLOCK), tl.float64 if DOUBLE else tl.float32)
+    db = tl.zeros((ROWS, BLOCK), tl.float64 if DOUBLE else tl.float32)
+    for tile in tl.range(program * tiles // programs, (program + 1) * tiles // programs, num_stages=STAGES):
+        rows = (tile * ROWS + tl.arange(0, ROWS)).to(tl.int64)  # int32 in the interpreter
+        mask = (rows < M)[:, None] & (cols < N)[None, :]
+        s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+                                        ZERO_CENTERED, DOUBLE)  # fmt: skip
+        if DW is not None:
+            dw += dy * s_hat
+        if DB is not None:
+            db += dy
+        ds = g - s_hat * (tl.sum(g * s_hat, axis=1) / N)[:, None]
+        if MEAN is not None:
+            ds -= (tl.sum(g, axis=1) / N)[:, None]
+        finish(DX, DR, DS, C, SEED, ds * rstd[:, None], rows, cols, 0, mask, M, N, DS_STRIDE, THRESHOLD, KEEP_SCALE,
+               ROUNDS, DOUBLE, BLOCK)  # fmt: skip
+    if DW is not None:
+        tl.store(DW + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
+    if DB is not None:
+        tl.store(DB + program * N + cols, tl.sum(db, axis=0), mask=cols < N)
+
+
+@triton.jit
+def add_to(pointer, value, mask, is_first):
+    """Add to what this program has stored there. At its first tile nothing has been."""
+    tl.store(pointer, value + tl.load(pointer, mask=mask & (is_first == 0), other=0.0), mask=mask)
+
+
+@triton.jit(do_not_specialize=["M"])
+def norm_backward_chunked(
+    DY, DS, S, MEAN, RSTD, W, C, SEED, DX, DR, DW, DB, M,
+    N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
+    ZERO_CENTERED: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr,
+    DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Longer rows: both means chunk by chunk, then the gradients, with a second read that mostly meets the L2 cache.
+
+    The sums over rows stay in memory, in this program's line of DW and DB; several rows at once make that cheap.
+    """
+    program, programs = tl.program_id(0).to(tl.int64), tl.num_programs(0)
+    tiles = tl.cdiv(M, ROWS)
+    first = program * tiles // programs
+    for tile in range(first, (program + 1) * tiles // programs):
+        rows = (tile * ROWS + tl.arange(0, ROWS)).to(tl.int64)  # int32 in the interpreter
+        along = tl.zeros((ROWS,), tl.float64 if DOUBLE else tl.float32)
+        constant = tl.zeros((ROWS,), tl.float64 if DOUBLE else tl.float32)
+        for start in tl.range(0, N, BLOCK, num_stages=STAGES):
+            cols = start + tl.arange(0, BLOCK)
+            mask = (rows < M)[:, None] & (cols < N)[None, :]
+            s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+                                            ZERO_CENTERED, DOUBLE)  # fmt: skip
+            along += tl.sum(g * s_hat, axis=1)
+            if MEAN is not None:
+                constant += tl.sum(g, axis=1)
+        tl.debug_barrier()  # the sums of the last tile are stored before any thread loads them
+        for start in tl.range(0, N, BLOCK, num_stages=STAGES):
+            cols = start + tl.arange(0, BLOCK)
+            mask = (rows < M)[:, None] & (cols < N)[None, :]
+            s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+                                            ZERO_CENTERED, DOUBLE)  # fmt: skip
+            if DW is not None:
+                add_to(DW + program * N + cols, tl.sum(dy * s_hat, axis=0), cols < N, tile == first)
+            if DB is not None:
+                add_to(DB + program * N + cols, tl.sum(dy, axis=0), cols < N, tile == first)
+            ds = (g - s_hat * (along / N)[:, None] - (constant / N)[:, None]) * rstd[:, None]
+            finish(DX, DR, DS, C, SEED, ds, rows, cols, start, mask, M, N, DS_STRIDE, THRESHOLD, KEEP_SCALE, ROUNDS,
+                   DOUBLE, BLOCK)  # fmt: skip
