@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["SCHEMA", "RecordError", "Run", "Trial", "finite", "machine", "read", "recorded", "write"]
+__all__ = ["SCHEMA", "RecordError", "Run", "Trial", "find", "finite", "machine", "read", "recorded", "write"]
 
 VERSION = 1
 
@@ -249,6 +249,19 @@ def read(path):
         raise RecordError(f"{path} holds no recorded run: {error}.") from error
 
 
+def find(name, folder=None):
+    """Return the path of a file that was recorded with the book, or ``None`` where there is none.
+
+    Parameters
+    ----------
+    name : str
+    folder : path, optional
+        By default ``book/recorded`` in the working folder or in one above it.
+    """
+    folders = [Path(folder)] if folder else [p / "book" / "recorded" for p in (Path.cwd(), *Path.cwd().parents)]
+    return next((place / name for place in folders if (place / name).exists()), None)
+
+
 def recorded(experiment, preset="gpu", folder=None):
     """Return the run of an experiment that comes with the book, or ``None`` where there is none yet.
 
@@ -256,16 +269,12 @@ def recorded(experiment, preset="gpu", folder=None):
     ----------
     experiment, preset : str
     folder : path, optional
-        By default ``book/recorded`` in the working folder or in one above it.
+        As for :func:`find`.
 
     Raises
     ------
     RecordError
         If the file is there and holds no run.
     """
-    folders = [Path(folder)] if folder else [p / "book" / "recorded" for p in (Path.cwd(), *Path.cwd().parents)]
-    for place in folders:
-        path = place / f"{experiment}-{preset}.json"
-        if path.exists():
-            return read(path)
-    return None
+    path = find(f"{experiment}-{preset}.json", folder)
+    return None if path is None else read(path)

@@ -16,9 +16,15 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = ["Makefile", "*.toml", "*.cfg", "*.ini", ".pre-commit-config.yaml", ".ci/*", ".github/workflows/*"]
 
 
-def chapters(root=ROOT):
-    """Return the paths of all chapters."""
-    return sorted(path for path in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+def chapters(root=ROOT, teaching=False):
+    """Return the paths of all chapters, or of those that teach: all but the appendix."""
+    found = (path for path in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(path for path in found if not (teaching and is_appendix(path)))
+
+
+def is_appendix(path):
+    """Whether a chapter shows the errata of an article: it follows the article, and has no exercises."""
+    return path.stem.startswith("errata_")
 
 
 def pages(root=ROOT):
