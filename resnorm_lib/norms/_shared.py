@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import flag, number, positive_int
+from resnorm_lib.ops.add_norm import add_norm
+from resnorm_lib.ops.norm import normalize_rows
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -62,7 +64,9 @@ class Affine(nn.Module):
 
 
 class RowNorm(Affine):
-    """The last axes of each row by itself. A subclass has ``_normalize(x, weight, bias)``, one fused call."""
+    """The last axes of each row by itself. A subclass says whether it ``is_rms``."""
+
+    is_rms = False
 
     def __init__(self, normalized_shape, eps, elementwise_affine, bias, zero_centered_gain, device, dtype):
         shape = as_shape("normalized_shape", normalized_shape)
@@ -81,14 +85,22 @@ class RowNorm(Affine):
 
     def forward(self, x):
         check_last_axes(x, self.normalized_shape)
-        weight = self.weight
-        if weight is None or (weight.dtype == x.dtype and not self.zero_centered_gain):
-            return self._normalize(x, weight, self.bias)
-        # 1 + w must not round w away, and torch leaves its fused kernels, or refuses, where dtypes differ.
-        wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
-        weight = 1 + weight.to(wide) if self.zero_centered_gain else weight.to(wide)
-        bias = None if self.bias is None else self.bias.to(wide)
-        return self._normalize(x.to(wide), weight, bias).to(x.dtype)
+        return normalize_rows(
+            x, self.normalized_shape, self.weight, self.bias, self.eps, self.is_rms, self.zero_centered_gain
+        )
+
+    def after_add(self, x, residual, prenorm):
+        """``(y, s)``, or y alone if not ``prenorm``, of s = residual + x and y = self(s), for one normalized axis."""
+        return add_norm(
+            x,
+            residual,
+            self.weight,
+            self.bias,
+            norm="rms" if self.is_rms else "layer",
+            eps=self.eps,
+            prenorm=prenorm,
+            zero_centered=self.zero_centered_gain,
+        )
 
     def extra_repr(self):
         zero_centered = ", zero_centered_gain=True" if self.zero_centered_gain else ""

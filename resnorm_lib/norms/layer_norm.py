@@ -1,7 +1,5 @@
 """Layer normalization."""
 
-import torch
-
 from resnorm_lib._arguments import number
 from resnorm_lib.norms._shared import RowNorm
 
@@ -39,8 +37,9 @@ class LayerNorm(RowNorm):
 
     Notes
     -----
-    The fused kernel of torch, which this calls, has right first and second derivatives; its third ones are wrong
-    (torch 2.13). Write the formula in elementary operations where you need them.
+    On a GPU this is :func:`resnorm_lib.ops.layer_norm`. Elsewhere it calls the fused kernel of torch, which has right
+    first and second derivatives; its third ones are wrong (torch 2.13). Write the formula in elementary operations
+    where you need them.
 
     References
     ----------
@@ -48,6 +47,7 @@ class LayerNorm(RowNorm):
 
     Examples
     --------
+    >>> import torch
     >>> LayerNorm(3)(torch.tensor([[1.0, 2.0, 3.0]])).detach().round(decimals=3)
     tensor([[-1.2250,  0.0000,  1.2250]])
     """
@@ -65,6 +65,3 @@ class LayerNorm(RowNorm):
     ):
         eps = number("eps", eps, at_least=0)
         super().__init__(normalized_shape, eps, elementwise_affine, bias, zero_centered_gain, device, dtype)
-
-    def _normalize(self, x, weight, bias):
-        return torch.layer_norm(x, self.normalized_shape, weight, bias, self.eps)

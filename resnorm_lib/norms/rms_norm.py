@@ -1,7 +1,5 @@
 """Root mean square normalization."""
 
-import torch
-
 from resnorm_lib.norms._shared import RowNorm
 
 __all__ = ["RMSNorm"]
@@ -40,9 +38,12 @@ class RMSNorm(RowNorm):
 
     Examples
     --------
+    >>> import torch
     >>> RMSNorm(3)(torch.tensor([[1.0, 2.0, 2.0]])).detach().round(decimals=3)
     tensor([[0.5770, 1.1550, 1.1550]])
     """
+
+    is_rms = True
 
     def __init__(
         self,
@@ -55,6 +56,3 @@ class RMSNorm(RowNorm):
         zero_centered_gain=False,
     ):
         super().__init__(normalized_shape, eps, elementwise_affine, False, zero_centered_gain, device, dtype)
-
-    def _normalize(self, x, weight, bias):
-        return torch.rms_norm(x, self.normalized_shape, weight, self.eps)

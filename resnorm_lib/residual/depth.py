@@ -5,6 +5,7 @@ from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.residual.core import Scheme, residual_add
+from resnorm_lib.residual.fused import add_then_norm
 
 
 class ResiDual(Scheme):
@@ -33,7 +34,7 @@ class ResiDual(Scheme):
 
     def write(self, state, change):
         x, total = state
-        return self.norm(residual_add(x, change)), total + change
+        return add_then_norm(self.norm, x, change), total + change
 
     def close(self, state):
         return residual_add(state[0], self.norm_sum(state[1]))

@@ -8,6 +8,7 @@ from torch import nn
 from resnorm_lib._arguments import number
 from resnorm_lib.residual.branch import put_inner_norm, scaled_weights
 from resnorm_lib.residual.core import Scheme, residual_add
+from resnorm_lib.residual.fused import add_then_norm, look_ahead, may_look_ahead
 
 
 class Plain(Scheme):
@@ -51,6 +52,11 @@ class PreNorm(Scheme):
     def write(self, state, change):
         return residual_add(state, change)
 
+    def run(self, blocks, state, context):
+        if may_look_ahead(blocks, state, PreNorm.write):
+            return look_ahead(list(blocks), state, context)
+        return super().run(blocks, state, context)
+
 
 class PostNorm(Scheme):
     r"""Normalize the sum: :math:`y = N(x + F(x))`. Every block rescales the identity path.
@@ -70,7 +76,7 @@ class PostNorm(Scheme):
         return state
 
     def write(self, state, change):
-        return self.norm(residual_add(state, change))
+        return add_then_norm(self.norm, state, change)
 
 
 class Sandwich(PreNorm):
@@ -163,7 +169,7 @@ class DeepNorm(PostNorm):
             weight.mul_(self.beta)
 
     def write(self, state, change):
-        return self.norm(residual_add(self.alpha * state, change))
+        return add_then_norm(self.norm, self.alpha * state, change)
 
 
 class LNScaling(PreNorm):
@@ -207,5 +213,4 @@ class MixLN(PreNorm):
         return state if self.is_post else self.norm(state)
 
     def write(self, state, change):
-        total = residual_add(state, change)
-        return self.norm(total) if self.is_post else total
+        return add_then_norm(self.norm, state, change) if self.is_post else residual_add(state, change)
