@@ -1,0 +1,57 @@
+"""Checks for the exercises of "When all tokens become one"."""
+
+import torch
+
+from resnorm_lib.checks.answers import call, expect_close, right
+
+__all__ = ["check_distance", "check_post_norm_share"]
+
+
+def check_distance(answer):
+    """Check ``answer(x)``: how far tokens (T, d) are from being one vector.
+
+    Raises
+    ------
+    Wrong
+        If the distance is wrong.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for tokens, features in ((4, 3), (7, 7)):
+        x = torch.randn(tokens, features, generator=generator, dtype=torch.float64) + 1
+        centred = x - x.mean(0)
+        mistakes = [
+            ((x - x.mean(1, keepdim=True)).norm() / x.norm(), "That is the mean over features: take the mean token."),
+            (
+                (x - x.mean()).norm() / x.norm(),
+                "One number was taken off all entries: take off the mean token, a vector.",
+            ),
+            (centred.norm(), "The size of the tokens is missing: divide by it."),
+            (centred.square().sum() / x.square().sum(), "These are squares: take the root."),
+        ]
+        expect_close(call(answer, x), centred.norm() / x.norm(), "The distance", mistakes, tolerance=1e-9)
+    right("the distance of tokens from one vector")
+
+
+def check_post_norm_share(answer):
+    """Check ``answer(depth, tokens)``: the common part's share after Post-LN blocks of plain averaging.
+
+    Raises
+    ------
+    Wrong
+        If a share is wrong.
+    """
+    for depth, tokens in ((0, 8), (1, 4), (5, 32)):
+        odds = (tokens - 1) / 2**depth
+        pre = 1 / tokens
+        for _ in range(depth):
+            pre += pre / (pre + 1 - 1 / tokens)
+        mistakes = [
+            (min(1.0, 2**depth / tokens), "The norm divides the common part too: the share cannot just double."),
+            (
+                pre / (pre + 1 - 1 / tokens),
+                "That is Pre-LN: here each block ends with a norm, and the next starts at 1.",
+            ),
+        ]
+        what = f"The share after {depth} blocks of {tokens} tokens"
+        expect_close(call(answer, depth, tokens), 1 / (1 + odds), what, mistakes if depth else (), tolerance=1e-9)
+    right("the common part under Post-LN")
