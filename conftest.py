@@ -11,6 +11,17 @@ from tests.figures import figure_problems
 os.environ.update(ENVIRONMENT)
 
 
+def _interpret_kernels_without_a_gpu():
+    """Triton reads the variable when a kernel is defined, torch its own settings above when it is imported."""
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+_interpret_kernels_without_a_gpu()
+
+
 def _execute_with_history(kernel, source, allow_stdin=None):
     """Run a cell as Jupyter does. Without history, nbval's way, a semicolon at its end does not silence its value."""
     return kernel.kc.execute(source, store_history=True, allow_stdin=allow_stdin, stop_on_error=False)

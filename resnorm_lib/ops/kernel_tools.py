@@ -12,14 +12,25 @@ INTERPRETED = tl.constexpr(dispatch.INTERPRETED)
 def rounded(value, dtype: tl.constexpr):
     """``value`` in ``dtype``, rounded to nearest, ties to even.
 
-    That is what a GPU does. The interpreter cuts bits off when it makes a bfloat16, so they are rounded beforehand:
-    adding just under half of the last place that stays, or half where that place is odd, carries into it.
+    That is what a GPU does. The interpreter cuts bits off when it makes a bfloat16, and makes other numbers of the
+    subnormal ones, so that there it is done on the bits: adding just under half of the last place that stays, or half
+    where that place is odd, carries into it. A NaN stays one.
     """
     if INTERPRETED and dtype == tl.bfloat16:
-        bits = value.to(tl.float32).to(tl.uint32, bitcast=True)
-        carried = bits + 0x7FFF + ((bits >> 16) & 1)
-        value = tl.where(value == value, carried, bits).to(tl.float32, bitcast=True)
-    return value.to(dtype)
+        value = value.to(tl.float32)
+        bits = value.to(tl.uint32, bitcast=True)
+        carried = tl.where(value == value, bits + 0x7FFF + ((bits >> 16) & 1), bits | 0x400000)
+        return (carried >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    else:
+        return value.to(dtype)
+
+
+@triton.jit
+def widened(value, DOUBLE: tl.constexpr):
+    """``value`` in float32, or float64: sixteen bits are for storage alone. On the bits, where the interpreter errs."""
+    if INTERPRETED and value.dtype == tl.bfloat16:
+        value = (value.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+    return value.to(tl.float64 if DOUBLE else tl.float32)
 
 
 @triton.jit

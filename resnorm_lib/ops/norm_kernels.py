@@ -9,21 +9,19 @@ at a time.
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import inverse_root, kept, rounded, store
+from resnorm_lib.ops.kernel_tools import inverse_root, kept, rounded, store, widened
 
 
 @triton.jit
 def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
-    """A tile in float32, or float64. Sixteen bits are for storage alone."""
-    tile = tl.load(pointer + rows[:, None] * STRIDE + cols[None, :], mask=mask, other=0.0)
-    return tile.to(tl.float64 if DOUBLE else tl.float32)
+    """A tile in float32, or float64."""
+    return widened(tl.load(pointer + rows[:, None] * STRIDE + cols[None, :], mask=mask, other=0.0), DOUBLE)
 
 
 @triton.jit
 def load_row(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr):
     """A parameter, to be multiplied with a tile."""
-    row = tl.load(pointer + cols, mask=cols < N, other=0.0)
-    return row.to(tl.float64 if DOUBLE else tl.float32)[None, :]
+    return widened(tl.load(pointer + cols, mask=cols < N, other=0.0), DOUBLE)[None, :]
 
 
 @triton.jit
@@ -37,11 +35,13 @@ def stream(
     if SEED is not None:
         s = tl.where(kept(tl.load(SEED), rows, start, BLOCK, THRESHOLD, ROUNDS), s * KEEP_SCALE, 0.0)
     if C is not None:
-        s *= tl.load(C + rows, mask=rows < M, other=0.0).to(s.dtype)[:, None]
+        s *= widened(tl.load(C + rows, mask=rows < M, other=0.0), DOUBLE)[:, None]
     if R is not None:
         s += load_tile(R, rows, cols, mask, R_STRIDE, DOUBLE)
         if not WIDE_STREAM:
-            s = rounded(s, R.dtype.element_ty).to(s.dtype)  # of the stored stream the backward pass is the gradient
+            s = widened(
+                rounded(s, R.dtype.element_ty), DOUBLE
+            )  # of the stored stream the backward pass is the gradient
     return s
 
 

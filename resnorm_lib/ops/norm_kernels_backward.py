@@ -10,7 +10,7 @@ no atomics.
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import kept, store
+from resnorm_lib.ops.kernel_tools import kept, store, widened
 from resnorm_lib.ops.norm_kernels import load_row, load_tile
 
 
@@ -43,7 +43,7 @@ def finish(
     if DR is not None:
         store(DR + rows[:, None] * N + cols[None, :], ds, mask)
     if C is not None:
-        ds *= tl.load(C + rows, mask=rows < M, other=0.0).to(ds.dtype)[:, None]
+        ds *= widened(tl.load(C + rows, mask=rows < M, other=0.0), DOUBLE)[:, None]
     if SEED is not None:
         ds = tl.where(kept(tl.load(SEED), rows, start, BLOCK, THRESHOLD, ROUNDS), ds * KEEP_SCALE, 0.0)
     store(DX + rows[:, None] * N + cols[None, :], ds, mask)
@@ -83,9 +83,9 @@ def norm_backward(
 
 
 @triton.jit
-def add_to(pointer, value, mask, is_first):
-    """Add to what this program has stored there. At its first tile nothing has been."""
-    tl.store(pointer, value + tl.load(pointer, mask=mask & (is_first == 0), other=0.0), mask=mask)
+def add_to(pointer, value, mask, has_stored):
+    """Add to what this program has stored there."""
+    tl.store(pointer, value + tl.load(pointer, mask=mask & has_stored, other=0.0), mask=mask)
 
 
 @triton.jit(do_not_specialize=["M"])
@@ -121,9 +121,9 @@ def norm_backward_chunked(
             s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
                                             ZERO_CENTERED, DOUBLE)  # fmt: skip
             if DW is not None:
-                add_to(DW + program * N + cols, tl.sum(dy * s_hat, axis=0), cols < N, tile == first)
+                add_to(DW + program * N + cols, tl.sum(dy * s_hat, axis=0), cols < N, tile > first)
             if DB is not None:
-                add_to(DB + program * N + cols, tl.sum(dy, axis=0), cols < N, tile == first)
+                add_to(DB + program * N + cols, tl.sum(dy, axis=0), cols < N, tile > first)
             ds = (g - s_hat * (along / N)[:, None] - (constant / N)[:, None]) * rstd[:, None]
             finish(DX, DR, DS, C, SEED, ds, rows, cols, start, mask, M, N, DS_STRIDE, THRESHOLD, KEEP_SCALE, ROUNDS,
                    DOUBLE, BLOCK)  # fmt: skip
