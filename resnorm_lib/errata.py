@@ -3,11 +3,13 @@
 A finding ``a1-name`` is shown by the claim ``erratum.a1-name``. Findings of one kind share one function.
 """
 
+from collections import Counter
+
 import torch
 
 from resnorm_lib.claims import claim
 
-__all__ = ["agree", "counts", "differ", "neighbours_matter", "raises", "stream_growth"]
+__all__ = ["agree", "counts", "differ", "neighbours_matter", "raises", "stream_growth", "sums_drawn"]
 
 EXACT = 1e-6  # what float32 may be off by, relative to numbers of about 1
 
@@ -108,6 +110,23 @@ def stream_growth(block, x, depth):
     signs = torch.where(torch.arange(x.numel()).reshape(x.shape) % 2 == 0, 1.0, -1.0)
     (gradient,) = torch.autograd.grad((stream * signs).sum(), x)
     return (_rms(stream) / _rms(x)).item(), _rms(gradient).item()
+
+
+def sums_drawn(edges):
+    """Return how many nodes of a drawing could be a sum: those with at least two arrows in.
+
+    Parameters
+    ----------
+    edges : iterable of pairs
+        (from, to) of each arrow, in any names.
+
+    Examples
+    --------
+    >>> sums_drawn([("x", "F"), ("F", "+")]), sums_drawn([("x", "F"), ("F", "+"), ("x", "+")])
+    (0, 1)
+    """
+    arrows_into = Counter(end for _, end in edges)
+    return sum(arrows > 1 for arrows in arrows_into.values())
 
 
 def _rms(x):
