@@ -70,9 +70,12 @@ def row_forward(n, itemsize):
     return _adjusted(_row_forward(int(n), itemsize))
 
 
-def row_backward(n, itemsize, tensors=2):
-    """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop."""
-    return _adjusted(_row_backward(int(n), itemsize, tensors))
+def row_backward(n, itemsize, tensors=2, sums=2):
+    """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop.
+
+    It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and an offset, 1 for RMSNorm with a gain.
+    """
+    return _adjusted(_row_backward(int(n), itemsize, tensors, sums))
 
 
 @functools.cache
@@ -86,16 +89,24 @@ def _row_forward(n, itemsize):
     return Rows(rows, block, num_warps)
 
 
+REGISTERS = 65536  # of 4 bytes, in a multiprocessor of an H100
+SHARED = 200 * 1024  # bytes of shared memory there, less a reserve
+
+
 @functools.cache
-def _row_backward(n, itemsize, tensors):
+def _row_backward(n, itemsize, tensors, sums):
     block = max(16, next_power_of_two(n))
-    if block > (16384 if itemsize <= 4 else 4096):
-        return Rows(4, 2048 if itemsize <= 4 else 1024, 16, num_stages=2)
+    wide = max(4, itemsize)
+    if block > 16384 or block * (wide * sums + itemsize * tensors) > 0.9 * 4 * REGISTERS:  # a row and its sums
+        block = 4096 if n <= 16384 else 2048
+        return Rows(2 if n <= 16384 else 4, block * 4 // wide, 16, num_stages=2)
     rows = max(1, min(16, 1024 // block))
-    num_warps = max(4, min(16, rows * block // 512))
-    tile = tensors * rows * block * itemsize  # bytes of one stage, in shared memory
-    per_sm = max(1, min(8, 16384 // (rows * block), 32 // num_warps))
-    num_stages = max(1, min(3, 200 * 1024 // (tile * per_sm)))
+    num_warps = max(4, min(16 if tensors > 2 else 32, rows * block // 512))
+    each = rows * block // (32 * num_warps)  # numbers for a thread
+    registers = (24 + (2 + 2 * sums) * each) * wide // 4  # what ptxas 13 reports for sm_90, within a fifth
+    per_sm = max(1, min(8, REGISTERS // (32 * num_warps * registers)))
+    tile = tensors * rows * block * itemsize  # bytes of one stage
+    num_stages = max(1, min(3, SHARED // (tile * per_sm)))
     return Rows(rows, block, num_warps, num_stages, per_sm)
 
 
