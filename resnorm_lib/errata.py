@@ -6,10 +6,23 @@ A finding ``a1-name`` is shown by the claim ``erratum.a1-name``. Findings of one
 from collections import Counter
 
 import torch
+import torch.nn.functional as F
 
+from resnorm_lib import runtime
 from resnorm_lib.claims import claim
+from resnorm_lib.data import load_digits
 
-__all__ = ["agree", "counts", "differ", "neighbours_matter", "raises", "stream_growth", "sums_drawn"]
+__all__ = [
+    "agree",
+    "counts",
+    "differ",
+    "neighbours_matter",
+    "raises",
+    "stream_growth",
+    "sums_drawn",
+    "trained_on_digits",
+    "ways",
+]
 
 EXACT = 1e-6  # what float32 may be off by, relative to numbers of about 1
 
@@ -127,6 +140,46 @@ def sums_drawn(edges):
     """
     arrows_into = Counter(end for _, end in edges)
     return sum(arrows > 1 for arrows in arrows_into.values())
+
+
+def ways(edges, start, end):
+    """Return every way along the arrows of a drawing without loops, each as a tuple of the nodes that it passes.
+
+    Examples
+    --------
+    >>> ways([("x", "F"), ("F", "+"), ("x", "+")], "x", "+")
+    [('x', 'F', '+'), ('x', '+')]
+    """
+    if start == end:
+        return [(end,)]
+    return [(start, *rest) for first, then in edges if first == start for rest in ways(edges, then, end)]
+
+
+def trained_on_digits(model, steps=150, lr=0.05):
+    """Train a classifier of the digits on batches of 64, and return its loss and its error in percent on all of them.
+
+    Both are on the images that it was trained on, in evaluation mode.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        (N, 64) float32 to logits (N, 10). It is changed.
+
+    Examples
+    --------
+    >>> loss, error = trained_on_digits(torch.nn.Linear(64, 10))
+    >>> error < 20
+    True
+    """
+    x, y = load_digits()[:2]
+    optimizer = torch.optim.SGD(model.train().parameters(), lr=lr, momentum=0.9)
+    for rows in torch.randint(len(x), (steps, 64), generator=runtime.generator(1)):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        logits = model.eval()(x)
+    return F.cross_entropy(logits, y).item(), 100 * (logits.argmax(1) != y).double().mean().item()
 
 
 def _rms(x):
