@@ -1,5 +1,6 @@
 """Settings that every test needs, those of the notebooks included (pytest --nbval starts kernels that inherit them)."""
 
+import importlib.util
 import os
 
 import pytest
@@ -20,6 +21,9 @@ def _interpret_kernels_without_a_gpu():
 
 
 _interpret_kernels_without_a_gpu()
+
+if importlib.util.find_spec("triton") is None:  # pytest imports what it looks for doctests in
+    collect_ignore_glob = ["resnorm_lib/ops/*kernel*.py", "tests/ops_compiled.py"]
 
 
 def _execute_with_history(kernel, source, allow_stdin=None):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("norms", "residual", "models", "probes", "data")
+FLOORS = ("ops", "norms", "residual", "models", "probes", "data")
 
 # An operation of torch would be a tensor made, or a random number drawn; a device wakes up when it is asked whether it
 # is there.
