@@ -1,6 +1,7 @@
 """``python -m resnorm_lib.experiments``: list, describe, run, suite, compare."""
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import asdict
@@ -8,8 +9,9 @@ from dataclasses import asdict
 from resnorm_lib import runtime
 from resnorm_lib.data import DataMissing
 from resnorm_lib.experiments import EXPERIMENTS, get, tables, workers
+from resnorm_lib.experiments.engine import TrialError
 from resnorm_lib.experiments.settings import parse_duration, parse_settings
-from resnorm_lib.recorded import RecordError, read
+from resnorm_lib.recorded import SCHEMA, read
 
 EACH = 180.0  # seconds that a suite gives to one experiment
 
@@ -44,8 +46,12 @@ def run_one(arguments):
 
 
 def suite(arguments):
-    """Run all experiments, the most valuable first, each within three minutes and all within the budget."""
+    """Run all experiments, the most valuable first, each within three minutes and all within the budget.
+
+    One that fails does not stop the others.
+    """
     end = time.monotonic() + (parse_duration(arguments.budget) if arguments.budget else EACH * len(EXPERIMENTS))
+    failed = []
     for name in EXPERIMENTS:
         left = end - time.monotonic()
         if left <= 0:
@@ -54,8 +60,11 @@ def suite(arguments):
         experiment = get(name)
         try:
             _run(experiment, experiment.config(arguments.preset), arguments, min(EACH, left))
-        except DataMissing as error:
-            print(f"{name}: left out. {error}")
+        except (DataMissing, TrialError) as error:
+            failed.append(name)
+            print(f"{name}: {error}\n")
+    if failed:
+        sys.exit(f"Not run to the end: {', '.join(failed)}.")
 
 
 def _run(experiment, config, arguments, limit):
@@ -79,11 +88,16 @@ def compare(arguments):
     print(tables.compare(get(first.experiment), first, second))
 
 
+def schema(arguments):
+    """Print the JSON Schema of a record."""
+    print(json.dumps(SCHEMA, indent=1))
+
+
 def parser():
     top = argparse.ArgumentParser(prog="python -m resnorm_lib.experiments", description="The experiments of the book.")
     tasks = top.add_subparsers(required=True, metavar="TASK")
-    for name, function in (("list", list_all), ("describe", describe), ("run", run_one), ("suite", suite)):
-        task = tasks.add_parser(name, help=function.__doc__, description=function.__doc__)
+    for name, function in TASKS:
+        task = tasks.add_parser(name, help=function.__doc__.splitlines()[0], description=function.__doc__)
         task.set_defaults(function=function)
         if name in ("describe", "run"):
             task.add_argument("name", metavar="NAME")
@@ -103,11 +117,14 @@ def parser():
     return top
 
 
+TASKS = (("list", list_all), ("describe", describe), ("run", run_one), ("suite", suite), ("schema", schema))
+
+
 def main():
     arguments = parser().parse_args()
     try:
         arguments.function(arguments)
-    except (ValueError, RecordError, DataMissing) as error:
+    except (ValueError, DataMissing, TrialError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         kept = " What has finished is kept; --resume goes on." if getattr(arguments, "out", None) else ""

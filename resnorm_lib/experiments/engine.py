@@ -19,7 +19,11 @@ from resnorm_lib.experiments.logbook import Logbook
 from resnorm_lib.experiments.settings import with_settings
 from resnorm_lib.recorded import RecordError, Run, machine, read, write
 
-__all__ = ["Experiment", "Metric", "Paper"]
+__all__ = ["Experiment", "Metric", "Paper", "TrialError"]
+
+
+class TrialError(RuntimeError):
+    """A trial failed; the message says which and why. What had finished before is in the record."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Experiment:
             If an argument does not fit.
         RecordError
             If the record cannot be read or written, or belongs to another config.
+        TrialError
+            If a trial fails, for want of memory for instance.
         """
         preset = runtime.preset() if preset is None else preset
         config = self.config(preset) if config is None else config
@@ -128,6 +134,13 @@ class Experiment:
         self._do(run, todo, config, chosen, path, limit, here.device(device))
         return here.gather(run, None if out is None else Path(out) / f"{self.name}-{preset}.json")
 
+    def _try(self, config, arm, log):
+        try:
+            return log.record(lambda log: self.trial(config, arm, log))
+        except (RuntimeError, ArithmeticError) as error:
+            what = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+            raise TrialError(f"{self.name}, arm {log.arm}, seed {log.seed}: {what}") from error
+
     def _do(self, run, todo, config, chosen, path, limit, device):
         start, longest = time.monotonic(), 0.0
         with tqdm(total=len(todo), desc=self.name, leave=False, disable=not runtime.shows_progress()) as bar:
@@ -137,7 +150,7 @@ class Experiment:
                 bar.set_postfix_str(f"{arm}, seed {seed}")
                 log = Logbook(arm, seed, device, on_step=_within(bar))
                 begun = time.monotonic()
-                trial = log.record(lambda log, arm=arm: self.trial(config, chosen[arm], log))
+                trial = self._try(config, chosen[arm], log)
                 longest = max(longest, time.monotonic() - begun)
                 run.trials.append(trial)
                 if path is not None:

@@ -28,10 +28,10 @@ def cell(run, arm, name, metric):
     lost = sum(trial.diverged is not None for trial in run.of(arm))
     if lost == len(values):
         return "diverged"
+    if not any(name in trial.summary for trial in run.of(arm)):
+        return "-"  # the arm has no such number
     known = [value for value in values if value is not None]
-    if not known:
-        return "not finite"
-    text = f"{sum(known) / len(known):.{metric.decimals}f}"
+    text = f"{sum(known) / len(known):.{metric.decimals}f}" if known else "not finite"
     if len(known) > 1:
         text += f" ({min(known):.{metric.decimals}f} to {max(known):.{metric.decimals}f})"
     return text + (f", {lost} diverged" if lost else "")
