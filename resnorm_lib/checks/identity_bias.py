@@ -1,0 +1,72 @@
+"""Checks for the exercises of "Biased to the identity"."""
+
+import numpy as np
+import torch
+
+from resnorm_lib.checks.answers import call, expect_close, right
+
+__all__ = ["check_fixup_start", "check_shares"]
+
+PLACES = ("in the branch", "after the sum", "no norm")
+
+
+def _shares(place, depth, v):
+    block = np.arange(1, depth + 1)
+    return np.sqrt(v / (1 + v * block)) if place == "in the branch" else np.full(depth, np.sqrt(v / (1 + v)))
+
+
+def check_shares(answer):
+    """Check ``answer(place, depth, v)``: the share of each block's branch in the stream that leaves the block.
+
+    Raises
+    ------
+    Wrong
+        If a share is wrong.
+    """
+    for place in PLACES:
+        for depth, v in ((1, 1.0), (6, 1.0), (9, 0.5)):
+            block, wanted = np.arange(1, depth + 1), _shares(place, depth, v)
+            early = np.sqrt(v / (1 + v * (block - 1)))
+            mistakes = [
+                (wanted**2, "This is the share of the variance: take its root."),
+                (early if place == "in the branch" else np.full(depth, v**0.5), "Divide by the stream behind the sum."),
+                (
+                    _shares("in the branch" if place != "in the branch" else "no norm", depth, v),
+                    "A norm in the branch lets the stream grow by v a block; after the sum it is 1 again in every "
+                    "block; without a norm the branch grows with the stream.",
+                ),
+            ]
+            what = f"The list of shares for {place!r}, depth {depth}, v = {v},"
+            expect_close(call(answer, place, depth, v), wanted, what, mistakes=mistakes, tolerance=1e-9)
+    right("the shares of the branches")
+
+
+def check_fixup_start(answer):
+    """Check ``answer(branches, head)``: the matrices of Fixup from those of He's initialisation, without changing them.
+
+    Raises
+    ------
+    Wrong
+        If a matrix is wrong, or one that was given has changed.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for depth, maps in ((16, 2), (9, 3)):
+        branches = [[torch.randn(4, 4, generator=generator, dtype=torch.float64) for _ in range(maps)]] * depth
+        head = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+        given = [matrix.clone() for matrix in branches[0]]
+        got, last = call(answer, branches, head)
+        for matrix, before in zip(branches[0], given, strict=True):
+            expect_close(matrix, before, "A matrix that was given, and must stay as it was,")
+        expect_close(last, 0 * head, "The head", [(head, "The head must start at 0, too.")])
+        factor = depth ** (-1 / (2 * maps - 2))
+        for place, (matrix, before) in enumerate(zip(got[0], given, strict=True), 1):
+            what = f"Matrix {place} of {maps} in a branch, {depth} branches,"
+            mistakes = [
+                (before, "It is still He's." if place < maps else "The last matrix of a branch must be 0."),
+                (factor * before, "The last matrix of a branch is not scaled: it must be 0."),
+                (0 * before, "Only the last matrix is 0: with all of them 0 no gradient passes the branch."),
+                (depth**-0.5 * before, "The exponent is -1/(2m - 2), with m matrices in a branch."),
+                (depth ** (-1 / (2 * maps)) * before, "The exponent is -1/(2m - 2): the last matrix does not count."),
+            ]
+            expect_close(matrix, factor * before if place < maps else 0 * before, what, mistakes, tolerance=1e-9)
+    right("the start of Fixup")
