@@ -3,6 +3,7 @@
 PYTHON ?= python3
 OUT ?= .
 PORT ?= 8000
+GPU_PYTHON ?= $(PYTHON)
 CHAPTERS ?= $(wildcard chapters/*.ipynb)
 
 VENV := .venv
@@ -13,7 +14,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab test lint library notebooks site run seeds bench new-chapter browser clean
+.PHONY: help book serve lab test lint library notebooks site run seeds bench experiments gpu new-chapter browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -51,6 +52,14 @@ seeds: $(READY)  ## try every claim under ten seeds, and write book/recorded/see
 
 bench: $(READY)  ## compare speed with plain torch, and write book/recorded/bench.json
 	$(BIN)/python -m tests.bench
+
+experiments: $(READY)  ## run every experiment on this processor, three seeds, and record the runs in book/recorded
+	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
+
+gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
+	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
+	$(GPU_PYTHON) -m resnorm_lib.ops.bench --budget 4m --out book/recorded/kernels.json
+	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
 	@$(BIN)/python -m tests.runs new "$(NAME)"
