@@ -1,0 +1,62 @@
+"""Checks for the exercises of "Degradation, measured"."""
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+
+__all__ = ["check_length_after", "check_verdict"]
+
+VERDICTS = ("degradation", "overfitting", "neither")
+CASES = (  # shallow, deep, verdict, why
+    ((0.0, 2.4), (55.9, 57.5), "degradation", "it fits its training data worse, whatever the test error does"),
+    ((0.1, 6.4), (0.1, 7.9), "overfitting", "it fits the training data as well, and new data worse"),
+    ((5.0, 9.0), (1.0, 7.0), "neither", "it is better on both"),
+    ((3.0, 9.0), (1.0, 12.0), "overfitting", "it is better on the training data and worse on new data"),
+    ((2.0, 8.0), (2.9, 8.9), "neither", "less than a point is no difference here"),
+    ((10.0, 12.0), (13.0, 12.0), "degradation", "only the training error decides"),
+)
+
+
+def check_verdict(answer):
+    """Check ``answer(shallow, deep)``: pairs of training and test error to one of three words.
+
+    Raises
+    ------
+    Wrong
+        If a verdict is wrong.
+    """
+    for shallow, deep, expected, why in CASES:
+        got = call(answer, shallow, deep)
+        if got not in VERDICTS:
+            raise Wrong(f"The verdict must be one of {', '.join(VERDICTS)}, but it is {got!r}.")
+        if got != expected:
+            raise Wrong(f"For shallow {shallow} and deep {deep} the verdict is {expected!r}, not {got!r}: {why}.")
+    right("the verdict")
+
+
+def check_length_after(answer):
+    """Check ``answer(g, lr, steps)``: the length of a scale-invariant matrix that starts with length 1.
+
+    Raises
+    ------
+    Wrong
+        If a length is wrong.
+    """
+    for g, lr, steps in ((3.0, 0.5, 1), (3.0, 0.5, 2), (100.0, 0.05, 20)):
+        step, square, same = lr * g, 1.0, 1.0
+        for _ in range(steps):
+            square += step**2 / square
+            same += step**2
+        mistakes = [(1 + steps * step, "A gradient at right angles does not add its length: use Pythagoras.")]
+        if steps > 1:
+            mistakes += [
+                (same**0.5, "The gradient must get smaller as the matrix gets longer."),
+                (1.0, "The matrix does not keep its length."),
+            ]
+        mistakes += [(square, "That is the square of the length.")]
+        expect_close(
+            call(answer, g, lr, steps),
+            square**0.5,
+            f"The length for g = {g}, lr = {lr}, steps = {steps}",
+            mistakes=mistakes,
+            tolerance=1e-9,
+        )
+    right("the length of the matrix")
