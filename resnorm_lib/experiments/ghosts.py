@@ -50,7 +50,7 @@ class Ghosts(GhostBatchNorm):
 
 
 def replace_norms(model, make):
-    """Put ``make(channels)`` in place of every batch normalization of ``model``, with its gain, offset and statistics.
+    """Put ``make(channels)`` in place of every batch normalization of ``model``, with its gain, offset, statistics, eps.
 
     The model is changed, and returned.
     """
@@ -58,7 +58,7 @@ def replace_norms(model, make):
         if isinstance(old, BatchNorm):
             parent, _, last = name.rpartition(".")
             new = make(old.num_features).to(old.weight.device)
-            known = new.state_dict()
+            new.eps, known = old.eps, new.state_dict()
             new.load_state_dict(known | {key: value for key, value in old.state_dict().items() if key in known})
             setattr(model.get_submodule(parent), last, new)
     return model
