@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib.norms._shared import Affine, as_shape, check_last_axes, upcast
+from resnorm_lib.norms._shared import Affine, as_shape, check_last_axes
+from resnorm_lib.ops.elementwise import squash
 
 __all__ = ["Derf", "DynamicTanh"]
 
@@ -28,8 +29,7 @@ class _Squash(Affine):
 
     def forward(self, x):
         check_last_axes(x, self.normalized_shape)
-        y = self._squash(upcast(x))
-        return (y if self.weight is None else self.weight * y + self.bias).to(x.dtype)
+        return squash(x, self.alpha, getattr(self, "shift", None), self.weight, self.bias)
 
     def extra_repr(self):
         return f"{self.normalized_shape}, elementwise_affine={self.elementwise_affine}"
@@ -69,9 +69,6 @@ class DynamicTanh(_Squash):
     def __init__(self, normalized_shape, alpha_init_value=0.5, elementwise_affine=True, device=None, dtype=None):
         super().__init__(normalized_shape, alpha_init_value, elementwise_affine, device, dtype)
         self.reset_parameters()
-
-    def _squash(self, x):
-        return torch.tanh(self.alpha * x)
 
 
 class Derf(_Squash):
@@ -124,6 +121,3 @@ class Derf(_Squash):
     def reset_parameters(self):
         super().reset_parameters()
         nn.init.constant_(self.shift, self.shift_init_value)
-
-    def _squash(self, x):
-        return torch.erf(self.alpha * x + self.shift)

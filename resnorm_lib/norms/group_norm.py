@@ -1,11 +1,11 @@
 """Group normalization and instance normalization: each sample by itself, over groups of channels or single ones."""
 
-import torch
 import torch.nn.functional as F
 
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib.norms._shared import Affine, check_channels
 from resnorm_lib.norms.batch_norm import ChannelNorm, normalize
+from resnorm_lib.ops.group_norm import normalize_groups
 
 __all__ = ["GroupNorm", "InstanceNorm"]
 
@@ -46,6 +46,7 @@ class GroupNorm(Affine):
 
     Examples
     --------
+    >>> import torch
     >>> GroupNorm(2, 4)(torch.tensor([[1.0, 3.0, 10.0, 30.0]])).detach().round(decimals=3)
     tensor([[-1.,  1., -1.,  1.]])
     """
@@ -64,11 +65,7 @@ class GroupNorm(Affine):
 
     def forward(self, x):
         check_channels(x, self.num_channels)
-        if x.is_contiguous() or x.device.type != "cpu":
-            return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
-        y = F.group_norm(x.contiguous(), self.num_groups, self.weight, self.bias, self.eps)
-        channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-        return y.contiguous(memory_format=torch.channels_last) if channels_last else y
+        return normalize_groups(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
@@ -114,6 +111,7 @@ class InstanceNorm(ChannelNorm):
 
     Examples
     --------
+    >>> import torch
     >>> InstanceNorm(2)(torch.tensor([[[1.0, 3.0], [10.0, 30.0]]])).round(decimals=3)
     tensor([[[-1.,  1.],
              [-1.,  1.]]])

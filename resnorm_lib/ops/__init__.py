@@ -7,7 +7,21 @@ first runs.
 
 from resnorm_lib.ops.add_norm import add_norm
 from resnorm_lib.ops.dispatch import KernelsUnavailable, has_kernels, kernels
+from resnorm_lib.ops.elementwise import derf, dyt, scaled_add
+from resnorm_lib.ops.group_norm import group_norm
 from resnorm_lib.ops.norm import layer_norm, rms_norm
 from resnorm_lib.ops.norm_dropout import dropout_mask
 
-__all__ = ["KernelsUnavailable", "add_norm", "dropout_mask", "has_kernels", "kernels", "layer_norm", "rms_norm"]
+__all__ = [
+    "KernelsUnavailable",
+    "add_norm",
+    "derf",
+    "dropout_mask",
+    "dyt",
+    "group_norm",
+    "has_kernels",
+    "kernels",
+    "layer_norm",
+    "rms_norm",
+    "scaled_add",
+]

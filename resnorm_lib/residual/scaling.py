@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import flag, number
+from resnorm_lib.ops.elementwise import scaled_add
 from resnorm_lib.residual.branch import output_projection, scaled_weights
-from resnorm_lib.residual.core import Scheme, residual_add
+from resnorm_lib.residual.core import Scheme, residual_add, same_shape
 
 
 class DepthScaled(Scheme):
@@ -24,7 +25,8 @@ class DepthScaled(Scheme):
         self.scale = 1 / place.num_layers**self.exponent
 
     def write(self, state, change):
-        return residual_add(state, self.scale * change)
+        same_shape(state, change)
+        return scaled_add(state, change, self.scale)
 
 
 class CompleteP(DepthScaled):

@@ -1,0 +1,153 @@
+r"""Kernels of DynamicTanh and Derf, and of the scaled residual add. See :mod:`resnorm_lib.ops.elementwise_launch`.
+
+Sizes but M are constants, for the reason given in :mod:`resnorm_lib.ops.norm_kernels`.
+"""
+
+import triton
+import triton.language as tl
+
+from resnorm_lib.ops.kernel_tools import store, widened
+
+
+@triton.jit
+def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
+    """A tile in float32, or float64."""
+    return widened(tl.load(pointer + rows[:, None] * STRIDE + cols[None, :], mask=mask, other=0.0), DOUBLE)
+
+
+@triton.jit
+def load_parameter(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr):
+    """A gain or an offset, to be used with a tile."""
+    return widened(tl.load(pointer + cols, mask=cols < N, other=0.0), DOUBLE)[None, :]
+
+
+@triton.jit
+def load_number(pointer, DOUBLE: tl.constexpr):
+    return widened(tl.load(pointer), DOUBLE)
+
+
+@triton.jit
+def tanh(z, DOUBLE: tl.constexpr):
+    """tanh to two units of the last place or so, from one exponential and one quotient.
+
+    (1 - e) / (1 + e) with e = exp(-2|z|) loses digits near 0. There a convergent of Lambert's continued fraction
+    z / (1 + z^2 / (3 + z^2 / (5 + ...))) stands in: the fifth up to 0.6, the seventh up to 0.4 for float64.
+    """
+    e = tl.exp(-2.0 * tl.abs(z))
+    s = z * z
+    if DOUBLE:
+        near = tl.abs(z) < 0.4
+        above = z * (135135.0 + s * (17325.0 + s * (378.0 + s)))
+        below = 135135.0 + s * (62370.0 + s * (3150.0 + s * 28.0))
+    else:
+        near = tl.abs(z) < 0.6
+        above = z * (945.0 + s * (105.0 + s))
+        below = 945.0 + s * (420.0 + s * 15.0)
+    far = tl.where(z < 0, e - 1.0, 1.0 - e)
+    return tl.where(near, above, far) / tl.where(near, below, 1.0 + e)
+
+
+@triton.jit
+def squash(z, ERF: tl.constexpr, DOUBLE: tl.constexpr):
+    if ERF:
+        return tl.erf(z)
+    else:
+        return tanh(z, DOUBLE)
+
+
+@triton.jit
+def slope(z, ERF: tl.constexpr):
+    """The derivative of :func:`squash`. 1 - tanh^2 would cancel where tanh is near 1."""
+    if ERF:
+        return 1.1283791670955126 * tl.exp(-z * z)
+    else:
+        e = tl.exp(-2.0 * tl.abs(z))
+        return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+@triton.jit
+def argument(x, ALPHA, SHIFT, DOUBLE: tl.constexpr):
+    """alpha * x, or alpha * x + s."""
+    z = load_number(ALPHA, DOUBLE) * x
+    if SHIFT is not None:
+        z += load_number(SHIFT, DOUBLE)
+    return z
+
+
+@triton.jit(do_not_specialize=["M"])
+def squash_forward(
+    X, ALPHA, SHIFT, W, B, Y, M,
+    N: tl.constexpr, X_STRIDE: tl.constexpr, ERF: tl.constexpr, DOUBLE: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """y = w * squash(alpha * x + s) + b, a tile for each program, those of one row next to each other."""
+    BLOCKS: tl.constexpr = (N + BLOCK - 1) // BLOCK
+    rows = (tl.program_id(0) // BLOCKS).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    cols = tl.program_id(0) % BLOCKS * BLOCK + tl.arange(0, BLOCK)
+    mask = (rows < M)[:, None] & (cols < N)[None, :]
+    x = load_tile(X, rows, cols, mask, X_STRIDE, DOUBLE)
+    y = squash(argument(x, ALPHA, SHIFT, DOUBLE), ERF, DOUBLE)
+    if W is not None:
+        y *= load_parameter(W, cols, N, DOUBLE)
+    if B is not None:
+        y += load_parameter(B, cols, N, DOUBLE)
+    store(Y + rows[:, None] * N + cols[None, :], y, mask)
+
+
+@triton.jit(do_not_specialize=["M", "PROGRAMS"])
+def squash_backward(
+    DY, X, ALPHA, SHIFT, W, DX, DALPHA, DSHIFT, DW, DB, M, PROGRAMS,
+    N: tl.constexpr, DY_STRIDE: tl.constexpr, X_STRIDE: tl.constexpr, ERF: tl.constexpr, DOUBLE: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """dx, and of each program the sums for alpha and s (PROGRAMS * blocks of columns) and for w and b (PROGRAMS, N).
+
+    PROGRAMS persistent programs share the rows of a block of columns. Entry by entry of the tile they add up their
+    own rows; the entries of a column, and of the tile, are added at the end.
+    """
+    BLOCKS: tl.constexpr = (N + BLOCK - 1) // BLOCK
+    wide: tl.constexpr = tl.float64 if DOUBLE else tl.float32
+    program, block = (tl.program_id(0) // BLOCKS).to(tl.int64), tl.program_id(0) % BLOCKS
+    cols = block * BLOCK + tl.arange(0, BLOCK)
+    alpha = load_number(ALPHA, DOUBLE)
+    if W is not None:
+        w = load_parameter(W, cols, N, DOUBLE)
+    dalpha, dshift = tl.zeros((ROWS, BLOCK), wide), tl.zeros((ROWS, BLOCK), wide)
+    dw, db = tl.zeros((ROWS, BLOCK), wide), tl.zeros((ROWS, BLOCK), wide)
+    tiles = tl.cdiv(M, ROWS)
+    for tile in tl.range(program * tiles // PROGRAMS, (program + 1) * tiles // PROGRAMS, num_stages=STAGES):
+        rows = tile * ROWS + tl.arange(0, ROWS)
+        mask = (rows < M)[:, None] & (cols < N)[None, :]
+        x = load_tile(X, rows, cols, mask, X_STRIDE, DOUBLE)
+        dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE)
+        z = argument(x, ALPHA, SHIFT, DOUBLE)
+        if DW is not None:
+            dw += dy * squash(z, ERF, DOUBLE)
+        if DB is not None:
+            db += dy
+        g = dy * slope(z, ERF)
+        if W is not None:
+            g *= w
+        if DALPHA is not None:
+            dalpha += g * x
+        if DSHIFT is not None:
+            dshift += g
+        store(DX + rows[:, None] * N + cols[None, :], alpha * g, mask)
+    if DW is not None:
+        tl.store(DW + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
+    if DB is not None:
+        tl.store(DB + program * N + cols, tl.sum(db, axis=0), mask=cols < N)
+    if DALPHA is not None:
+        tl.store(DALPHA + tl.program_id(0), tl.sum(tl.sum(dalpha, axis=0), axis=0))
+    if DSHIFT is not None:
+        tl.store(DSHIFT + tl.program_id(0), tl.sum(tl.sum(dshift, axis=0), axis=0))
+
+
+@triton.jit(do_not_specialize=["SIZE"])
+def scaled_add_forward(R, X, Y, SIZE, SCALE: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr):
+    """y = r + scale * x, rounded once."""
+    entries = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = entries < SIZE
+    r = widened(tl.load(R + entries, mask=mask, other=0.0), DOUBLE)
+    x = widened(tl.load(X + entries, mask=mask, other=0.0), DOUBLE)
+    store(Y + entries, r + x * SCALE, mask)

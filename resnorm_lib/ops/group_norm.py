@@ -1,0 +1,84 @@
+"""GroupNorm: each sample by itself, over groups of its channels."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnorm_lib._arguments import number, positive_int
+from resnorm_lib.ops.dispatch import uses_kernels
+
+__all__ = ["group_norm"]
+
+
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    r"""Normalize groups of channels of each sample.
+
+    .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{ng}}{\sqrt{\sigma_{ng}^2 + \varepsilon}} + b_c
+
+    with mean and (biased) variance over the C/G channels of the group :math:`g \ni c` and all positions. The kernel
+    reads x once and writes y once where a group fits into registers (32768 numbers), and reads x twice where not; its
+    backward pass reads x and dy once, or twice above 16384. Channels-last tensors stay as they are. Statistics are
+    kept in float32 (float64 for float64); y has the dtype of x, under autocast too. Which version runs:
+    :class:`resnorm_lib.ops.kernels`.
+
+    On a CPU the torch version normalizes a channels-last input in the default layout, because torch's channels-last
+    kernel there computes the variance as :math:`\overline{x^2} - \overline{x}^2`, which cancels.
+
+    Parameters
+    ----------
+    x : floating point tensor, shape (N, C) or (N, C, ...)
+    num_groups : int
+        G, a divisor of C.
+    weight, bias : tensor, shape (C,), optional
+    eps : float
+        Inside the root.
+
+    Returns
+    -------
+    y : tensor of the shape and dtype of x.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+
+    References
+    ----------
+    Wu and He (2018), arXiv:1803.08494.
+
+    Examples
+    --------
+    >>> group_norm(torch.tensor([[1.0, 3.0, 10.0, 30.0]]), 2).round(decimals=3)
+    tensor([[-1.,  1., -1.,  1.]])
+    """
+    _check(x, num_groups, weight, bias)
+    return normalize_groups(x, num_groups, weight, bias, number("eps", eps, at_least=0))
+
+
+def normalize_groups(x, num_groups, weight, bias, eps):
+    """What the caller has checked: the kernel, or torch's own operation."""
+    doubles = [p for p in (weight, bias) if p is not None and p.dtype == torch.float64]
+    if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
+        import resnorm_lib.ops.group_norm_registered  # noqa: F401
+
+        return torch.ops.resnorm.group_norm(x, num_groups, weight, bias, eps)[0]
+    if x.is_contiguous() or x.device.type != "cpu":
+        return F.group_norm(x, num_groups, weight, bias, eps)
+    y = F.group_norm(x.contiguous(), num_groups, weight, bias, eps)
+    channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return y.contiguous(memory_format=torch.channels_last) if channels_last else y
+
+
+def _check(x, num_groups, weight, bias):
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2:
+        what = f"shape {tuple(x.shape)} and {x.dtype}" if isinstance(x, Tensor) else f"the value {x!r}"
+        raise ValueError(f"x has {what}, but it must be a floating point tensor (N, C) or (N, C, ...).")
+    channels = x.shape[1]
+    if channels % positive_int("num_groups", num_groups) or not channels:
+        raise ValueError(f"num_groups is {num_groups}, but it must divide the {channels} channels of x.")
+    for name, p in (("weight", weight), ("bias", bias)):
+        if p is not None and (p.shape != (channels,) or not p.is_floating_point() or p.device != x.device):
+            raise ValueError(
+                f"{name} has shape {tuple(p.shape)}, {p.dtype} and lies on {p.device}, "
+                f"but it must be a floating point tensor ({channels},) on {x.device}."
+            )
