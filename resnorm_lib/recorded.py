@@ -1,6 +1,6 @@
 """Runs of experiments, to and from JSON: what was measured, and where, when and how.
 
-A run is a JSON object that :data:`SCHEMA` describes (JSON Schema 2020-12). A number that is not finite, such as the
+A run is a JSON object that ``SCHEMA`` describes (JSON Schema 2020-12). A number that is not finite, such as the
 loss of a diverged network, is ``null`` in the file and ``None`` here: JSON knows no NaN.
 """
 

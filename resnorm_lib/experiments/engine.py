@@ -56,7 +56,7 @@ class Experiment:
     arms : callable
         Config to a dictionary: name of the arm, and what the trial needs to know about it.
     trial : callable
-        ``trial(config, arm, log)`` does one trial and writes into the :class:`Logbook`.
+        ``trial(config, arm, log)`` does one trial and writes into the :class:`resnorm_lib.experiments.logbook.Logbook`.
     metrics : mapping of str to Metric
         What the summary of a trial holds, in the order of the table.
     paper : mapping of (arm, metric) to Paper

@@ -40,7 +40,7 @@ class Training:
     compile: bool = False
 
     def recipe(self, steps, **changes):
-        """Return the :class:`Recipe` of these settings for so many steps."""
+        """Return the :class:`resnorm_lib.experiments.training.Recipe` of these settings for so many steps."""
         names = ("lr", "momentum", "weight_decay", "schedule", "warmup", "amp", "compile")
         return Recipe(**({name: getattr(self, name) for name in names} | {"steps": steps} | changes))
 
