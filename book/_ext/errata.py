@@ -79,7 +79,7 @@ def finding_text(finding):
         f"*The article:* {finding['claim']}",
         f"*Correct:* {finding['correct']}",
         f"*{shown}*" if not finding.get("proof") else shown,
-        "Treated in " + ", ".join(places) + "." if places else "Its chapter is to come.",
+        "Treated in " + ", ".join(places) + "." if places else "No chapter treats it yet.",
     ]
     if finding["sources"]:
         lines.append("Sources: " + ", ".join(f"{{cite:t}}`{key}`" for key in finding["sources"]) + ".")
