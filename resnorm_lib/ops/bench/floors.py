@@ -1,0 +1,103 @@
+r"""The fewest bytes that each operation must move through the memory of the device: each input once, each output once.
+
+Throughout, A = M N e is the size of one tensor, of M rows with N numbers of e bytes; parameters have numbers of ew
+bytes. Statistics and partial sums are float32. In a backward pass, p programs each write their partial sums of a
+parameter's gradient, and these are read again: 8 p N bytes for a parameter. The forward pass is that of training: what
+the backward pass needs is written.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["FLOORS", "ON_CHIP", "Floor"]
+
+# Bytes of one group that 16 multiprocessors in a cluster can hold in shared memory; a larger one is read twice.
+ON_CHIP = 16 * 227 * 1024
+
+
+class Floor(NamedTuple):
+    """Bytes of both passes; ``partial`` of those of the backward pass are partial sums."""
+
+    forward: int
+    backward: int
+    partial: int
+
+
+def rms_norm(m, n, e, ew, p):
+    """x -> y, rstd; then dy, x, w, rstd -> dx, dw."""
+    a, partial = m * n * e, 8 * p * n
+    return Floor(2 * a + n * ew + 4 * m, 3 * a + n * ew + 4 * m + partial + n * ew, partial)
+
+
+def layer_norm(m, n, e, ew, p):
+    """x -> y, mean, rstd; then dy, x, w, both statistics -> dx, dw, db."""
+    a, partial = m * n * e, 16 * p * n
+    return Floor(2 * a + 2 * n * ew + 8 * m, 3 * a + n * ew + 8 * m + partial + 2 * n * ew, partial)
+
+
+def add_rms_norm(m, n, e, ew, p):
+    """x, r -> s, y; then dy, ds, s -> d, the gradient of x and of r at once."""
+    a, alone = m * n * e, rms_norm(m, n, e, ew, p)
+    return Floor(alone.forward + 2 * a, alone.backward + a, alone.partial)
+
+
+def add_layer_norm(m, n, e, ew, p):
+    """The same with a mean and an offset."""
+    a, alone = m * n * e, layer_norm(m, n, e, ew, p)
+    return Floor(alone.forward + 2 * a, alone.backward + a, alone.partial)
+
+
+def add_rms_norm_post(m, n, e, ew, p):
+    """x, r -> y, and s, which the backward pass needs; then dy, s -> d: the stream ends here, and no ds comes back."""
+    fused = add_rms_norm(m, n, e, ew, p)
+    return Floor(fused.forward, fused.backward - m * n * e, fused.partial)
+
+
+def add_rms_norm_fp32(m, n, e, ew, p):
+    """A stream in float32: r, s, ds and dr have 4 bytes, x, y, dy and dx have e; dx and dr are two tensors."""
+    wide, alone = 4 * m * n, rms_norm(m, n, e, ew, p)
+    narrow = m * n * e
+    return Floor(alone.forward + 2 * wide, alone.backward - narrow + 3 * wide, alone.partial)
+
+
+def add_rms_norm_dropout(m, n, e, ew, p):
+    """The mask is made anew from a seed, so that it moves nothing; but dx and dr differ, and are both written."""
+    fused = add_rms_norm(m, n, e, ew, p)
+    return Floor(fused.forward, fused.backward + m * n * e, fused.partial)
+
+
+def dyt(m, n, e, ew, p):
+    """x -> y; then dy, x, w -> dx, dw, db, dalpha. A number alone is not counted."""
+    a, partial = m * n * e, 16 * p * n
+    return Floor(2 * a + 2 * n * ew, 3 * a + n * ew + partial + 2 * n * ew, partial)
+
+
+def scaled_add(m, n, e, ew, p):
+    """r, x -> y; then dy -> dx. The gradient of r is dy itself."""
+    a = m * n * e
+    return Floor(3 * a, 2 * a, 0)
+
+
+def group_norm(samples, channels, positions, groups, e, ew):
+    """x -> y and two statistics for each group of each sample; then dy, x -> dx, dw, db.
+
+    Sums by channel of each sample are the partial sums here. A group beyond :data:`ON_CHIP` is read twice.
+    """
+    a, statistics, partial = samples * channels * positions * e, 8 * samples * groups, 16 * samples * channels
+    again = channels // groups * positions * e > ON_CHIP
+    forward = (3 if again else 2) * a + 2 * channels * ew + statistics
+    return Floor(forward, (5 if again else 3) * a + 3 * channels * ew + statistics + partial, partial)
+
+
+FLOORS = {
+    "rms_norm": rms_norm,
+    "layer_norm": layer_norm,
+    "add_rms_norm": add_rms_norm,
+    "add_layer_norm": add_layer_norm,
+    "add_rms_norm_post": add_rms_norm_post,
+    "add_rms_norm_fp32": add_rms_norm_fp32,
+    "add_rms_norm_dropout": add_rms_norm_dropout,
+    "dyt": dyt,
+    "derf": dyt,
+    "scaled_add": scaled_add,
+    "group_norm": group_norm,
+}

@@ -1,0 +1,110 @@
+"""How a call is timed: many times, each with a cold cache, median and quartiles.
+
+On a GPU two events on its stream stand around a call. Before them a buffer larger than the L2 cache is read: it takes
+the place of the inputs there. (Written, it would leave lines that have to go to memory while the call runs.) Reading
+takes longer than Python needs to launch the call, so that launches do not count, unless there are too many of them;
+``graph`` times the replay of a CUDA graph, where they never do, and ``host`` what one call takes of the processor.
+"""
+
+import statistics
+import time
+
+import torch
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Times calls on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+    runs : int
+        How many calls are timed at most.
+    seconds : float
+        After this time no further call is begun; five are timed in any case.
+    cold_bytes : int, optional
+        Size of the buffer that is read between calls.
+    """
+
+    def __init__(self, device, runs=100, seconds=0.5, cold_bytes=None):
+        self.device, self.runs, self.seconds = torch.device(device), runs, seconds
+        cold_bytes = cold_bytes or (512 * 2**20 if self.is_cuda else 32 * 2**20)
+        self.cold = torch.zeros(cold_bytes // 4, dtype=torch.int32, device=self.device)
+
+    @property
+    def is_cuda(self):
+        return self.device.type == "cuda"
+
+    def synchronize(self):
+        if self.is_cuda:
+            torch.cuda.synchronize(self.device)
+
+    def time(self, call, warm_up=3):
+        """Median and quartiles of a call in seconds, and how many calls they are of."""
+        for _ in range(warm_up):
+            call()
+        self.synchronize()
+        times = self._cuda_times(call) if self.is_cuda else self._cpu_times(call)
+        low, median, high = statistics.quantiles(times, n=4)
+        return {"median_s": median, "lower_quartile_s": low, "upper_quartile_s": high, "runs": len(times)}
+
+    def _cpu_times(self, call):
+        times, end = [], time.perf_counter() + self.seconds
+        while len(times) < 5 or (len(times) < self.runs and time.perf_counter() < end):
+            self.cold.max()
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return times
+
+    def _cuda_times(self, call):
+        pairs, end = [], time.perf_counter() + self.seconds
+        while len(pairs) < 5 or (len(pairs) < self.runs and time.perf_counter() < end):
+            before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            self.cold.max()
+            before.record()
+            call()
+            after.record()
+            pairs.append((before, after))
+            if len(pairs) % 10 == 0:  # or the processor would run far ahead, and memory with it
+                self.synchronize()
+        self.synchronize()
+        return [before.elapsed_time(after) / 1e3 for before, after in pairs]
+
+    def host(self, call, calls=20):
+        """Median of the seconds of the processor's time that one call takes to launch; None on a CPU."""
+        if not self.is_cuda:
+            return None
+        times = []
+        for _ in range(calls):
+            self.synchronize()
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    def graph(self, make):
+        """The same as :meth:`time` for the replay of a CUDA graph of the call that ``make()`` returns.
+
+        ``make`` runs on the stream of the capture, where autograd then runs the backward pass. A dict with only a
+        ``reason`` where the call cannot be captured.
+        """
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        try:
+            with torch.cuda.stream(stream):
+                call = make()
+                for _ in range(3):
+                    call()
+                self.synchronize()
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, stream=stream):
+                    kept = call()
+            measured = self.time(graph.replay)
+            del kept
+        except RuntimeError as error:
+            self.synchronize()
+            return {"reason": str(error).splitlines()[0]}
+        return measured
