@@ -25,7 +25,7 @@ EXERCISES = {
         {
             lambda m, n, e, p: 3 * m * n * e + 8 * m: "partial sums are missing",
             lambda m, n, e, p: 3 * m * n * e + 8 * m + 8 * p * n: "written and read",
-            lambda m, n, e, p: 3 * m * n * e + 8 * m + 4 * e * p * n: "float32, whatever",
+            lambda m, n, e, p: 3 * m * n * e + 8 * m + 4 * e * p * n: "float32 whatever",
             lambda m, n, e, p: 3 * m * n * e + 16 * p * n: "statistics are missing",
             lambda m, n, e, p: 2 * m * n * e + 8 * m + 16 * p * n: "Three tensors move",
             lambda m, n, e, p: 5 * m * n * e + 8 * m + 16 * p * n: "read once",
