@@ -143,11 +143,13 @@ def squash_backward(
         tl.store(DSHIFT + tl.program_id(0), tl.sum(tl.sum(dshift, axis=0), axis=0))
 
 
-@triton.jit(do_not_specialize=["SIZE"])
-def scaled_add_forward(R, X, Y, SIZE, SCALE: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr):
-    """y = r + scale * x, rounded once."""
+@triton.jit(do_not_specialize=["COUNT"])
+def scaled_add_forward(
+    R, X, Y, COUNT, UNIT: tl.constexpr, SCALE: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """y = r + scale * x, rounded once, for COUNT * UNIT entries: a mask that may change anywhere allows no vector."""
     entries = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = entries < SIZE
+    mask = entries < COUNT.to(tl.int64) * UNIT
     r = widened(tl.load(R + entries, mask=mask, other=0.0), DOUBLE)
     x = widened(tl.load(X + entries, mask=mask, other=0.0), DOUBLE)
     store(Y + entries, r + x * SCALE, mask)

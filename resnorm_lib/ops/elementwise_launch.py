@@ -1,6 +1,7 @@
 """From tensors to launches of the elementwise kernels. All tensors here are on one device."""
 
 import functools
+import math
 
 import torch
 
@@ -103,10 +104,11 @@ def scaled_add(residual, x, scale):
 
     y = torch.empty(residual.shape, dtype=residual.dtype, device=residual.device)
     block, size = 4096, residual.numel()
+    unit = math.gcd(int(size), 16)
     if size:
         launch.run(
             kernels.scaled_add_forward, (-(-size // block),), residual,
-            residual.contiguous(), x.contiguous(), y, size,
-            SCALE=scale, DOUBLE=residual.dtype == torch.float64, BLOCK=block, num_warps=8,
+            residual.contiguous(), x.contiguous(), y, size // unit,
+            UNIT=unit, SCALE=scale, DOUBLE=residual.dtype == torch.float64, BLOCK=block, num_warps=8,
         )  # fmt: skip
     return y

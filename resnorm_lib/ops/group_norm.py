@@ -62,6 +62,8 @@ def normalize_groups(x, num_groups, weight, bias, eps):
         import resnorm_lib.ops.group_norm_registered  # noqa: F401
 
         return torch.ops.resnorm.group_norm(x, num_groups, weight, bias, eps)[0]
+    if weight is None and bias is not None:
+        weight = torch.ones_like(bias)  # without it the backward pass of torch 2.13 fails where there is a bias
     if x.is_contiguous() or x.device.type != "cpu":
         return F.group_norm(x, num_groups, weight, bias, eps)
     y = F.group_norm(x.contiguous(), num_groups, weight, bias, eps)

@@ -35,7 +35,7 @@ def _slab(channels, positions, limit, tensors, channels_last):
     across, along = launch.next_power_of_two(channels), launch.next_power_of_two(positions)
     size = across * along
     if size <= limit:
-        rows = max(1, min(16, 2048 // size))
+        rows = max(1, min(64, 2048 // size))
         return Slab(rows, across, along, max(4, min(32, rows * size * tensors // 1024)), 1)
     size = min(limit, 4096)
     if channels_last:

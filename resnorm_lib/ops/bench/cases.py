@@ -35,7 +35,7 @@ class Case(NamedTuple):
     def floor(self, processors):
         """Parameters have the dtype of the tensors. As many programs sum as the device has multiprocessors."""
         size = DTYPES[self.dtype].itemsize
-        if self.op == "group_norm":
+        if self.op.startswith("group_norm"):
             samples, channels, *positions = self.shape
             return FLOORS[self.op](samples, channels, torch.Size(positions).numel(), self.groups, size, size)
         m, n = self.shape
@@ -51,6 +51,9 @@ class Case(NamedTuple):
             return torch.randn(shape, generator=generator, device=device, dtype=dtype)
 
         tensors = [normal(*self.shape)]
+        if self.op == "group_norm_last":
+            samples, channels, *positions = self.shape
+            tensors = [normal(samples, *positions, channels).movedim(-1, 1)]
         if self.op.startswith("add_"):
             wide = {"dtype": torch.float32} if self.op.endswith("fp32") else {}
             tensors.append(normal(*self.shape, **wide))
@@ -84,7 +87,7 @@ def parse_shape(text):
 
 
 def fits(op, shape):
-    return (len(shape) > 2) == (op == "group_norm")
+    return (len(shape) > 2) == op.startswith("group_norm")
 
 
 def default_cases(ops=None, dtypes=None, shapes=None, quick=False, tiny=False):

@@ -100,4 +100,5 @@ FLOORS = {
     "derf": dyt,
     "scaled_add": scaled_add,
     "group_norm": group_norm,
+    "group_norm_last": group_norm,  # channels last
 }
