@@ -50,7 +50,7 @@ class Ghosts(GhostBatchNorm):
 
 
 def replace_norms(model, make):
-    """Put ``make(channels)`` for every batch normalization of ``model``, with its gain, offset, statistics and eps.
+    """Replace every batch normalization of ``model`` by ``make(channels)`` with its gain, offset, statistics and eps.
 
     The model is changed, and returned.
     """
