@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from resnorm_lib.experiments import get
-from resnorm_lib.experiments.shortcut import SHORTCUTS, build, product_of_factors
+from resnorm_lib.experiments.shortcut import SHORTCUTS, build
+from resnorm_lib.experiments.shortcut_paths import log_product, mean_factors
 from tests.image_files import CIFAR, cifar_arrays
 
 EXPERIMENT = get("shortcut")
@@ -72,7 +73,7 @@ def test_with_silent_branches_gates_multiply(name):
             nn.init.zeros_(module.gate.weight)
     expected = (1 - 1 / (1 + math.exp(-bias))) ** 5
     torch.testing.assert_close(stream(model, images()), torch.full((32, 64), expected))
-    assert product_of_factors(model, images()) == pytest.approx(math.log10(expected), abs=1e-5)
+    assert log_product(mean_factors(model, images())) == pytest.approx(math.log10(expected), abs=1e-5)
 
 
 def test_the_exclusive_gate_shares_out_what_the_shortcut_gate_leaves_whole():
@@ -91,7 +92,7 @@ def test_the_exclusive_gate_shares_out_what_the_shortcut_gate_leaves_whole():
 
 def test_frozen_halves_stay_halves():
     model = made("halves")
-    assert product_of_factors(model, images()) == pytest.approx(5 * math.log10(0.5))
+    assert mean_factors(model, images()) == pytest.approx([0.5] * 5)
     assert not any(block.scheme.gate.weight.requires_grad for block in model.blocks)
 
 
@@ -129,8 +130,8 @@ def test_where_the_shape_changes_the_padding_comes_first():
 
 
 @pytest.mark.parametrize("name", ["matrix", "dropout", "none"])
-def test_no_product_is_given_where_there_are_no_factors(name):
-    assert product_of_factors(made(name), images()) is None
+def test_no_factors_are_given_where_there_are_none(name):
+    assert mean_factors(made(name), images()) is None
 
 
 def test_arms_can_be_chosen_and_a_wrong_name_is_named():

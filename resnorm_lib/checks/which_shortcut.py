@@ -1,0 +1,67 @@
+"""Checks for the exercises of "Which shortcut?"."""
+
+import math
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+
+__all__ = ["check_dropout_shortcut", "check_gate_bias"]
+
+
+def check_gate_bias(answer):
+    """Check ``answer(p, L)``: the bias with which L gates 1 - sigmoid(b) let a share p through all together.
+
+    Raises
+    ------
+    Wrong
+        If a bias is wrong.
+    """
+    for p, gates in ((0.5, 1), (0.5, 54), (0.9, 40), (0.01, 3)):
+        each = p ** (1 / gates)
+        bias = math.log((1 - each) / each)
+        mistakes = [
+            (-bias, "The gate lets 1 - sigmoid(b) through, not sigmoid(b): the sign is wrong."),
+            (math.log((1 - p) / p), "That lets p through each gate: L of them multiply."),
+            (math.log((1 - p / gates) * gates / p), "Gates in a row multiply: take the L-th root, not the L-th part."),
+        ]
+        expect_close(
+            call(answer, p, gates),
+            bias,
+            f"The bias for p = {p}, L = {gates}",
+            mistakes=[(value, why) for value, why in mistakes if abs(value - bias) > 1e-6],
+            tolerance=1e-6,
+        )
+    right("the bias of a gate")
+
+
+def check_dropout_shortcut(answer):
+    """Check ``answer(p, L)``: how likely a feature arrives through L dropouts, and how its mean square grows.
+
+    Raises
+    ------
+    Wrong
+        If a number is wrong.
+    """
+    for p, blocks in ((0.5, 1), (0.5, 40), (0.2, 3)):
+        result = call(answer, p, blocks)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise Wrong("The answer must return two numbers: the probability, the growth of the mean square.")
+        arrives, growth = result
+        what = f"for p = {p}, L = {blocks}"
+        expect_close(
+            arrives * 1e12,
+            (1 - p) ** blocks * 1e12,
+            f"10^12 times the probability {what}",
+            mistakes=[(p**blocks * 1e12, "That is the probability to be dropped every time.")] if p != 0.5 else [],
+            tolerance=1e-9,
+        )
+        expect_close(
+            growth,
+            (1 - p) ** -blocks,
+            f"The growth of the mean square {what}",
+            mistakes=[
+                (1.0, "The mean is unchanged, the mean square is not."),
+                ((1 - p) ** (-2 * blocks), "A feature that is kept has that square, but only a share is kept."),
+            ],
+            tolerance=1e-9,
+        )
+    right("dropout on the shortcut")

@@ -1,0 +1,98 @@
+"""What may stand on a shortcut, and how much of its input it lets through."""
+
+import math
+from functools import partial
+
+import torch
+from torch import nn
+
+from resnorm_lib.models import MLP
+from resnorm_lib.models.resnet_blocks import convolution
+from resnorm_lib.residual.gates import FeatureLinear, Highway
+
+__all__ = ["MAKE", "Factor", "Gate", "blocks", "log_product", "mean_factors"]
+
+
+class Factor(nn.Module):
+    r""":math:`\lambda x`."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+class Gate(nn.Module):
+    r""":math:`(1 - g(x)) \odot x` with :math:`g(x) = \sigma(W x + b)`: a gate on the shortcut alone."""
+
+    def __init__(self, dim, axis, bias):
+        super().__init__()
+        self.gate = FeatureLinear(dim, axis)
+        nn.init.constant_(self.gate.bias, bias)
+
+    def forward(self, x):
+        return (1 - torch.sigmoid(self.gate(x))) * x
+
+
+def matrix(dim, axis, start):
+    """A learned map of the features: its start keeps the size of what it gets, or is the identity."""
+    layer = convolution(dim, dim, 1) if axis == 1 else nn.Linear(dim, dim, bias=False)
+    with torch.no_grad():
+        if start == "identity":
+            layer.weight.copy_(torch.eye(dim).reshape(layer.weight.shape))
+        elif axis != 1:  # a convolution starts as all others do; behind a ReLU that keeps the size
+            nn.init.normal_(layer.weight, std=dim**-0.5)
+    return layer
+
+
+MAKE = {
+    "factor": lambda dim, axis, number: Factor(number),
+    "gate": Gate,
+    "matrix": matrix,
+    "dropout": lambda dim, axis, number: nn.Dropout(number),
+}
+
+
+def blocks(model):
+    return list(model.blocks) if isinstance(model, MLP) else [block for stage in model.stages for block in stage]
+
+
+@torch.no_grad()
+def mean_factors(model, x):
+    r"""Return the mean factor :math:`\lambda_\ell` on the shortcut of each block for this input.
+
+    Parameters
+    ----------
+    model : a network of :func:`build` whose shortcuts are factors or gates
+    x : tensor
+        A batch; norms use its statistics, since before training they have no others.
+
+    Returns
+    -------
+    list of float, or None where some shortcut is neither factor nor gate
+    """
+    factors, hooks = [], []
+    found = [[m for m in block.modules() if isinstance(m, (Factor, Gate, Highway))] for block in blocks(model)]
+    if not all(found):
+        return None
+    for place, (one, *_) in enumerate(found):
+        factors.append(getattr(one, "factor", None))
+        if factors[place] is None:
+            hooks.append(one.gate.register_forward_hook(partial(_note, factors, place)))
+    training = model.training
+    model.train()(x)
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    return factors
+
+
+def _note(factors, place, gate, inputs, output):
+    factors[place] = (1 - torch.sigmoid(output)).mean().item()
+
+
+def log_product(factors):
+    """Return the base-10 logarithm of their product, which itself may be too small for a number."""
+    return sum(math.log10(factor) for factor in factors)
