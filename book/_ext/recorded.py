@@ -1,5 +1,7 @@
-"""Recorded runs as tables: ``{recorded-runs} degradation`` shows every run of an experiment in ``book/recorded``."""
+"""Recorded runs as tables: ``{recorded-runs} degradation`` shows every run of an experiment in ``book/recorded``,
+``{recorded-kernels}`` the benchmark of the fused operations."""
 
+import json
 from pathlib import Path
 
 from docutils import nodes
@@ -24,7 +26,9 @@ class RecordedRuns(SphinxDirective):
         for preset, where in PRESETS.items():
             path = FOLDER / f"{experiment.name}-{preset}.json"
             self.env.note_dependency(str(path))
-            parts.append(run_text(experiment, read(path), where) if path.exists() else missing(experiment, preset, where))
+            parts.append(
+                run_text(experiment, read(path), where) if path.exists() else missing(experiment, preset, where)
+            )
         container = nodes.container()
         self.state.nested_parse(StringList("\n\n".join(parts).splitlines(), self.arguments[0]), 0, container)
         return container.children
@@ -70,6 +74,33 @@ def _entry(experiment, run, arm, name, paper):
     return f"{known.value} {{cite:p}}`{known.source}`" if known else "-"
 
 
+class RecordedKernels(SphinxDirective):
+    """The benchmark of the fused operations: machine, date, command, and the share of the peak by width."""
+
+    def run(self):
+        paths = sorted(FOLDER.glob("kernels*.json"))
+        text = "\n\n".join(kernels_text(json.loads(path.read_text())) for path in paths)
+        command = "python -m resnorm_lib.ops.bench --out book/recorded/kernels.json"
+        container = nodes.container()
+        lines = (text or f"**On a GPU:** not yet recorded. `{command}` records it.").splitlines()
+        self.state.nested_parse(StringList(lines, "kernels"), 0, container)
+        return container.children
+
+
+def kernels_text(record):
+    """Return a record of the benchmark as MyST text: medians of the most used operations, in bfloat16."""
+    machine = record["machine"]
+    head = f"**On a GPU:** {machine['device']}, {record['date']}; torch {machine['torch']}; {record['status']}."
+    rows = [["operation", "pass", "rows x columns", "whose", "GB/s", "% of peak"], ["---"] * 6]
+    for r in record["rows"]:
+        if r["dtype"] == "bfloat16":
+            share = f"{100 * r['share_of_peak']:.0f}" if r["share_of_peak"] else "-"
+            shape = " x ".join(map(str, r["shape"]))
+            rows.append([r["op"], r["direction"], shape, r["version"], f"{r['bytes_per_s'] / 1e9:.0f}", share])
+    return "\n\n".join([head, f"`{record['command']}`", "\n".join("| " + " | ".join(row) + " |" for row in rows)])
+
+
 def setup(app):
     app.add_directive("recorded-runs", RecordedRuns)
+    app.add_directive("recorded-kernels", RecordedKernels)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
