@@ -134,6 +134,16 @@ def test_no_factors_are_given_where_there_are_none(name):
     assert mean_factors(made(name), images()) is None
 
 
+def test_the_masks_of_dropout_hang_on_the_seed_alone():
+    """Dropout draws from the global stream, which whoever ran before has moved."""
+    config = EXPERIMENT.config("cpu", epochs=1, depth=2)
+    losses = []
+    for draws in (0, 5):
+        torch.rand(draws)
+        losses.append(EXPERIMENT.run(config, arms=["dropout"]).trials[0].summary["train_loss"])
+    assert losses[0] == losses[1]
+
+
 def test_arms_can_be_chosen_and_a_wrong_name_is_named():
     chosen = EXPERIMENT.config("cpu", shortcuts=["dropout", "identity"])
     assert list(EXPERIMENT.arms(chosen)) == ["dropout", "identity"]

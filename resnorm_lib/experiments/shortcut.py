@@ -28,6 +28,7 @@ SHORTCUTS = {
     "factor 0.9": ("factor", 0.9),
     "matrix from I": ("matrix", "identity"),
 }
+MASKS = 3  # random stream of the masks of dropout, which take no generator
 SCHEMES = {"none": "plain", "exclusive": "highway", "frozen": "highway"}
 
 
@@ -103,8 +104,10 @@ def trial(config, arm, log):
     before = mean_factors(model, x)
     steps = config.epochs * task.steps
     recipe = config.recipe(steps, channels_last=len(task.shape) == 3)
-    fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
-    fix_statistics(model, (images for images, _ in task.seen))  # a stream that grows leaves running averages behind
+    with log.seeded(MASKS):
+        fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
+        # A stream that grows leaves running averages behind.
+        fix_statistics(model, (images for images, _ in task.seen))
     for name, data in (("train", task.seen), ("test", task.test)):
         loss, error = evaluate(model, data, amp=config.amp)
         log.summary(**{f"{name}_loss": loss, f"{name}_error": 100 * error})
