@@ -1,5 +1,7 @@
 """Mend what the tools write and a screen reader stumbles over."""
 
+import re
+
 TOGGLE = "<summary>"
 NAMED_TOGGLE = '<summary aria-label="Pages of this part">'
 
@@ -20,7 +22,15 @@ def name_toggles(app, pagename, templatename, context, doctree):
     context["generate_toctree_html"] = named
 
 
+def flatten_module_list(app, pagename, templatename, context, doctree):
+    """Make one list of all modules: Sphinx puts that of a package's modules between two items, where none may be."""
+    if pagename == "_modules/index":
+        before, body = context["body"].split("<ul>", 1)
+        context["body"] = before + "<ul>\n" + "\n".join(re.findall("<li>.*?</li>", body)) + "\n</ul>\n"
+
+
 def setup(app):
+    app.connect("html-page-context", flatten_module_list)
     app.connect("html-page-context", name_bibliography_items)
     # after the theme, which brings the function
     app.connect("html-page-context", name_toggles, priority=900)
