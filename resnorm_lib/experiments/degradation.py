@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from resnorm_lib.experiments.engine import Experiment, Metric, Paper
+from resnorm_lib.experiments.shortcut_paths import blocks
 from resnorm_lib.experiments.tasks import Training, image_task
-from resnorm_lib.experiments.training import endless, evaluate, fit
+from resnorm_lib.experiments.training import endless, errors, fit
 from resnorm_lib.models import MLP, cifar_resnet
 
 __all__ = ["EXPERIMENT", "Config", "build", "gradient_sizes"]
@@ -93,8 +94,7 @@ def gradient_sizes(model, x, target):
     tensor of shape (blocks,)
     """
     stream = []
-    blocks = model.blocks if isinstance(model, MLP) else [block for stage in model.stages for block in stage]
-    hooks = [block.register_forward_hook(lambda block, x, h: stream.append(h)) for block in blocks]
+    hooks = [block.register_forward_hook(lambda block, x, h: stream.append(h)) for block in blocks(model)]
     training = model.training
     loss = F.cross_entropy(model.train()(x), target)
     for hook in hooks:
@@ -109,20 +109,18 @@ def trial(config, arm, log):
     with log.seeded(0):
         model = build(*arm, config, task.shape).to(log.device)
     steps = config.epochs * task.steps
-    errors = {}
+    last = {}
 
     def look(step):
-        for name, data in (("train", task.seen), ("test", task.test)):
-            loss, error = evaluate(model, data, amp=config.amp)
-            errors.update({f"{name}_loss": loss, f"{name}_error": 100 * error})
-        log.add(step, train_error=errors["train_error"], test_error=errors["test_error"])
+        last.update(errors(model, task, amp=config.amp))
+        log.add(step, train_error=last["train_error"], test_error=last["test_error"])
 
     moments = sorted({max(1, steps * look // config.evaluations) for look in range(1, config.evaluations + 1)})
     before = note_gradients("before", model, task, log)
     recipe = config.recipe(steps, optimizer=config.optimizer, channels_last=len(task.shape) == 3)
     at = {step: lambda model, step=step: look(step) for step in moments}
     fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100), at=at)
-    log.summary(**errors, gradient_before=before, gradient_after=note_gradients("after", model, task, log))
+    log.summary(**last, gradient_before=before, gradient_after=note_gradients("after", model, task, log))
 
 
 def note_gradients(when, model, task, log):

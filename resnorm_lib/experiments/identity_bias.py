@@ -12,7 +12,7 @@ from torch import nn
 
 from resnorm_lib.experiments.engine import Experiment, Metric, Paper
 from resnorm_lib.experiments.tasks import Training, image_task
-from resnorm_lib.experiments.training import endless, evaluate, fit, fix_statistics
+from resnorm_lib.experiments.training import endless, errors, fit, fix_statistics
 from resnorm_lib.models import cifar_resnet
 from resnorm_lib.norms import make_norm
 from resnorm_lib.residual import ResidualStack
@@ -173,9 +173,7 @@ def trial(config, arm, log):
     recipe = config.recipe(steps, channels_last=len(task.shape) == 3)
     fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
     fix_statistics(model, (x for x, _ in task.seen))  # so few steps leave a running average behind
-    for name, data in (("train", task.seen), ("test", task.test)):
-        loss, error = evaluate(model, data, amp=config.amp)
-        log.summary(**{f"{name}_loss": loss, f"{name}_error": 100 * error})
+    log.summary(**errors(model, task, amp=config.amp))
     log.summary(share_end=branch_shares(model, batch).mean())
 
 

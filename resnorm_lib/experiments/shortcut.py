@@ -8,7 +8,7 @@ from resnorm_lib._arguments import choice
 from resnorm_lib.experiments.engine import Experiment, Metric, Paper
 from resnorm_lib.experiments.shortcut_paths import MAKE, blocks, log_product, mean_factors
 from resnorm_lib.experiments.tasks import Training, image_task
-from resnorm_lib.experiments.training import endless, evaluate, fit, fix_statistics
+from resnorm_lib.experiments.training import endless, errors, fit, fix_statistics
 from resnorm_lib.models import MLP, cifar_resnet
 
 __all__ = ["EXPERIMENT", "SHORTCUTS", "Config", "build"]
@@ -108,9 +108,7 @@ def trial(config, arm, log):
         fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
         # A stream that grows leaves running averages behind.
         fix_statistics(model, (images for images, _ in task.seen))
-    for name, data in (("train", task.seen), ("test", task.test)):
-        loss, error = evaluate(model, data, amp=config.amp)
-        log.summary(**{f"{name}_loss": loss, f"{name}_error": 100 * error})
+    log.summary(**errors(model, task, amp=config.amp))
     if before is not None:
         log.summary(product_before=log_product(before), product_after=log_product(mean_factors(model, x)))
 

@@ -10,7 +10,7 @@ from functools import partial
 from resnorm_lib.experiments.engine import Experiment, Metric, Paper
 from resnorm_lib.experiments.ghosts import Ghosts, in_batches, replace_norms, settled
 from resnorm_lib.experiments.tasks import Training, image_task
-from resnorm_lib.experiments.training import endless, evaluate, fit
+from resnorm_lib.experiments.training import endless, errors, evaluate, fit
 from resnorm_lib.models import MLP, cifar_resnet
 from resnorm_lib.norms import BatchNorm, BatchRenorm, GroupNorm
 
@@ -95,9 +95,7 @@ def trial(config, arm, log):
     steps = config.epochs * task.steps
     recipe = config.recipe(steps, lr=config.lr * batch / config.batch_size, channels_last=len(task.shape) == 3)
     fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100), at={task.steps: relax})
-    for name, data in (("test", task.test), ("train", task.seen)):
-        loss, error = evaluate(model, data, amp=config.amp)
-        log.summary(**{f"{name}_error": 100 * error, f"{name}_loss": loss})
+    log.summary(**errors(model, task, amp=config.amp))
     if not norm.endswith("BN"):
         return
     log.summary(precise_error=100 * evaluate(settled(model, task.seen, config.amp), task.test, amp=config.amp)[1])

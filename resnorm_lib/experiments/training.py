@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice, number
 
-__all__ = ["Recipe", "endless", "evaluate", "fit", "fix_statistics", "make_optimizer", "rate"]
+__all__ = ["Recipe", "endless", "errors", "evaluate", "fit", "fix_statistics", "make_optimizer", "rate"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "steps")
@@ -148,6 +148,15 @@ def evaluate(model, batches, *, amp=False):
         count += target.numel()
     model.train(training)
     return total / count, wrong / count
+
+
+def errors(model, task, *, amp=False):
+    """Return loss (nats) and error (percent) on all of a task's training data and on its test data, by name."""
+    found = {}
+    for name, data in (("train", task.seen), ("test", task.test)):
+        loss, error = evaluate(model, data, amp=amp)
+        found |= {f"{name}_loss": loss, f"{name}_error": 100 * error}
+    return found
 
 
 @torch.no_grad()

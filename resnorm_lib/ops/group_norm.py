@@ -6,6 +6,7 @@ from torch import Tensor
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.ops.dispatch import uses_kernels
+from resnorm_lib.ops.norm import check_parameters
 
 __all__ = ["group_norm"]
 
@@ -78,9 +79,4 @@ def _check(x, num_groups, weight, bias):
     channels = x.shape[1]
     if channels % positive_int("num_groups", num_groups) or not channels:
         raise ValueError(f"num_groups is {num_groups}, but it must divide the {channels} channels of x.")
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and (p.shape != (channels,) or not p.is_floating_point() or p.device != x.device):
-            raise ValueError(
-                f"{name} has shape {tuple(p.shape)}, {p.dtype} and lies on {p.device}, "
-                f"but it must be a floating point tensor ({channels},) on {x.device}."
-            )
+    check_parameters(x, channels, weight, bias)

@@ -95,13 +95,17 @@ def check_rows(x, weight, bias, zero_centered):
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() == 0 or x.shape[-1] == 0:
         what = f"shape {tuple(x.shape)} and {x.dtype}" if isinstance(x, Tensor) else f"the value {x!r}"
         raise ValueError(f"x has {what}, but it must be a floating point tensor (..., N) with N at least 1.")
+    check_parameters(x, x.shape[-1], weight, bias)
+    flag("zero_centered", zero_centered)
+
+
+def check_parameters(x, length, weight, bias):
     for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and (p.shape != x.shape[-1:] or not p.is_floating_point() or p.device != x.device):
+        if p is not None and (p.shape != (length,) or not p.is_floating_point() or p.device != x.device):
             raise ValueError(
                 f"{name} has shape {tuple(p.shape)}, {p.dtype} and lies on {p.device}, "
-                f"but it must be a floating point tensor ({x.shape[-1]},) on {x.device}."
+                f"but it must be a floating point tensor ({length},) on {x.device}."
             )
-    flag("zero_centered", zero_centered)
 
 
 def as_eps(eps, x):
