@@ -35,13 +35,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 library: $(READY)  ## the tests of the library and of the chapters' sources, and how much of the library they run
-	$(BIN)/python -m pytest --cov --ignore-glob "tests/test_site*"
+	$(BIN)/python -m pytest --cov --ignore tests/site
 
 notebooks: $(READY)  ## run the chapters and compare every stored output (CHAPTERS=... for some)
 	$(BIN)/python -m pytest --nbval $(CHAPTERS)
 
 site: book  ## open every page in a browser
-	RESNORM_SITE=$(abspath $(OUT)/_build/html) $(BIN)/python -m pytest tests/test_site*.py
+	RESNORM_SITE=$(abspath $(OUT)/_build/html) $(BIN)/python -m pytest tests/site
 
 run: $(READY)  ## run chapters and store their outputs (CHAPTERS=... for some)
 	$(BIN)/python -m resnorm_lib
@@ -58,7 +58,7 @@ experiments: $(READY)  ## run every experiment on this processor, three seeds, a
 
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
-	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/test_ops_*.py
+	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops
 	$(GPU_PYTHON) -m resnorm_lib.ops.bench --budget 4m --out book/recorded/kernels.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 

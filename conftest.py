@@ -6,8 +6,8 @@ import os
 import pytest
 from nbval.kernel import RunningKernel
 
+from tests.book.figures import figure_problems
 from tests.environment import ENVIRONMENT
-from tests.figures import figure_problems
 
 os.environ.update(ENVIRONMENT)
 
@@ -23,7 +23,7 @@ def _interpret_kernels_without_a_gpu():
 _interpret_kernels_without_a_gpu()
 
 if importlib.util.find_spec("triton") is None:  # pytest imports what it looks for doctests in
-    collect_ignore_glob = ["resnorm_lib/ops/*kernel*.py", "tests/ops_compiled.py"]
+    collect_ignore_glob = ["resnorm_lib/ops/*kernel*.py", "tests/ops/compiled*.py"]
 
 
 def _execute_with_history(kernel, source, allow_stdin=None):

@@ -28,7 +28,7 @@ import resnorm_lib
 from resnorm_lib import norms
 from resnorm_lib.models import DecoderLM, cifar_resnet
 from resnorm_lib.probes import probe
-from tests.plain import PlainDecoder, PlainResNet20, copy_state
+from tests.models.plain import PlainDecoder, PlainResNet20, copy_state
 
 REPORT = Path(__file__).resolve().parent.parent / "book" / "recorded" / "bench.json"
 GOALS = {"norm": 1.05, "training step": 1.05, "probe": 2.0, "import": 1.10}

@@ -15,9 +15,9 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from tests.cells import code_cells, printed_text
+from tests.book.cells import code_cells, printed_text
+from tests.book.sources import ROOT, chapters
 from tests.environment import ENVIRONMENT
-from tests.sources import ROOT, chapters
 
 CHAPTERS = ROOT / "chapters"
 TEMPLATE = ROOT / "book" / "templates" / "chapter.md"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from tests import bench
-from tests.residual_tools import disturb, draw
+from tests.residual.tools import disturb, draw
 
 NUMBERS = ("ratio", "lower_quartile", "upper_quartile", "ours_ms", "theirs_ms")
 

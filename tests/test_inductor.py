@@ -9,7 +9,7 @@ from torch import nn
 
 from resnorm_lib.models import DecoderLM, ResNet
 from resnorm_lib.norms import LayerNorm, RMSNorm
-from tests.residual_tools import disturb, draw
+from tests.residual.tools import disturb, draw
 
 pytestmark = [
     pytest.mark.skipif(

@@ -10,7 +10,7 @@ import pytest
 from resnorm_lib import recorded
 from resnorm_lib.experiments import tables
 from resnorm_lib.recorded import RecordError, Run, Trial, read, write
-from tests.toy_experiment import EXPERIMENT
+from tests.experiments.toy_experiment import EXPERIMENT
 
 
 @pytest.fixture

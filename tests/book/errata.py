@@ -1,0 +1,152 @@
+"""What must hold between the register of errata, its notebooks and the chapters: each check returns sentences."""
+
+import re
+from collections import Counter
+from functools import cache
+
+import yaml
+
+from tests.book.cells import read
+from tests.book.myst import directives
+from tests.book.notebooks import claim_ids
+from tests.book.sources import ROOT, chapters, is_appendix, pages
+
+ROLE = re.compile(r"\{erratum\}`([^`]*)`")
+ID = re.compile(r"a(?P<article>[1-5])(-[a-z0-9]+)+")
+FIELDS = {
+    "id": str,
+    "article": int,
+    "sections": list,
+    "claim": str,
+    "kind": str,
+    "severity": str,
+    "correct": str,
+    "shown": str,
+    "proof": str,
+    "sources": list,
+    "chapters": list,
+    "root": str,
+}
+ALLOWED = {
+    "kind": [
+        "name",
+        "definition",
+        "formula",
+        "axes",
+        "arithmetic",
+        "code",
+        "diagram",
+        "cause",
+        "history",
+        "attribution",
+        "tool",
+        "advice",
+        "contradiction",
+        "heading",
+        "omission",
+    ],
+    "severity": ["wrong", "misleading", "incomplete"],
+    "shown": ["computed", "source", "reading"],
+    "root": ["which-axes", "what-is-added", "what-is-solved", "where-it-goes", "promise-vs-proof", "other"],
+}
+
+
+@cache
+def register(root=ROOT):
+    """Return the register as it is in ``book/errata.yml``."""
+    return yaml.safe_load((root / "book/errata.yml").read_text(encoding="utf-8"))
+
+
+def findings_are_complete(root=ROOT):
+    """The page, the counts and the links are made from these fields."""
+    found = []
+    for finding in register(root)["findings"]:
+        name = finding.get("id")
+        wrong = [key for key, kind in FIELDS.items() if not isinstance(finding.get(key), kind)]
+        found += [f"{name}: {key} is {finding.get(key)!r}." for key in wrong]
+        found += [f"{name}: {key} is not a field." for key in finding.keys() - FIELDS.keys()]
+        if wrong:
+            continue
+        found += [f"{name}: {key} is {finding[key]!r}." for key in ALLOWED if finding[key] not in ALLOWED[key]]
+        found += [f"{name}: {key} is empty." for key in ("claim", "correct", "proof", "sections") if not finding[key]]
+        match = ID.fullmatch(name)
+        if not match or int(match["article"]) != finding["article"]:
+            found.append(f"{name}: the id must be a{finding['article']}- and words.")
+        if finding["shown"] == "source" and not finding["sources"]:
+            found.append(f"{name}: a source settles it, but none is named.")
+    return found
+
+
+def findings_are_distinct(root=ROOT):
+    """Two findings of one id have one address."""
+    findings = register(root)["findings"]
+    repeated = [name for name, count in Counter(f["id"] for f in findings).items() if count > 1]
+    same = [text for text, count in Counter((f["article"], f["claim"].strip()) for f in findings).items() if count > 1]
+    return [f"{name} is there twice." for name in repeated] + [f"Article {a} claims twice: {t}" for a, t in same]
+
+
+def sources_are_cited(root=ROOT):
+    """A source that the bibliography does not know cannot be looked up."""
+    known = set(
+        re.findall(r"^@\w+\{([^,\s]+),", (root / "book/references.bib").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    return [f"{f['id']} cites {key}." for f in register(root)["findings"] for key in f["sources"] if key not in known]
+
+
+def every_finding_is_shown(root=ROOT):
+    """Each finding stands in the notebook of its article, and what is computed makes a claim of its name."""
+    found, by_article = [], {}
+    for path in filter(is_appendix, chapters(root)):
+        notebook = read(path)
+        by_article[path.stem] = ROLE.findall(_markdown(notebook)), claim_ids(notebook)
+    for finding in register(root)["findings"]:
+        mentioned, claimed = by_article.get(f"errata_article_{finding['article']}", ([], []))
+        if finding["id"] not in mentioned:
+            found.append(f"{finding['id']} is not in the notebook of article {finding['article']}.")
+        if (finding["shown"] == "computed") != (f"erratum.{finding['id']}" in claimed):
+            found.append(f"{finding['id']} is shown by {finding['shown']}, which its notebook does not bear out.")
+    return found
+
+
+def links_lead_to_findings(root=ROOT):
+    """A link to a finding that is not registered."""
+    known = {finding["id"] for finding in register(root)["findings"]}
+    texts = {path: _markdown(read(path)) for path in chapters(root)}
+    texts |= {path: path.read_text(encoding="utf-8") for path in pages(root)}
+    return [
+        f"{path.relative_to(root)} links to {name}."
+        for path, text in texts.items()
+        for name in ROLE.findall(text)
+        if name not in known
+    ]
+
+
+def boxes_and_register_agree(root=ROOT):
+    """Every box links to findings, which name its chapter; and each chapter lists what the register gives to it."""
+    treated = {finding["id"]: finding["chapters"] for finding in register(root)["findings"]}
+    found, names = [], set()
+    for path in chapters(root, teaching=True):
+        names.add(path.stem)
+        page = directives(_markdown(read(path)))
+        for box in (each for each in page if "erratum" in each.options.get("class", "").split()):
+            linked = ROLE.findall(box.body)
+            if not linked:
+                found.append(f"{path.stem}: a box links to no finding: {box.body.strip()[:60]!r}.")
+            found += [
+                f"{path.stem} treats {name}, which the register does not say."
+                for name in linked
+                if name in treated and path.stem not in treated[name]
+            ]
+        lists = [each.argument for each in page if each.name == "errata-of"]
+        if lists != [path.stem]:
+            found.append(f"{path.stem} lists the findings of {lists}, not its own.")
+    return found + [
+        f"{name} is treated in {chapter}, which is no chapter."
+        for name, places in treated.items()
+        for chapter in places
+        if chapter not in names
+    ]
+
+
+def _markdown(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")

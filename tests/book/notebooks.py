@@ -1,0 +1,139 @@
+"""What a chapter must be beside its outputs: short cells, quiet metadata, and the parts that a reader expects.
+
+Each check takes one notebook and returns its problems as sentences.
+"""
+
+import json
+import re
+
+from tests.book.cells import all_cells, code_cells, printed_text
+from tests.book.myst import directives, headings
+
+LONGEST_CELL = 25
+LARGEST_FILE = 1_500_000
+FEWEST_CLAIMS = 5
+FEWEST_EXERCISES = 6
+TIMINGS = ["execution", "ExecuteTime"]
+LAST_PARTS = ["Summary", "Exercises", "Further reading"]
+EFFORT = re.compile(r"\((easy|medium|hard), \d+ min\)")
+OWN_FOLDER = re.compile(r"(?<![\w.])(?:/(?:home|Users|root|tmp|work|content|mnt|opt|usr|var)/|[A-Z]:\\\\?\w)")
+
+
+def code_cells_are_short(notebook):
+    """Longer code belongs to the library."""
+    return [
+        f"{where} has {lines} lines, more than {LONGEST_CELL}."
+        for cell, where in code_cells(notebook)
+        if (lines := len(cell.source.splitlines())) > LONGEST_CELL
+    ]
+
+
+def nothing_names_its_machine(notebook):
+    """A path of the author's machine exists nowhere else."""
+    return [
+        f"{where} holds an absolute path: {match[0]!r}."
+        for cell, where in all_cells(notebook)
+        if (match := OWN_FOLDER.search(cell.source))
+    ]
+
+
+def metadata_is_normalised(notebook):
+    """Metadata that changes with each run hides the changes that matter."""
+    found = []
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        found.append("The kernel is not named python3.")
+    if "version" in notebook.metadata.get("language_info", {}):
+        found.append("The metadata hold the version of Python, language_info.version.")
+    for cell, where in all_cells(notebook):
+        found += [
+            f"{where} holds timing metadata, {key!r}." for key in ("execution", "ExecuteTime") if key in cell.metadata
+        ]
+    return found
+
+
+def cells_have_ids(notebook):
+    """Stable ids keep a diff of two versions small."""
+    found, seen = [], set()
+    for cell, where in all_cells(notebook):
+        if not cell.get("id"):
+            found.append(f"{where} has no id.")
+        elif cell.id in seen:
+            found.append(f"{where} repeats the id {cell.id!r}.")
+        seen.add(cell.get("id"))
+    return found
+
+
+def file_is_small(notebook):
+    """Large notebooks cannot be reviewed, and sites that show notebooks give up on them."""
+    size = len(json.dumps(notebook, ensure_ascii=False).encode())
+    return [f"The notebook has {size:,} bytes, more than {LARGEST_FILE:,}."] if size > LARGEST_FILE else []
+
+
+def headings_form_a_tree(notebook):
+    """A reader who cannot see the page moves by its headings."""
+    found, previous = [], 0
+    for level, title in headings(_markdown(notebook)):
+        if level == 1 and previous:
+            found.append(f"The heading {title!r} is a second title.")
+        elif level > previous + 1:
+            found.append(f"The heading {title!r} jumps from level {previous} to level {level}.")
+        previous = level
+    return found
+
+
+def parts_are_complete(notebook):
+    """Every chapter ends in the same three parts."""
+    sections = [title for level, title in headings(_markdown(notebook)) if level == 2]
+    if sections[-len(LAST_PARTS) :] == LAST_PARTS:
+        return []
+    return [f"The last sections are {sections[-len(LAST_PARTS) :]}, not {LAST_PARTS}."]
+
+
+def claims_are_made(notebook):
+    """A chapter that claims nothing cannot be refuted."""
+    count = len(claim_ids(notebook))
+    return [f"The chapter makes {count} claims, fewer than {FEWEST_CLAIMS}."] if count < FEWEST_CLAIMS else []
+
+
+def exercises_have_folded_solutions(notebook):
+    """An exercise without a solution cannot be checked; a solution in sight spoils the exercise."""
+    found = []
+    exercises = [_label(each) for each in _named(notebook, "exercise", "exercise-start")]
+    solutions = _named(notebook, "solution", "solution-start")
+    if len(exercises) < FEWEST_EXERCISES:
+        found.append(f"The chapter has {len(exercises)} exercises, fewer than {FEWEST_EXERCISES}.")
+    solved = [each.argument.strip() for each in solutions]
+    found += [f"The exercise {label!r} has no solution." for label in exercises if label not in solved]
+    found += [
+        f"The solution of {each.argument!r} is not folded: give it `:class: dropdown`."
+        for each in solutions
+        if "dropdown" not in each.options.get("class", "").split()
+    ]
+    return found
+
+
+def exercises_name_their_effort(notebook):
+    """Who hands out an exercise, or has ten minutes, chooses by difficulty and time."""
+    return [
+        f"The exercise {_label(each)!r} does not say its difficulty and time, as in (easy, 5 min)."
+        for each in _named(notebook, "exercise", "exercise-start")
+        if not EFFORT.search(f"{each.argument}\n{each.body}")
+    ]
+
+
+def claim_ids(notebook):
+    """Return the ids of the claims that the stored outputs say hold, in order."""
+    text = "\n".join(printed_text(cell) for cell, _ in code_cells(notebook))
+    return re.findall(r"^holds  (\S+)  ", text, re.MULTILINE)
+
+
+def _markdown(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def _named(notebook, *names):
+    return [each for each in directives(_markdown(notebook)) if each.name in names]
+
+
+def _label(exercise):
+    return exercise.options.get("label", "")

@@ -1,0 +1,193 @@
+"""The chapters have none of the faults that a run or a build passes over; each such fault, planted, is named."""
+
+import nbformat
+import pytest
+
+from tests.book import notebooks, outputs, planted, sources
+from tests.book.cells import read
+
+CHECKS = [
+    outputs.every_cell_ran_in_order,
+    outputs.outputs_are_clean,
+    outputs.text_is_reproducible,
+    outputs.exemptions_are_few_and_explained,
+    outputs.figures_are_described,
+    notebooks.code_cells_are_short,
+    notebooks.nothing_names_its_machine,
+    notebooks.metadata_is_normalised,
+    notebooks.cells_have_ids,
+    notebooks.file_is_small,
+    notebooks.headings_form_a_tree,
+    notebooks.claims_are_made,
+    notebooks.exercises_name_their_effort,
+]
+TEACHING = [notebooks.parts_are_complete, notebooks.exercises_have_folded_solutions]
+PROSE, CLAIMS, NUMBER, FIGURE, ENDING = range(5)
+
+
+def problems(notebook):
+    """Everything that any check says about a notebook."""
+    return [problem for check in CHECKS + TEACHING for problem in check(notebook)]
+
+
+def test_there_is_a_chapter():
+    assert sources.chapters()
+
+
+@pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_no_chapter_has_a_fault(check, path):
+    found = check(read(path))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", sources.chapters(teaching=True), ids=lambda path: path.stem)
+@pytest.mark.parametrize("check", TEACHING, ids=lambda check: check.__name__)
+def test_every_chapter_that_teaches_has_its_parts(check, path):
+    found = check(read(path))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
+def test_every_chapter_is_a_valid_notebook(path):
+    nbformat.validate(read(path))
+
+
+def test_the_honest_chapter_has_no_fault():
+    assert problems(planted.chapter()) == []
+
+
+PRINTED = {
+    "0.123456": "an unrounded number: '0.12345",
+    "tensor([1.00000012])": "an unrounded number: '1.00000012'",
+    "<object object at 0x7f3a5c0d2e40>": "an object's address",
+    "saved /home/anna/book/run.json": "an absolute path: '/home/anna/book/run.json'",
+    r"C:\Users\anna": "an absolute path",
+    "took 12.3 s": "a time: '12.3 s'",
+    "100% 10/10 [00:00:01, 9.8it/s]": "a time",
+    "2026-01-31": "a date",
+    "torch 2.13.0": "a version: '2.13.0'",
+    "UserWarning: lr_scheduler": "a warning: 'UserWarning'",
+}
+
+
+@pytest.mark.parametrize("text", PRINTED)
+def test_text_that_differs_elsewhere_is_named(text):
+    notebook = planted.chapter()
+    notebook.cells[NUMBER].outputs = [planted.stream(text)]
+    assert [problem for problem in problems(notebook) if PRINTED[text] in problem]
+
+
+STABLE = [
+    "0.0001234",
+    "12.5 %",
+    "1.5e-07",
+    "tensor([0.1234, 1.0000])",
+    "mean/std/max",
+    "step 10 of 20",
+    "https://a.org/b/c",
+]
+
+
+@pytest.mark.parametrize("text", STABLE)
+def test_text_that_is_the_same_everywhere_passes(text):
+    notebook = planted.chapter()
+    notebook.cells[NUMBER].outputs = [planted.stream(text), planted.data("text/html", "<b>x</b>\n<i/>")]
+    assert problems(notebook) == []
+
+
+def test_a_recorded_time_passes_with_a_reason_only():
+    notebook = planted.chapter()
+    notebook.cells[NUMBER].outputs = [planted.stream("took 12.3 s")]
+    notebook.cells[NUMBER].metadata["resnorm"] = {"allow": ["a time"]}
+    assert ["without a reason" in problem for problem in problems(notebook)] == [True]
+    notebook.cells[NUMBER].metadata["resnorm"]["reason"] = "read from the recorded run"
+    assert problems(notebook) == []
+
+
+def test_exemptions_have_a_budget():
+    notebook = planted.chapter()
+    reason = {"reason": "it draws from the system's entropy"}
+    notebook.cells[-1:-1] = [planted.code("x", tags=["nbval-ignore-output"], resnorm=reason) for _ in range(3)]
+    assert "3 cells switch nbval off, more than 2." in problems(planted.notebook(notebook.cells))
+
+
+def describe(**shown):
+    """Replace what a page shows of the figure."""
+
+    def plant(notebook):
+        notebook.cells[FIGURE].metadata["mystnb"] = {"figure": {"caption": "What to see."}} | shown
+
+    return plant
+
+
+def put(place, key, value):
+    """Set one entry of a cell."""
+
+    def plant(notebook):
+        notebook.cells[place][key] = value
+
+    return plant
+
+
+def write(place, old, new):
+    """Replace text of a cell's source."""
+
+    def plant(notebook):
+        notebook.cells[place].source = notebook.cells[place].source.replace(old, new)
+
+    return plant
+
+
+FAULTS = {
+    "has the count None, not 2": put(NUMBER, "execution_count", None),
+    "has the count 7, not 2": put(NUMBER, "execution_count", 7),
+    "stores an error, ZeroDivisionError": put(NUMBER, "outputs", [planted.error()]),
+    "stores text on stderr: 'careful'": put(NUMBER, "outputs", [planted.stream("careful", "stderr")]),
+    "stores a widget": put(NUMBER, "outputs", [planted.data("application/vnd.jupyter.widget-view+json", {})]),
+    "is exempt from a check without a reason: say why": put(NUMBER, "metadata", {"tags": ["nbval-ignore-output"]}),
+    "is exempt from a check without a reason": write(NUMBER, "print", "# NBVAL_SKIP\nprint"),
+    "exempt from a check without": put(NUMBER, "metadata", {"tags": ["raises-exception"], "resnorm": {"reason": " "}}),
+    "has 26 lines, more than 25": put(NUMBER, "source", "x = 1\n" * 26),
+    "without an alt text": describe(),
+    "an alt text of 9 characters": describe(image={"alt": "Two lines"}),
+    "a file name for an alt text": describe(image={"alt": "figures/gradients/correlation.png"}),
+    "says that it is a figure": describe(image={"alt": "A plot of two lines that rise"}),
+    "without a caption": describe(image={"alt": planted.ALT}, figure={}),
+    "repeats the alt text in the caption": describe(image={"alt": planted.ALT}, figure={"caption": planted.ALT}),
+    "stores 2 figures": put(FIGURE, "outputs", [planted.figure(), planted.figure()]),
+    "holds an absolute path: '/home/'": write(NUMBER, "a number", "/home/anna"),
+    "holds timing metadata, 'execution'": put(NUMBER, "metadata", {"execution": {"iopub.busy": "now"}}),
+    "repeats the id 'cell-1'": put(NUMBER, "id", "cell-1"),
+    "has no id": put(NUMBER, "id", ""),
+    "bytes, more than": write(PROSE, "A", "A" * 1_500_000),
+    "jumps from level 0 to level 2": write(PROSE, "#", ""),
+    "is a second title": write(ENDING, "## Summary", "# Again\n\n## Summary"),
+    "jumps from level 2 to level 4": write(ENDING, "## Exercises", "#### Deep\n\n## Exercises"),
+    "The last sections are": write(ENDING, "## Further reading", ""),
+    "makes 0 claims, fewer than 5": put(CLAIMS, "outputs", []),
+    "has 5 exercises, fewer than 6": write(ENDING, planted.EXERCISE.format("f"), ""),
+    "'demo-f' has no solution": write(ENDING, "{solution} demo-f", "{solution} demo-e"),
+    "does not say its difficulty and time": write(ENDING, "(easy, 5 min)\n:label: demo-f", "(easy)\n:label: demo-f"),
+    "is not folded": write(ENDING, "{solution} demo-f\n:class: dropdown", "{solution} demo-f"),
+}
+
+
+@pytest.mark.parametrize("sentence", FAULTS)
+def test_a_planted_fault_is_named_and_nothing_else(sentence):
+    notebook = planted.chapter()
+    FAULTS[sentence](notebook)
+    assert [sentence in problem for problem in problems(notebook)] == [True]
+
+
+def test_a_repeated_alt_text_is_named():
+    notebook = planted.chapter()
+    notebook.cells.insert(FIGURE, notebook.cells[FIGURE].copy())
+    found = problems(planted.notebook(notebook.cells))
+    assert ["repeats the alt text of an earlier figure" in problem for problem in found] == [True]
+
+
+def test_the_kernel_and_its_version_are_normalised():
+    notebook = planted.chapter()
+    notebook.metadata = {"kernelspec": {"name": "my-env"}, "language_info": {"version": "3.11.7"}}
+    assert len(problems(notebook)) == 2

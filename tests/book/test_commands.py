@@ -1,0 +1,145 @@
+"""The commands of the README: one clear sentence for what cannot work, an exit code, and nothing half written."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tests import runs
+from tests.book import sources
+from tests.book.sources import ROOT
+
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="this machine has no make")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder like the project's, with an environment that is ready: the one that runs this test."""
+    for name in ("_config.yml", "_toc.yml", "book", "chapters", "resnorm_lib", "requirements.txt", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / "ready").touch()
+    return tmp_path
+
+
+def make(folder, *arguments, **environment):
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("RESNORM_", "MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=env | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@needs_make
+def test_help_names_every_target(checkout):
+    targets = {
+        line.split(":")[0]
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if line[:1].isalpha() and ":" in line and ":=" not in line and "?=" not in line
+    }
+    listed = {line.split()[1] for line in make(checkout, "help").stdout.splitlines()}
+    assert listed | {"lint"} == targets | {"lint"}
+
+
+@needs_make
+def test_an_old_python_is_refused_before_anything_is_installed(checkout):
+    shutil.rmtree(checkout / ".venv")
+    old = checkout / "old-python"
+    old.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c 'import sys; sys.version_info = (3, 8, 18); exec(sys.argv[1])' \"$2\"\n"
+    )
+    old.chmod(0o755)
+    result = make(checkout, "book", f"PYTHON={old}")
+    assert result.returncode != 0
+    assert f'This book needs Python 3.11 or newer, but "{old}" is Python 3.8.' in result.stderr
+    assert not (checkout / ".venv").exists()
+
+
+@needs_make
+def test_an_output_folder_that_cannot_be_written_is_refused(checkout):
+    (checkout / "file").touch()
+    result = make(checkout, "book", "OUT=file/below")
+    assert result.returncode != 0
+    assert 'The folder "file/below" cannot be written.' in result.stderr
+
+
+@needs_make
+@pytest.mark.parametrize("target", ["book", "run"])
+def test_an_unknown_preset_stops_before_anything_is_written(checkout, target):
+    result = make(checkout, target, RESNORM_PRESET="huge")
+    assert result.returncode != 0
+    assert result.stderr.startswith("RESNORM_PRESET is 'huge', but it must be one of cpu, gpu.\n")
+    assert not (checkout / "_build").exists()
+
+
+def test_a_missing_dependency_is_named(tmp_path):
+    (tmp_path / "tqdm.py").write_text("raise ModuleNotFoundError(\"No module named 'tqdm'\", name='tqdm')")
+    result = subprocess.run(
+        [sys.executable, "-m", "resnorm_lib"],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith("tqdm is missing: install it with")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_library_says_how_it_would_run():
+    result = subprocess.run([sys.executable, "-m", "resnorm_lib"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "preset        cpu\n" in result.stdout
+    assert "torch" in result.stdout
+
+
+def notebook(path, *cells):
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    return path
+
+
+def test_a_chapter_that_raises_stays_as_it_was(tmp_path):
+    path = notebook(tmp_path / "broken.ipynb", "print(1)", "1 / 0")
+    before = path.read_bytes()
+    with pytest.raises(SystemExit, match="left as it is, because a cell raised ZeroDivisionError"):
+        runs.store(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stored_chapter_holds_its_outputs_and_no_trace_of_the_machine(tmp_path):
+    path = notebook(tmp_path / "fine.ipynb", "print(1)")
+    runs.store(path)
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[0].outputs[0].text == "1\n"
+    assert stored.cells[0].execution_count == 1
+    assert stored.metadata.language_info == {"name": "python"}
+
+
+def test_claims_are_read_from_a_run_whether_they_held_or_not(tmp_path):
+    code = "from resnorm_lib.claims import claim\n"
+    path = notebook(
+        tmp_path / "claims.ipynb",
+        code + "claim('a.holds', 'in words', 0.25, at_least=0, at_most=1, source='someone2020')",
+        "claim('a.fails', 'in words', 2, at_most=1)",
+        "claim('a.after', 'a later cell', 3, at_least=1)",
+    )
+    assert runs.claims(runs.execute(path)) == {"a.holds": 0.25, "a.fails": None, "a.after": 3.0}
+
+
+def test_every_claim_holds_under_ten_seeds():
+    report = json.loads(runs.REPORT.read_text())
+    for path in sources.chapters():
+        stored = runs.claims(nbformat.read(path, as_version=4))
+        assert set(report["claims"][path.stem]) == set(stored), "the report is old: run make seeds"
+        failed = [name for name, measured in report["claims"][path.stem].items() if None in measured]
+        assert not failed

@@ -1,0 +1,81 @@
+"""The files of the project agree with each other, and a planted disagreement is named."""
+
+import nbformat
+import pytest
+
+from tests.book import planted, sources
+
+CHECKS = [
+    sources.labels_are_unique,
+    sources.claims_are_unique,
+    sources.chapters_are_listed,
+    sources.nbval_is_strict,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_project_has_no_fault(check):
+    found = check()
+    assert not found, "\n".join(found)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with one chapter, one page and one command."""
+    write(tmp_path / "chapters/demo.ipynb", nbformat.writes(planted.chapter()))
+    write(
+        tmp_path / "book/index.md", "(start)=\n# Start\n\n````md\n(demo)=\n```{exercise}\n:label: demo-a\n```\n````\n"
+    )
+    write(tmp_path / "_toc.yml", "root: book/index\nparts:\n- chapters:\n  - file: chapters/demo\n")
+    write(tmp_path / "Makefile", "test:\n\tpython -m pytest --nbval chapters\n")
+    return tmp_path
+
+
+def write(path, text):
+    """Write a file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_honest_project_has_no_fault(check, project):
+    assert check(project) == []
+
+
+REPEATED = {
+    "demo": "(demo)=\n## A target",
+    "fig-demo": "```{figure} a.png\n:name: fig-demo\n```",
+    "demo-a": "::::{note}\n:::{exercise}\n:label: demo-a\n:::\n::::",
+    "start": "$$x$$ (start)",
+}
+
+
+@pytest.mark.parametrize("label", REPEATED)
+def test_a_repeated_label_is_named_with_both_places(label, project):
+    write(project / "book/other.md", REPEATED[label])
+    [problem] = sources.labels_are_unique(project)
+    assert f"{label!r} stands in book/" in problem
+    assert " and in " in problem
+
+
+def test_a_repeated_claim_is_named(project):
+    second = planted.notebook([planted.code("claim()", planted.stream("holds  demo.a  it holds  1 <= 2"))])
+    write(project / "chapters/second.ipynb", nbformat.writes(second))
+    [problem] = sources.claims_are_unique(project)
+    assert problem == "The claim 'demo.a' stands in chapters/demo.ipynb and in chapters/second.ipynb."
+
+
+def test_a_chapter_outside_the_table_of_contents_is_named(project):
+    write(project / "_toc.yml", "root: book/index\n")
+    assert sources.chapters_are_listed(project) == ["chapters/demo is not in _toc.yml."]
+
+
+@pytest.mark.parametrize("name", ["Makefile", ".ci/run", ".github/workflows/test.yml", "pyproject.toml"])
+def test_a_lax_comparison_is_named_wherever_it_is_started(name, project):
+    write(project / name, "pytest --nbval-lax")
+    assert f"{name} uses --nbval-lax, which compares nothing." in sources.nbval_is_strict(project)
+
+
+def test_a_project_that_never_compares_is_named(project):
+    write(project / "Makefile", "test:\n\tpython -m pytest --nbval-lax\n")
+    assert "No command of the project runs --nbval." in sources.nbval_is_strict(project)

@@ -1,0 +1,203 @@
+"""Small batches: what each arm builds, whose rows its statistics are, and how it is measured."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from resnorm_lib.experiments import get
+from resnorm_lib.experiments.ghosts import Ghosts, in_batches, replace_norms, settled
+from resnorm_lib.experiments.small_batches import build
+from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
+from tests.data.image_files import CIFAR, cifar_arrays
+
+EXPERIMENT = get("small_batches")
+CPU = EXPERIMENT.config("cpu")
+NORMS = ("BN", "ghost BN", "GN", "LN", "renorm")
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def made(norm, size=4, config=CPU, shape=(64,)):
+    torch.manual_seed(0)
+    return build(norm, size, config, shape)
+
+
+def twin_norms(momentum, size, channels=3):
+    """The library's ghosts and those of the experiment, with the same gain and offset."""
+    twins = [kind(channels, size, momentum=momentum).double() for kind in (GhostBatchNorm, Ghosts)]
+    with torch.no_grad():
+        twins[0].weight.copy_(normal(channels, seed=1))
+        twins[0].bias.copy_(normal(channels, seed=2))
+    twins[1].load_state_dict(twins[0].state_dict())
+    return twins
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("shape", [(12, 3), (12, 3, 5, 4)])
+@pytest.mark.parametrize("size", [2, 3, 5, 6, 12, 40])
+def test_ghosts_in_one_call_are_the_ghosts_of_the_library(size, shape, momentum):
+    """Outputs, gradients and running statistics, of a layer passed twice; 5 does not divide 12."""
+    results = []
+    for layer in twin_norms(momentum, size):
+        x = (2 + 3 * normal(*shape)).requires_grad_()
+        y = layer(layer(x) + x)
+        (y * normal(*shape, seed=3)).sum().backward()
+        results.append([y, x.grad, layer.weight.grad, layer.bias.grad, *layer.buffers()])
+    for ours, library in zip(*results):
+        torch.testing.assert_close(ours, library, rtol=1e-5, atol=1e-6)
+
+
+def test_ghosts_keep_the_layout_of_images():
+    x = torch.randn(8, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    assert Ghosts(3, 2)(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_ghosts_take_sixteen_bits_with_statistics_in_float32():
+    x = 100 + torch.randn(64, 3)
+    y = Ghosts(3, 32)(x.bfloat16())
+    assert y.dtype == torch.bfloat16
+    expected = Ghosts(3, 32)(x.bfloat16().float())
+    torch.testing.assert_close(y.float(), expected, rtol=2**-8, atol=2**-8)
+
+
+def test_without_running_statistics_ghosts_are_ghosts_in_evaluation_too():
+    x, layer = normal(12, 3), Ghosts(3, 4, track_running_stats=False).double()
+    trained = layer(x)
+    assert torch.equal(layer.eval()(x), trained)
+    torch.testing.assert_close(trained[4:8], GhostBatchNorm(3, 4).double()(x[4:8]))
+
+
+def test_all_arms_start_with_the_same_parameters():
+    first, *others = [dict(made(norm).named_parameters()) for norm in NORMS]
+    for other in others:
+        assert all(torch.equal(value, first[name]) for name, value in other.items())
+        assert other.keys() == first.keys()
+
+
+@pytest.mark.parametrize(
+    ("norm", "kind", "setting"),
+    [
+        ("BN", BatchNorm, {}),
+        ("ghost BN", Ghosts, {"ghost_batch_size": 4}),
+        ("GN", GroupNorm, {"num_groups": 8}),
+        ("LN", GroupNorm, {"num_groups": 1}),
+        ("renorm", BatchRenorm, {"r_max": 1.0, "d_max": 0.0}),
+    ],
+)
+def test_an_arm_has_the_norm_that_its_name_says_and_no_other(norm, kind, setting):
+    norms = [m for m in made(norm).modules() if type(m).__module__.startswith("resnorm_lib") and hasattr(m, "eps")]
+    assert len(norms) == CPU.depth + 1
+    for layer in norms:
+        assert type(layer) is kind
+        assert {name: getattr(layer, name) for name in setting} == setting
+
+
+def test_ghosts_of_a_batch_are_small_batches_of_their_own():
+    """The network with ghosts of four gives what the network with BN gives for each four rows."""
+    x = normal(12, 64).float()
+    ghosts, whole = made("ghost BN"), made("BN")
+    apart = torch.cat([whole(part) for part in x.split(4)])
+    torch.testing.assert_close(ghosts(x), apart, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(whole(x), apart, atol=0.1)
+
+
+def test_a_norm_is_replaced_with_its_gain_its_offset_and_its_statistics():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(BatchNorm(3)))
+    old = model[1][0]
+    for value in (old.weight, old.bias, old.running_mean):
+        nn.init.normal_(value)
+    new = replace_norms(model, lambda channels: Ghosts(channels, 2))[1][0]
+    assert type(new) is Ghosts
+    assert all(torch.equal(value, old.state_dict()[key]) for key, value in new.state_dict().items())
+
+
+def test_settled_statistics_are_those_of_all_data_as_evaluation_passes_it():
+    """Layer after layer: a second norm sees what the first gives with statistics of all data, not of ghosts."""
+    x = 5 + 2 * normal(96, 64).float()
+    model = made("ghost BN")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    twin = settled(model, [(x, None)])
+    norm = twin.blocks[1].scheme.norm
+    inputs = []
+    norm.register_forward_pre_hook(lambda layer, args: inputs.append(args[0]))
+    twin.eval()(x)
+    torch.testing.assert_close(norm.running_mean, inputs[0].mean(0), rtol=0, atol=0.05)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_the_function_that_was_trained_is_measured_in_batches_of_its_size():
+    x, y = normal(14, 64).float(), torch.arange(14) % 10
+    model = made("BN")
+    parts = [model(part) for part in x[:12].split(4)]
+    loss, error = in_batches(model.eval(), [(x, y)], 4)  # two rows are left over
+    torch.testing.assert_close(loss, nn.functional.cross_entropy(torch.cat(parts), y[:12]))
+    assert error == (torch.cat(parts).argmax(1) != y[:12]).float().mean()
+    assert not model.training
+
+
+def test_the_rate_goes_with_the_batch_and_ghosts_leave_it_alone(monkeypatch):
+    seen = {}
+    from resnorm_lib.experiments import small_batches
+
+    def fit(model, batches, recipe, log, **rest):
+        seen[log.arm] = recipe.lr, len(next(batches)[0]), recipe.steps
+
+    monkeypatch.setattr(small_batches, "fit", fit)
+    EXPERIMENT.run(EXPERIMENT.config("cpu", epochs=2), arms=["BN, 128", "ghost BN, 2", "BN, 32", "GN, 8"])
+    assert seen == {
+        "BN, 128": (0.1, 128, 20),
+        "ghost BN, 2": (0.1, 128, 20),
+        "BN, 32": (0.025, 32, 80),
+        "GN, 8": (0.00625, 8, 324),
+    }
+
+
+def test_renormalization_begins_to_correct_after_the_first_epoch(monkeypatch):
+    from resnorm_lib.experiments import small_batches
+
+    limits, relax = [], small_batches.relax
+
+    def watch(model):
+        limits.append({layer.r_max for layer in model.modules() if isinstance(layer, BatchRenorm)})
+        relax(model)
+        limits.append({(m.r_max, m.d_max) for m in model.modules() if isinstance(m, BatchRenorm)})
+
+    monkeypatch.setattr(small_batches, "relax", watch)
+    EXPERIMENT.run(EXPERIMENT.config("cpu", epochs=1, renorm=(64,)), arms=["renorm, 64"])
+    assert limits == [{1.0}, {(1.5, 0.5)}]
+
+
+def test_a_trial_notes_what_the_table_shows():
+    run = EXPERIMENT.run(EXPERIMENT.config("cpu", epochs=1), arms=["ghost BN, 8", "GN, 128"])
+    ghosts, group = run.trials
+    assert set(ghosts.summary) >= set(EXPERIMENT.metrics)
+    assert {"test_error", "train_loss"} <= set(group.summary)
+    sizes, errors = ghosts.curve("error_in_batches")
+    assert sizes == [2, 4, 8, 32, 128]
+    assert errors[2] == ghosts.summary["batch_error"]
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_the_gpu_preset_runs_at_toy_size(tmp_path, monkeypatch, amp):
+    monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
+    np.savez(tmp_path / CIFAR, **cifar_arrays(48))
+    config = EXPERIMENT.config(
+        "gpu", epochs=1, train_images=48, batch_size=16, depth=8, ghosts=(2, 8), groups=4, lr=0.001, amp=amp
+    )
+    run = EXPERIMENT.run(config, preset="gpu", device="cpu")
+    assert run.arms == ["BN, 16", "GN, 16", "LN, 16", "ghost BN, 2", "ghost BN, 8"]
+    for trial in run.trials:
+        assert trial.diverged is None
+        assert "test_error" in trial.summary
+    assert run.values("ghost BN, 2", "precise_error")[0] is not None
+
+
+def test_under_autocast_the_running_statistics_stay_in_float32():
+    layers, x = [kind(3, 2) for kind in (GhostBatchNorm, Ghosts)], 100 + torch.randn(64, 3)
+    for layer in layers:
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+    torch.testing.assert_close(layers[1].running_mean, layers[0].running_mean, rtol=1e-5, atol=0)

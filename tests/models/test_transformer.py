@@ -1,0 +1,269 @@
+"""Transformers: logits of a second, plain implementation, masks, tied embeddings, errors."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from resnorm_lib.models import DecoderLM, EncoderDecoder, TransformerEncoder, from_gpt2, gpt2_state_dict
+from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
+from tests.residual.tools import disturb, draw
+
+ENCODER = {"vocab_size": 20, "dim": 16, "depth": 1, "num_heads": 2, "context_length": 8}
+BOTH = {"source_vocab": 20, "target_vocab": 20, "encoder_depth": 1, "decoder_depth": 1}
+BOTH |= {"dim": 16, "num_heads": 2, "context_length": 8}
+
+
+def words(rows, length, vocab=20, seed=0):
+    return torch.randint(vocab, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+# -- GPT-2 -----------------------------------------------------------------------------------------------------------
+
+VOCAB, LONGEST, DIM, DEPTH, HEADS = 31, 12, 24, 3, 4
+
+
+def gpt2_weights():
+    """Weights under the names and in the shapes in which GPT-2 is published."""
+    shapes = {"wte.weight": (VOCAB, DIM), "wpe.weight": (LONGEST, DIM)}
+    for layer in range(DEPTH):
+        h = f"h.{layer}"
+        shapes |= {f"{h}.ln_1.weight": (DIM,), f"{h}.ln_1.bias": (DIM,)}
+        shapes |= {f"{h}.attn.c_attn.weight": (DIM, 3 * DIM), f"{h}.attn.c_attn.bias": (3 * DIM,)}
+        shapes |= {f"{h}.attn.c_proj.weight": (DIM, DIM), f"{h}.attn.c_proj.bias": (DIM,)}
+        shapes |= {f"{h}.ln_2.weight": (DIM,), f"{h}.ln_2.bias": (DIM,)}
+        shapes |= {f"{h}.mlp.c_fc.weight": (DIM, 4 * DIM), f"{h}.mlp.c_fc.bias": (4 * DIM,)}
+        shapes |= {f"{h}.mlp.c_proj.weight": (4 * DIM, DIM), f"{h}.mlp.c_proj.bias": (DIM,)}
+    shapes |= {"ln_f.weight": (DIM,), "ln_f.bias": (DIM,)}
+    return {name: draw(*shape, seed=seed) / 4 for seed, (name, shape) in enumerate(shapes.items())}
+
+
+def gpt2_logits(w, tokens):
+    """GPT-2 in elementary operations: no module, no fused kernel."""
+
+    def norm(x, name):
+        centred = x - x.mean(-1, keepdim=True)
+        unit = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        return unit * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def affine(x, name):
+        return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def attention(x, name):
+        rows, length, _ = x.shape
+        q, k, v = (
+            part.reshape(rows, length, HEADS, DIM // HEADS).transpose(1, 2)
+            for part in affine(x, f"{name}.c_attn").split(DIM, dim=2)
+        )
+        scores = q @ k.transpose(2, 3) / math.sqrt(DIM // HEADS)
+        future = torch.ones(length, length).triu(1).bool()
+        share = scores.masked_fill(future, -torch.inf).softmax(-1)
+        return affine((share @ v).transpose(1, 2).reshape(rows, length, DIM), f"{name}.c_proj")
+
+    def gelu(x):
+        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+    x = w["wte.weight"][tokens] + w["wpe.weight"][: tokens.shape[1]]
+    for layer in range(DEPTH):
+        x = x + attention(norm(x, f"h.{layer}.ln_1"), f"h.{layer}.attn")
+        x = x + affine(gelu(affine(norm(x, f"h.{layer}.ln_2"), f"h.{layer}.mlp.c_fc")), f"h.{layer}.mlp.c_proj")
+    return norm(x, "ln_f") @ w["wte.weight"].T
+
+
+def test_gpt2_weights_give_the_logits_of_a_plain_implementation():
+    weights, tokens = gpt2_weights(), words(3, LONGEST, VOCAB)
+    model = from_gpt2(weights, HEADS)
+    torch.testing.assert_close(model(tokens), gpt2_logits(weights, tokens), rtol=1e-11, atol=1e-11)
+
+
+def test_gpt2_files_of_other_makers_load_too():
+    """A prefix, the causal mask as a buffer, and the tied head a second time."""
+    plain = gpt2_weights()
+    dressed = {f"transformer.{name}": value for name, value in plain.items()}
+    dressed["transformer.h.0.attn.bias"] = torch.ones(1, 1, 12, 12)
+    dressed["transformer.h.0.attn.masked_bias"] = torch.zeros(())
+    dressed["lm_head.weight"] = plain["wte.weight"]
+    tokens = words(1, 4, VOCAB)
+    assert torch.equal(from_gpt2(dressed, HEADS)(tokens), from_gpt2(plain, HEADS)(tokens))
+
+
+def test_gpt2_small_has_its_published_size():
+    with torch.device("meta"):
+        model = DecoderLM(50257, 768, 12, 12, 1024)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 124_439_808
+
+
+def test_what_is_not_gpt2_is_refused():
+    with pytest.raises(ValueError, match=r"h\.0\.attn\.q_proj\.weight is no key of GPT-2"):
+        gpt2_state_dict({"h.0.attn.q_proj.weight": torch.zeros(2, 2)})
+    with pytest.raises(ValueError, match="num_heads is 5, but it must divide dim"):
+        from_gpt2(gpt2_weights(), 5)
+    with pytest.raises(ValueError, match=r"wte\.weight is missing"):
+        from_gpt2({}, 5)
+
+
+# -- who sees whom ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["pre_norm", "hyper_connections", "dense_former", "value_residual", "reversible"])
+def test_a_causal_token_sees_none_after_it(scheme):
+    model = disturb(DecoderLM(20, 16, 2, 2, 8, scheme=scheme)).eval()
+    tokens = words(2, 8)
+    other = tokens.clone()
+    other[:, 5:] = (other[:, 5:] + 1) % 20
+    torch.testing.assert_close(model(tokens)[:, :5], model(other)[:, :5])
+    assert not torch.allclose(model(tokens)[:, 5:], model(other)[:, 5:])
+
+
+def test_padding_changes_no_real_token():
+    tokens, padding = words(2, 8), torch.zeros(2, 8, dtype=torch.bool)
+    padding[:, 5:] = True
+    for model in (TransformerEncoder(20, 16, 2, 2, 8), DecoderLM(20, 16, 2, 2, 8)):
+        model.double().eval()
+        torch.testing.assert_close(model(tokens, padding)[:, :5], model(tokens[:, :5]))
+
+
+def test_padding_of_the_source_changes_no_target():
+    model = EncoderDecoder(20, 20, 16, 2, 2, 2, 8).double().eval()
+    source, target, padding = words(2, 8), words(2, 6, seed=1), torch.zeros(2, 8, dtype=torch.bool)
+    padding[:, 5:] = True
+    torch.testing.assert_close(model(source, target, padding), model(source[:, :5], target))
+    memory = model.encoder(source, padding)
+    torch.testing.assert_close(model.decode(target, memory, padding), model(source, target, padding))
+
+
+def test_a_target_token_sees_the_source_but_not_its_future():
+    model = EncoderDecoder(20, 20, 16, 1, 1, 2, 8).double().eval()
+    source, target = words(1, 8), words(1, 6, seed=1)
+    later = target.clone()
+    later[:, 4:] = (later[:, 4:] + 1) % 20
+    torch.testing.assert_close(model(source, target)[:, :4], model(source, later)[:, :4])
+    assert not torch.allclose(model(source, target), model((source + 1) % 20, target))
+
+
+@pytest.mark.parametrize(("build", "sizes"), [(DecoderLM, ENCODER), (EncoderDecoder, BOTH)])
+def test_normalized_queries_and_keys_make_their_length_irrelevant(build, sizes):
+    """Longer queries sharpen attention, unless every head normalizes them (up to eps)."""
+    tokens, change = words(2, 8), {}
+    for qk_norm in (None, "rms"):
+        torch.manual_seed(0)
+        model = build(**sizes, qk_norm=qk_norm).double().eval()
+        arguments = (tokens, tokens) if isinstance(model, EncoderDecoder) else (tokens,)
+        before = model(*arguments)
+        with torch.no_grad():
+            for module in model.modules():
+                if isinstance(module, SelfAttention):
+                    module.qkv.weight[:32].mul_(100)  # queries and keys
+        change[qk_norm] = (model(*arguments) - before).abs().max().item()
+    assert change[None] > 1e-2
+    assert change["rms"] < 1e-6
+
+
+def test_self_attention_is_torchs():
+    ours, theirs = SelfAttention(16, 4).double(), torch.nn.MultiheadAttention(16, 4, batch_first=True).double()
+    disturb(ours)
+    theirs.load_state_dict(
+        {
+            **{"in_proj_weight": ours.qkv.weight, "in_proj_bias": ours.qkv.bias},
+            **{"out_proj.weight": ours.output_projection.weight, "out_proj.bias": ours.output_projection.bias},
+        }
+    )
+    x, padding = draw(2, 5, 16), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    expected = theirs(x, x, x, key_padding_mask=padding, need_weights=False)[0]
+    torch.testing.assert_close(ours(x, padding=padding), expected, rtol=1e-10, atol=1e-10)
+
+
+# -- embeddings and heads --------------------------------------------------------------------------------------------
+
+
+def test_a_tied_head_is_the_embedding():
+    tied, untied = DecoderLM(20, 16, 1, 2, 8), DecoderLM(20, 16, 1, 2, 8, tied=False)
+    assert sum(p.numel() for p in untied.parameters()) - sum(p.numel() for p in tied.parameters()) == 20 * 16
+    features = tied.features(words(2, 8))
+    assert torch.equal(tied(words(2, 8)), F.linear(features, tied.embedding.token.weight))
+
+
+def test_embeddings_start_with_the_promised_spread():
+    torch.manual_seed(0)
+    weight = DecoderLM(1000, 100, 1, 2, 8).embedding.token.weight
+    assert weight.std().item() == pytest.approx(0.1, rel=4 / (2 * weight.numel()) ** 0.5)
+
+
+def test_linear_maps_start_as_by_glorot_and_bengio():
+    torch.manual_seed(0)
+    branch = DecoderLM(20, 128, 1, 2, 8).blocks[0].branch
+    for part in branch.qkv.weight.chunk(3):  # each on its own: together they would start smaller
+        assert part.abs().max().item() == pytest.approx((6 / 256) ** 0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vocab_size": 0}, "vocab_size is 0, but it must be at least 1"),
+        ({"dim": 1.5}, "dim is 1.5, but it must be an integer"),
+        ({"depth": 0}, "depth is 0, but it must be at least 1"),
+        ({"num_heads": 3}, "num_heads is 3, but it must divide dim, which is 16"),
+        ({"context_length": -1}, "context_length is -1, but it must be at least 1"),
+        ({"hidden": 0}, "hidden is 0, but it must be at least 1"),
+        ({"scheme": "prenorm"}, "Did you mean 'pre_norm'"),
+        ({"norm": "lay"}, "norm is 'lay', but it must be one of"),
+        ({"norm": "instance"}, "averaged over nothing: use 'layer'"),
+        ({"activation": "swish"}, "activation is 'swish', but it must be one of 'relu'"),
+        ({"qk_norm": "l2"}, "qk_norm is 'l2', but it must be one of 'rms', 'layer'"),
+        ({"dropout": -1}, "dropout is -1, but it must be between 0 and 1"),
+        ({"tied": "yes"}, "tied is 'yes', but it must be True or False"),
+        ({"streams": 2}, "the scheme 'pre_norm' has no option 'streams'"),
+        ({"scheme": "concat"}, "tied is True, but this scheme makes a stream of 40 features from 16: use tied=False"),
+        ({"role": "decoder"}, "partner is 0, but it must be at least 1"),
+    ],
+)
+def test_wrong_arguments_of_a_language_model_say_what_to_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DecoderLM(**(ENCODER | arguments))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_wrong_sizes_of_an_encoder_decoder_name_the_argument(name):
+    with pytest.raises(ValueError, match=f"{name} is -1, but it must be at least 1"):
+        EncoderDecoder(**(BOTH | {name: -1}))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "padding", "message"),
+    [
+        (words(2, 9), None, r"of shape \(2, 9\), but they must be integers of shape \(N, T\) with T at most"),
+        (words(2, 8)[0], None, "they must be integers of shape"),
+        (words(2, 8).float(), None, r"the tokens are torch\.float32"),
+        (words(2, 8), torch.zeros(2, 8), r"padding is torch\.float32 .* but it must be torch\.bool"),
+        (words(2, 8), torch.zeros(2, 7, dtype=torch.bool), "but it must be torch.bool of the shape of the tokens"),
+    ],
+)
+def test_wrong_tokens_say_what_to_do(tokens, padding, message):
+    with pytest.raises(ValueError, match=message):
+        TransformerEncoder(**ENCODER)(tokens, padding)
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "message"),
+    [
+        (SelfAttention, {"reads": 0}, "reads is 0, but it must be at least 1"),
+        (SelfAttention, {"writes": 1.5}, "writes is 1.5, but it must be an integer"),
+        (SelfAttention, {"causal": "yes"}, "causal is 'yes', but it must be True or False"),
+        (SelfAttention, {"num_heads": 0}, "num_heads is 0, but it must be at least 1"),
+        (CrossAttention, {"memory_dim": 0}, "memory_dim is 0, but it must be at least 1"),
+        (CrossAttention, {"dim": 0}, "dim is 0, but it must be at least 1"),
+        (FeedForward, {"hidden": 0}, "hidden is 0, but it must be at least 1"),
+        (FeedForward, {"activation": "tanh"}, "activation is 'tanh', but it must be one of"),
+        (FeedForward, {"dropout": 1.5}, "dropout is 1.5, but it must be between 0 and 1"),
+    ],
+)
+def test_wrong_arguments_of_a_branch_say_what_to_do(build, arguments, message):
+    heads = {} if build is FeedForward else {"num_heads": 2}
+    with pytest.raises(ValueError, match=message):
+        build(**({"dim": 8} | heads | arguments))
+
+
+def test_cross_attention_without_a_memory_says_so():
+    with pytest.raises(ValueError, match="memory is None, but cross-attention must be given what it reads"):
+        CrossAttention(8, 2)(torch.zeros(1, 3, 8))

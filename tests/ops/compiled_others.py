@@ -1,0 +1,92 @@
+"""Compile the kernels of DynamicTanh, Derf, GroupNorm and the scaled add for an H100, on any machine.
+
+python -m tests.ops.compiled_others
+
+It is a process of its own, since Triton either compiles or interprets. What :func:`resnorm_lib.ops.launch.run` would
+launch is compiled instead, and what it takes of the chip is looked at.
+"""
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from resnorm_lib.ops import elementwise_launch, group_norm_launch, launch
+
+TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64"}
+made = []
+
+
+def compile_instead(kernel, grid, x, *arguments, num_warps=4, **constants):
+    """Stands in for the launch: 16 divides every address, and of the integers what divides those given."""
+    signature, values, aligned = {}, {}, {}
+    for place, (name, value) in enumerate(zip(kernel.arg_names, arguments)):
+        if value is None or (isinstance(value, int) and value == 1):
+            signature[name], values[(place,)] = "constexpr", value
+        elif isinstance(value, torch.Tensor):
+            signature[name] = TYPES[value.dtype]
+            aligned[(place,)] = [["tt.divisibility", 16]]
+        else:
+            signature[name] = "i32"
+            if value % 16 == 0 and name not in ("M", "R", "COUNT", "PROGRAMS", "CHUNKS"):
+                aligned[(place,)] = [["tt.divisibility", 16]]
+    for place, name in enumerate(kernel.arg_names):
+        if name in constants:
+            signature[name], values[(place,)] = "constexpr", constants[name]
+    signature = {name: signature[name] for name in kernel.arg_names}
+    source = ASTSource(kernel, signature, values, aligned)
+    made.append((kernel, triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": num_warps})))
+
+
+def is_wide(ptx):
+    """Whether some access to memory moves 16 bytes at once."""
+    return any(text in ptx for text in ("ld.global.v4", "v4.b32", "v2.b64", "cp.async.cg.shared.global"))
+
+
+def check(what, wide):
+    for kernel, compiled in made:
+        name = kernel.fn.__name__
+        assert compiled.metadata.shared <= 227 * 1024, (
+            f"{what} {name}: {compiled.metadata.shared} bytes of shared memory"
+        )
+        if wide and name not in ("merge_statistics", "sum_partials"):
+            assert is_wide(compiled.asm["ptx"]), f"{what} {name}: no access of 16 bytes"
+        print(what, name, compiled.metadata.shared, flush=True)
+    made.clear()
+
+
+def squashes(n, dtype):
+    x, w, a = torch.empty(4096, n, dtype=dtype), torch.empty(n, dtype=dtype), torch.empty(1, dtype=dtype)
+    for shift in (None, a):
+        elementwise_launch.squash_forward(x, a, shift, w, w)
+        elementwise_launch.squash_backward(x, x, a, shift, w, n, (True, shift is not None, True, True))
+    check(f"squash {n} {dtype}", n % 8 == 0)
+
+
+def adds(dtype):
+    x = torch.empty(4096, 64, dtype=dtype)
+    elementwise_launch.scaled_add(x.float(), x, 0.5)
+    check(f"scaled add {dtype}", True)
+
+
+def groups(shape, dtype, channels_last, num_groups=32):
+    x = group_norm_launch.like(torch.empty(shape, dtype=dtype), channels_last)
+    w = torch.empty(shape[1], dtype=dtype)
+    _, mean, rstd = group_norm_launch.forward(x, num_groups, w, w, 1e-5)
+    group_norm_launch.backward(x, x, mean, rstd, w, num_groups, (True, True))
+    side_by_side = shape[1] // num_groups if channels_last else shape[2] * shape[3]
+    check(f"group norm {shape} {dtype} {'last' if channels_last else 'first'}", side_by_side % 8 == 0)
+
+
+if __name__ == "__main__":
+    launch.run = compile_instead
+    for dtype in (torch.bfloat16, torch.float32):
+        adds(dtype)
+        for n in (4096, 5120, 1000, 77):
+            squashes(n, dtype)
+    squashes(4096, torch.float64)
+    for shape in ((4, 256, 56, 56), (4, 64, 128, 128), (4, 256, 7, 7), (4, 64, 4, 4)):
+        for channels_last in (False, True):
+            groups(shape, torch.bfloat16, channels_last)
+    groups((4, 256, 32, 32), torch.float32, False)
+    groups((4, 256, 32, 32), torch.float64, False)

@@ -1,0 +1,124 @@
+"""The constants and initialisations that the papers prescribe, by number."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from resnorm_lib.models import DecoderLM, EncoderDecoder, cifar_resnet
+from resnorm_lib.residual import Place, Residual, make_scheme
+from resnorm_lib.residual.branch import output_projection, scaled_weights
+from tests.residual.tools import two_layers
+
+
+def scheme(name, **place):
+    return make_scheme(name, 4, place=Place(**({"index": 0} | place)))
+
+
+def test_deep_norm_of_one_stack():
+    """18 layers of two branches, as in Table 1 of the paper: (2N)^(1/4) and (8N)^(-1/4)."""
+    deep = scheme("deep_norm", num_layers=36, per_layer=2)
+    assert deep.alpha == pytest.approx(2.449490, rel=1e-6)
+    assert deep.beta == pytest.approx(0.288675, rel=1e-6)
+
+
+def test_deep_norm_of_an_encoder_and_its_decoder():
+    encoder = scheme("deep_norm", num_layers=12, per_layer=2, role="encoder", partner=6)
+    assert encoder.alpha == pytest.approx(0.81 * (6**4 * 6) ** (1 / 16), rel=1e-12)
+    assert encoder.alpha == pytest.approx(1.417938, rel=1e-6)
+    assert encoder.beta == pytest.approx(0.496989, rel=1e-6)
+    decoder = scheme("deep_norm", num_layers=18, per_layer=3, role="decoder", partner=6)
+    assert decoder.alpha == pytest.approx(2.059767, rel=1e-6)
+    assert decoder.beta == pytest.approx(0.3432945, rel=1e-6)
+
+
+def test_sub_ln_gains():
+    assert scheme("sub_ln", num_layers=12, per_layer=2).gain == pytest.approx(math.sqrt(math.log(12)))
+    decoder = scheme("sub_ln", num_layers=18, per_layer=3, role="decoder", partner=4)
+    assert decoder.gain == pytest.approx(math.sqrt(math.log(18)))
+    encoder = scheme("sub_ln", num_layers=8, per_layer=2, role="encoder", partner=6)
+    assert encoder.gain == pytest.approx(math.sqrt(math.log(18) * math.log(8) / 3))
+
+
+def test_t_fixup_gains():
+    encoder = scheme("t_fixup", num_layers=12, per_layer=2, role="encoder", partner=5)
+    assert encoder.gain == pytest.approx(0.67 * 6**-0.25)
+    assert encoder.embedding_gain == pytest.approx(45**-0.25)
+    decoder = scheme("t_fixup", num_layers=15, per_layer=3, role="decoder", partner=6)
+    assert decoder.gain == decoder.embedding_gain == pytest.approx(45**-0.25)
+
+
+@pytest.mark.parametrize(("layers", "start"), [(1, 0.1), (18, 0.1), (19, 1e-5), (24, 1e-5), (25, 1e-6), (36, 1e-6)])
+def test_layer_scale_starts_smaller_in_deeper_networks(layers, start):
+    gain = scheme("layer_scale", num_layers=2 * layers, per_layer=2).gain
+    assert torch.equal(gain, torch.full((4,), start))
+
+
+def test_stochastic_depth_decays_linearly():
+    keeps = [scheme("stochastic_depth", index=i, num_layers=54).keep for i in range(54)]
+    assert keeps[0] == pytest.approx(1 - 0.5 / 54)
+    assert keeps[-1] == pytest.approx(0.5)
+    assert all(a - b == pytest.approx(0.5 / 54) for a, b in pairwise(keeps))
+
+
+def test_gates_start_nearly_shut():
+    assert torch.equal(scheme("highway").gate.bias, torch.full((4,), -2.0))
+    assert torch.equal(scheme("gru").bias, torch.full((4,), 2.0))
+
+
+@pytest.mark.parametrize("maps", [2, 3, 4])
+def test_fixup_scales_all_maps_but_the_last_which_is_zero(maps):
+    branch = nn.Sequential(*(nn.Linear(4, 4) for _ in range(maps)))
+    before = [layer.weight.clone() for layer in branch]
+    Residual(branch, 4, "fixup", num_layers=16)
+    for layer, weight in zip(branch[:-1], before[:-1], strict=True):
+        torch.testing.assert_close(layer.weight, weight * 16 ** (-1 / (2 * maps - 2)))
+    assert branch[-1].weight.abs().max() == 0
+    assert branch[-1].bias.abs().max() == 0
+
+
+def test_fixup_starts_an_image_network_at_equal_logits():
+    model = cifar_resnet(8, scheme="fixup", norm="none")
+    assert model.fc.weight.abs().max() == 0
+    assert torch.equal(model(torch.randn(2, 3, 32, 32)), model.fc.bias.expand(2, 10))
+
+
+def test_deep_norm_shrinks_values_and_output_but_not_queries_and_keys():
+    arguments = (50, 16, 3, 2, 8)
+    torch.manual_seed(0)
+    plain = DecoderLM(*arguments, scheme="post_norm").state_dict()
+    torch.manual_seed(0)
+    deep = DecoderLM(*arguments, scheme="deep_norm").state_dict()
+    assert list(plain) == list(deep)
+    beta = (8 * 3) ** -0.25
+    for name, weight in plain.items():
+        factor = torch.ones_like(weight)
+        if name.endswith("qkv.weight"):
+            factor[32:] = beta
+        elif name.endswith(("branch.output_projection.weight", "up.weight")):
+            factor.fill_(beta)
+        torch.testing.assert_close(deep[name], weight * factor, msg=name)
+
+
+def test_t_fixup_scales_the_embeddings_of_both_halves():
+    arguments = (50, 40, 16, 2, 3, 2, 8)
+    torch.manual_seed(0)
+    plain = EncoderDecoder(*arguments, scheme="add")
+    torch.manual_seed(0)
+    fixed = EncoderDecoder(*arguments, scheme="t_fixup")
+    for half in ("encoder.embedding", "embedding"):
+        was, now = plain.get_submodule(half), fixed.get_submodule(half)
+        torch.testing.assert_close(now.token.weight, was.token.weight * 27**-0.25)
+    cross = plain.blocks[1].branch.key_value.weight, fixed.blocks[1].branch.key_value.weight
+    torch.testing.assert_close(cross[1][:16], cross[0][:16])
+    torch.testing.assert_close(cross[1][16:], cross[0][16:] * 27**-0.25)
+
+
+def test_a_sequential_shows_its_maps_in_order():
+    branch = two_layers(4)
+    first, last = scaled_weights(branch)
+    assert first is branch[0].weight
+    assert last is branch[2].weight
+    assert output_projection(branch) is branch[2]

@@ -1,0 +1,176 @@
+"""Open every page of a built site in Chromium, light and dark, wide and narrow, and note what a reader would miss."""
+
+import contextlib
+import functools
+import os
+import shutil
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from tests.site.site import pages
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Chromium itself may not speak to anyone either, or its own calls would be counted as the site's.
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+DESK = {"width": 1280, "height": 900}
+PHONE = {"width": 360, "height": 740}
+MODES = ("light", "dark")
+
+# While it preloads, axe asks for style sheets of its own, at addresses that it gets wrong.
+RULES = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
+# Contrast takes most of the time, and no colour depends on the width.
+RULES_BESIDE_CONTRAST = RULES | {"rules": {"color-contrast": {"enabled": False}}}
+
+# MathJax draws an unknown macro in red, without an error of its own.
+FORMULAS = r"""async () => {
+    await window.MathJax?.startup?.promise;
+    const undrawn = [...document.querySelectorAll(".math")].filter(math => !math.querySelector("mjx-container"));
+    const broken = [...window.MathJax?.startup?.document?.math ?? []].filter(
+        item => /<merror|mathcolor="red">\\/.test(MathJax.startup.toMML(item.root)));
+    return [
+        ...undrawn.map(math => `The formula ${math.textContent.trim()} is not drawn.`),
+        ...broken.map(item => `The formula ${item.math.trim()} is broken.`),
+    ];
+}"""
+
+# axe judges what is on the screen at the moment: nothing may still be moving from one width to the other.
+SETTLED = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    await frame(); await frame();
+    await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
+    await frame(); await frame();
+}"""
+
+# Name the innermost culprits; what scrolls in a box of its own may be as wide as it likes.
+WIDTH = """() => {
+    const page = document.scrollingElement, limit = page.clientWidth;
+    if (page.scrollWidth <= limit) return [];
+    const clips = element => getComputedStyle(element).overflowX !== "visible";
+    const ends = element => element.getBoundingClientRect().left
+        + Math.max(element.offsetWidth ?? 0, clips(element) ? 0 : element.scrollWidth);
+    const scrolls = element => element && element !== page && element !== document.body
+        && (clips(element) && ends(element) <= limit || scrolls(element.parentElement));
+    const wide = [...document.body.querySelectorAll("*")].filter(
+        element => ends(element) > limit + 1 && !scrolls(element.parentElement));
+    const inner = wide.filter(element => !wide.some(other => other !== element && element.contains(other)));
+    const names = inner.map(element => element.cloneNode().outerHTML.replace(/<\\/.*/, "")).slice(0, 3);
+    return [`The page is ${page.scrollWidth} px wide on a screen of ${limit} px: ${names.join(", ")}.`];
+}"""
+
+
+def executable():
+    """Return the path of a Chromium, or None."""
+    candidates = [os.environ.get("RESNORM_BROWSER"), *map(shutil.which, NAMES)]
+    return next((path for path in candidates if path), None)
+
+
+def require():
+    """Skip the test where there is no browser, but fail it where everything must be checked."""
+    if not executable():
+        sentence = f"No browser: set RESNORM_BROWSER or install one of {', '.join(NAMES)}."
+        pytest.fail(sentence) if os.environ.get("CI") else pytest.skip(sentence)
+
+
+def survey(site):
+    """Visit all pages in both modes; return the problems by kind, each sentence led by the name of its page."""
+    found = defaultdict(dict)
+    with serve(site) as address, ThreadPoolExecutor() as pool:
+        for problems in pool.map(functools.partial(_visit_all, site, address), MODES):
+            for kind, sentence in problems:
+                found[kind][sentence] = None
+    return {kind: list(sentences) for kind, sentences in found.items()}
+
+
+def _visit_all(site, address, mode):
+    found = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        page = browser.new_page(color_scheme=mode, reduced_motion="reduce")
+        page.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")
+        for path in pages(site):
+            name = path.relative_to(site).as_posix()
+            found += [(kind, f"{name}: {sentence}") for kind, sentence in visit(page, address, name, mode)]
+        browser.close()
+    return found
+
+
+def visit(page, address, name, mode):
+    """Open one page and return its problems as (kind, sentence)."""
+    with watched(page, address) as found:
+        # The narrow screen first: only on loading does the theme let the keyboard reach what scrolls.
+        page.set_viewport_size(PHONE)
+        page.goto(f"{address}/{name}")
+        found += [("formulas", sentence) for sentence in page.evaluate(FORMULAS)]
+        found += [("width", sentence) for sentence in page.evaluate(WIDTH)]
+        found += [("access", f"On a phone, {sentence}") for sentence in _access(page, RULES_BESIDE_CONTRAST)]
+        if name.startswith("_modules/"):
+            # Listings of source code, many and long, in the colours of the code cells.
+            return found
+        page.set_viewport_size(DESK)
+        page.evaluate(SETTLED)
+        found += [("access", f"In {mode} mode, {sentence}") for sentence in _access(page, RULES)]
+    return found
+
+
+@contextlib.contextmanager
+def watched(page, address):
+    """Collect what a page asks of other hosts and what it reports on the console."""
+    found = []
+
+    def ask(url):
+        if not url.startswith((address, "data:", "blob:", "about:")):
+            found.append(("requests", f"The page asks another host for {url}."))
+
+    def report(message):
+        # A request that was refused is reported there too, and named already.
+        if message.type == "error" and message.location["url"].startswith(address):
+            found.append(("console", f"The console reports {message.text!r} at {message.location['url']}."))
+
+    listeners = {
+        "request": lambda request: ask(request.url),
+        "websocket": lambda socket: ask(socket.url),
+        "console": report,
+        "pageerror": lambda error: found.append(("console", f"A script fails: {error.message}.")),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield found
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+
+
+@contextlib.contextmanager
+def serve(folder):
+    """Serve a folder on a free port of this machine; yield its address."""
+    handler = functools.partial(_Silent, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def _access(page, rules):
+    violations = Axe().run(page, options=rules).response["violations"]
+    places = [(rule, node["target"][0]) for rule in violations for node in rule["nodes"]]
+    return [f"axe says at {target}: {rule['help']} ({rule['id']})." for rule, target in places]

@@ -1,0 +1,118 @@
+"""The plots that readers can move: by keyboard, with words beside the picture, with the library's numbers."""
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+
+from resnorm_lib.reference import layer_norm_forward, rms_norm_forward
+from tests.site import browser, site
+
+PLOTS = ("axes", "gradient", "projection")
+PLAIN_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+@pytest.fixture(scope="module")
+def address():
+    browser.require()
+    with browser.serve(site.folder()) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    browser.require()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def homes(address):
+    """The page that holds each plot."""
+    texts = {path.relative_to(site.folder()).as_posix(): path.read_text() for path in site.pages(site.folder())}
+    return {plot: next((name for name, text in texts.items() if f"plot-{plot}" in text), None) for plot in PLOTS}
+
+
+@pytest.fixture(scope="module")
+def say(chromium, address):
+    """What a plot says of a state."""
+    page = chromium.new_page()
+    page.goto(f"{address}/book/index.html")  # index.html only leads there
+    script = "async ([plot, state]) => (await import(`/_static/movable/${plot}.js`)).say(state)"
+    yield lambda plot, **state: page.evaluate(script, [plot, state])
+    page.close()
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_plot_has_its_place_in_a_chapter(plot, homes):
+    assert homes[plot], f"no page holds plot-{plot}"
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, chromium, address, homes):
+    page = chromium.new_page()
+    page.goto(f"{address}/{homes[plot]}")
+    place = page.locator(f".plot-{plot}")
+    place.locator(".main-svg").first.wait_for()
+    sentence = place.locator("[aria-live=polite]")
+    for control in place.locator("input, select").all():
+        before = sentence.text_content(), place.locator(".js-plotly-plot").inner_html()
+        control.focus()
+        page.keyboard.press("ArrowLeft" if control.get_attribute("type") == "range" else "ArrowDown")
+        page.wait_for_timeout(100)
+        assert (sentence.text_content(), place.locator(".js-plotly-plot").inner_html()) != before
+    assert place.locator("[role=img]").get_attribute("aria-label") == sentence.text_content()
+    assert place.locator("label").count() == place.locator("input, select").count()
+    page.close()
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_without_scripts_a_sentence_and_the_still_figure_remain(plot, chromium, address, homes):
+    page = chromium.new_context(java_script_enabled=False).new_page()
+    page.goto(f"{address}/{homes[plot]}")
+    place = page.locator(f".plot-{plot}")
+    assert place.is_visible()
+    still = place.locator("a").first.get_attribute("href")
+    assert page.locator(f"{still} img").count() == 1
+    page.close()
+
+
+@pytest.mark.parametrize("x", [(1, 2, 3), (2, -1.5, 0.25), (-3, 3, 0)])
+@pytest.mark.parametrize(("norm", "forward"), [("LayerNorm", layer_norm_forward), ("RMSNorm", rms_norm_forward)])
+def test_the_projection_is_the_one_of_the_library(norm, forward, x, say):
+    told = say("projection", norm=norm, x1=x[0], x2=x[1], x3=x[2], turn=0)
+    y = [float(number) for number in re.search(r"y = \((.*?)\)", told)[1].split(",")]
+    assert y == pytest.approx(forward([x], eps=0.0)[0][0], abs=0.0051)
+
+
+def test_a_constant_vector_is_left_with_nothing_to_rescale(say):
+    assert "y is 0" in say("projection", norm="LayerNorm", x1=2, x2=2, x3=2, turn=0)
+
+
+@pytest.mark.parametrize(
+    ("norm", "axes"),
+    [
+        ("LayerNorm", (2,)),
+        ("RMSNorm", (2,)),
+        ("BatchNorm", (0, 1)),
+        ("InstanceNorm", (1,)),
+        ("GroupNorm, 2 groups", None),
+    ],
+)
+def test_as_many_entries_share_a_mean_as_the_axes_hold(norm, axes, say):
+    shape = (3, 4, 6)
+    count = 4 * 3 if axes is None else int(np.prod([shape[axis] for axis in axes]))
+    assert f"together with {count - 1} other entries" in say("axes", norm=norm, entry=50)
+
+
+def test_the_gradient_laws_are_those_of_the_chapter(say):
+    told = say("gradient", depth=40, scale=0.5)
+    written = re.findall(r"(\d+\.?\d*)(?: × 10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", told)
+    numbers = [float(digits) * 10 ** int(power.translate(PLAIN_DIGITS) or 0) for digits, power in written]
+    plain, residual, normed = numbers[-3:]
+    assert plain == pytest.approx(0.5**40, rel=0.06)
+    assert residual == pytest.approx(1.25**20, rel=0.06)
+    assert normed == pytest.approx((1 + 0.25 * 40) ** 0.5, rel=0.06)

@@ -1,0 +1,180 @@
+"""The built site speaks to no other host, draws every formula, fits a phone and can be read by everyone."""
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tests.book import outputs, planted, sources
+from tests.book.cells import read
+from tests.site import browser, site
+
+KINDS = ["requests", "console", "formulas", "width", "access"]
+
+CONFIG = """
+title: Planted faults
+only_build_toc_files: false
+execute: {execute_notebooks: "off"}
+html: {favicon: icon.png}
+sphinx:
+  config:
+    # The list of jupyter-book without sphinx_thebe, whose script fails on every page.
+    extensions: [sphinx_togglebutton, sphinx_copybutton, myst_nb, jupyter_book, sphinx_comments,
+                 sphinx_external_toc, sphinx_design, sphinx_book_theme, sphinx_exercise, sphinx_proof,
+                 sphinx-mathjax-offline]
+    html_domain_indices: false
+    myst_enable_extensions: [dollarmath, colon_fence]
+"""
+TOC = (
+    "format: jb-book\nroot: book/index\nchapters:\n- file: book/loud\n- file: chapters/fine\n- file: chapters/faulty\n"
+)
+INDEX = "# Honest\n\nInline $a^2$ and displayed:\n\n$$\\sum_i x_i$$\n\n(twice)=\n## A label\n\nText.\n"
+# The build tells a target and an exercise of one name apart, but not a target and a theorem.
+SAME_LABEL = ":::{prf:theorem}\n:label: twice\nIt holds.\n:::"
+LOUD = """# Loud
+
+:::{raw} html
+<script src="https://cdn.example.org/script.js"></script>
+<link rel="preconnect" href="https://fonts.example.org">
+<script>
+  navigator.sendBeacon("https://beacon.example.org/hit");
+  new WebSocket("wss://socket.example.org/live");
+  console.error("careful");
+  undefinedFunction();
+</script>
+<div id="wide" style="width: 900px">wide</div>
+<div id="scrolls" style="overflow: auto; width: 200px; height: 40px"><p style="width: 500px">hidden in part</p>
+<p>and below</p><p>and below</p></div>
+<p id="faint" style="color: #bbb; background: #ccc">faint</p>
+<p>A formula that nothing reads: $$x$$</p>
+:::
+"""
+
+
+def faulty_chapter():
+    """The four faults that the strict build lets pass, in one chapter."""
+    return planted.notebook(
+        [
+            planted.markdown("# Faulty\n\n$\\frac{1}$ and $\\unknown{x}$\n\n" + SAME_LABEL),
+            planted.code("draw()", planted.figure()),
+            planted.code("1 / 0", planted.error()),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A small book with every fault, built by the project's strict command; its exit code beside it."""
+    root = tmp_path_factory.mktemp("book")
+    (root / "book").mkdir()
+    (root / "chapters").mkdir()
+    files = {"_config.yml": CONFIG, "_toc.yml": TOC, "book/index.md": INDEX, "book/loud.md": LOUD}
+    for name, text in files.items():
+        (root / name).write_text(text, encoding="utf-8")
+    (root / "icon.png").write_bytes(base64.b64decode(planted.figure().data["image/png"]))
+    nbformat.write(planted.chapter(), root / "chapters/fine.ipynb")
+    nbformat.write(faulty_chapter(), root / "chapters/faulty.ipynb")
+    tool = shutil.which("jupyter-book", path=os.path.dirname(sys.executable))
+    command = [tool, "build", ".", "-n", "-W", "--keep-going"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    return root, done
+
+
+@pytest.fixture(scope="module")
+def planted_survey(book, chromium):
+    """What the browser finds in the book with every fault."""
+    return browser.survey(book[0] / "_build/html")
+
+
+@pytest.fixture(scope="module")
+def survey(chromium):
+    """What the browser finds in the built site."""
+    return browser.survey(site.folder())
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser, or no test that needs one."""
+    browser.require()
+
+
+@pytest.mark.parametrize("check", site.CHECKS, ids=lambda check: check.__name__)
+def test_no_page_has_a_fault(check):
+    found = site.problems(site.folder(), check)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_browser_finds_nothing(kind, survey):
+    assert not survey.get(kind), "\n".join(survey[kind])
+
+
+def test_a_site_that_is_not_built_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESNORM_SITE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="run `make book` first"):
+        site.folder()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_without_a_browser_its_tests_skip_but_fail_in_ci(monkeypatch, ci, outcome):
+    monkeypatch.setattr(browser, "executable", lambda: None)
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="set RESNORM_BROWSER"):
+        browser.require()
+
+
+def test_the_strict_build_lets_every_fault_pass(book):
+    assert book[1].returncode == 0, book[1].stderr
+
+
+def test_the_four_faults_of_the_strict_build_are_named(book, planted_survey):
+    root, html = book[0], book[0] / "_build/html"
+    faulty = read(root / "chapters/faulty.ipynb")
+    assert "without an alt text" in outputs.figures_are_described(faulty)[0]
+    assert "stores an error, ZeroDivisionError" in outputs.outputs_are_clean(faulty)[0]
+    assert "'twice' stands in book/index.md and in chapters/faulty.ipynb" in sources.labels_are_unique(root)[0]
+    assert "is described by the name of a file" in site.problems(html, site.images_are_described)[0]
+    assert "An output is an error: '1 / 0'" in site.problems(html, site.outputs_are_no_errors)[0]
+    assert planted_survey["formulas"] == [
+        r"chapters/faulty.html: The formula \frac{1} is broken.",
+        r"chapters/faulty.html: The formula \unknown{x} is broken.",
+    ]
+
+
+LOUD_FAULTS = {
+    "https://cdn.example.org/script.js": "requests",
+    "https://beacon.example.org/hit": "requests",
+    "wss://socket.example.org/live": "requests",
+    "The console reports 'careful'": "console",
+    "undefinedFunction is not defined": "console",
+    'px wide on a screen of 360 px: <div id="wide"': "width",
+    "In light mode, axe says at #faint: Elements must meet minimum color contrast": "access",
+    "In dark mode, axe says at #faint: Elements must meet minimum color contrast": "access",
+    "On a phone, axe says at #scrolls: Scrollable region must have keyboard access": "access",
+}
+
+
+@pytest.mark.parametrize("sentence", LOUD_FAULTS)
+def test_the_browser_names_a_planted_fault(sentence, planted_survey):
+    assert [each for each in planted_survey[LOUD_FAULTS[sentence]] if sentence in each and each.startswith("book/loud")]
+
+
+def test_what_a_browser_may_fetch_later_is_named(book):
+    found = site.problems(book[0] / "_build/html", site.nothing_is_fetched_elsewhere)
+    assert "book/loud.html: The page fetches https://fonts.example.org." in found
+
+
+def test_markup_that_nothing_reads_is_named(book):
+    [problem] = site.problems(book[0] / "_build/html", site.no_markup_is_left)
+    assert problem.startswith("book/loud.html: The page shows markup:")
+
+
+def test_honest_pages_have_no_fault(book, planted_survey):
+    html = book[0] / "_build/html"
+    found = [problem for check in site.CHECKS for problem in site.problems(html, check)]
+    found += [problem for problems in planted_survey.values() for problem in problems]
+    assert [problem for problem in found if not problem.startswith(("book/loud.html", "chapters/faulty.html"))] == []
