@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from resnorm_lib.experiments.engine import Experiment, Metric, Paper
-from resnorm_lib.experiments.ghosts import Ghosts, in_batches, replace_norms, settled
+from resnorm_lib.experiments.ghosts import in_batches, replace_norms, settled
 from resnorm_lib.experiments.tasks import Training, image_task
 from resnorm_lib.experiments.training import endless, errors, evaluate, fit
 from resnorm_lib.models import MLP, cifar_resnet
-from resnorm_lib.norms import BatchNorm, BatchRenorm, GroupNorm
+from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
 
 __all__ = ["EXPERIMENT", "Config", "arms", "build"]
 
@@ -67,7 +67,7 @@ def build(norm, size, config, shape):
     """Return the network of an arm, for inputs of this shape. All have the same parameters, and start alike."""
     make = {
         "BN": BatchNorm,
-        "ghost BN": partial(Ghosts, ghost_batch_size=size),
+        "ghost BN": partial(GhostBatchNorm, ghost_batch_size=size),
         "GN": partial(GroupNorm, config.groups),
         "LN": partial(GroupNorm, 1),
         "renorm": partial(BatchRenorm, r_max=1.0, d_max=0.0),

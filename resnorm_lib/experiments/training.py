@@ -8,11 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice, number
+from resnorm_lib.norms import BatchNorm, BatchRenorm
 
 __all__ = ["Recipe", "endless", "errors", "evaluate", "fit", "fix_statistics", "make_optimizer", "rate"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "steps")
+AVERAGING = (BatchNorm, nn.modules.batchnorm._BatchNorm)  # without a momentum they take the plain average by themselves
+KEPT = ("momentum", "r_max", "d_max")  # what fix_statistics puts back
 
 
 @dataclass(frozen=True)
@@ -161,10 +164,11 @@ def errors(model, task, *, amp=False):
 
 @torch.no_grad()
 def fix_statistics(model, batches):
-    """Give every batch normalization the mean and the variance over ``batches``, with the weights as they are now.
+    """Give every norm with running statistics their mean over ``batches``, with the weights as they are now.
 
     A running average lags behind weights that still move, and it is noisy where batches are small ("precise BN", Wu and
-    Johnson 2021, arXiv:2105.07576). The momentum of each layer is put back afterwards.
+    Johnson 2021, arXiv:2105.07576). Meanwhile each layer normalizes with the batch, batch renormalization too, whose
+    correction would lead back to what is to be replaced. Momentum and limits of each layer are put back afterwards.
 
     Parameters
     ----------
@@ -173,13 +177,18 @@ def fix_statistics(model, batches):
         Inputs alone, without targets.
     """
     layers = [layer for layer in model.modules() if getattr(layer, "running_mean", None) is not None]
-    momenta, training = [layer.momentum for layer in layers], model.training
+    settings = [{name: getattr(layer, name) for name in KEPT if hasattr(layer, name)} for layer in layers]
+    training = model.training
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # a plain average over the batches
+        if isinstance(layer, BatchRenorm):
+            layer.r_max, layer.d_max = 1.0, 0.0
     model.train()
-    for x in batches:
+    for count, x in enumerate(batches, 1):
+        for layer in layers:
+            layer.momentum = None if isinstance(layer, AVERAGING) else 1 / count
         model(x)
-    for layer, momentum in zip(layers, momenta):
-        layer.momentum = momentum
+    for layer, kept in zip(layers, settings):
+        for name, value in kept.items():
+            setattr(layer, name, value)
     model.train(training)

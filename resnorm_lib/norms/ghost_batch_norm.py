@@ -1,10 +1,11 @@
 """Ghost batch normalization: the statistics of small batches inside a large one."""
 
 import torch
+import torch.nn.functional as F
 
 from resnorm_lib._arguments import positive_int
-from resnorm_lib.norms._shared import check_channels
-from resnorm_lib.norms.batch_norm import BatchNorm
+from resnorm_lib.norms._shared import check_channels, upcast
+from resnorm_lib.norms.batch_norm import BatchNorm, check_spread
 
 __all__ = ["GhostBatchNorm"]
 
@@ -59,12 +60,44 @@ class GhostBatchNorm(BatchNorm):
         self.ghost_batch_size = positive_int("ghost_batch_size", ghost_batch_size)
 
     def forward(self, x):
-        normalize = super().forward
         check_channels(x, self.num_features)
-        parts = x.shape[0] // self.ghost_batch_size
+        parts = len(x) // self.ghost_batch_size
         if not self.training or parts < 2:
-            return normalize(x)
-        return torch.cat([normalize(part) for part in x.tensor_split(parts)])
+            return super().forward(x)
+        rows, longer = divmod(len(x), parts)  # the first parts are longer by a row
+        if not longer:
+            return self._normalize(x, parts)
+        first, rest = x.split([longer * (rows + 1), (parts - longer) * rows])
+        return torch.cat([self._normalize(first, longer), self._normalize(rest, parts - longer)])
+
+    def _normalize(self, x, parts):
+        """Parts of equal length, in one call: the channels of each part become channels of their own."""
+        rows = len(x) // parts
+        check_spread(x[:rows], self.num_features)
+        apart = x.unflatten(0, (parts, rows)).transpose(0, 1).flatten(1, 2)
+        weight, bias = (None if value is None else upcast(value).repeat(parts) for value in (self.weight, self.bias))
+        # They are there without running statistics too: beside them torch computes in float32 what comes in 16 bits.
+        mean, var = upcast(x).new_zeros((2, parts * self.num_features))
+        y = F.batch_norm(apart, mean, var, weight, bias, True, 1.0, self.eps)
+        if self.track_running_stats:
+            self._remember(mean.view(parts, -1), var.view(parts, -1))
+        y = y.unflatten(1, (parts, -1)).transpose(0, 1).flatten(0, 1)
+        images = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        return y.contiguous(memory_format=torch.channels_last if images else torch.contiguous_format)
+
+    @torch.no_grad()
+    def _remember(self, means, variances):
+        """Let the running statistics see one part after the other: a later one has the larger share."""
+        parts = len(means)
+        self.num_batches_tracked.add_(parts)
+        if self.momentum is None:
+            shares = (1 / self.num_batches_tracked.to(means.dtype)).expand(parts)
+        else:
+            later = torch.arange(parts - 1, -1, -1, device=means.device, dtype=means.dtype)
+            shares = self.momentum * (1 - self.momentum) ** later
+        for running, news in ((self.running_mean, means), (self.running_var, variances)):
+            # A sum and no matrix product, which autocast would do in 16 bits.
+            running.copy_(upcast(running) * (1 - shares.sum()) + (shares[:, None] * news).sum(0))
 
     def extra_repr(self):
         return f"{super().extra_repr()}, ghost_batch_size={self.ghost_batch_size}"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnorm_lib.experiments import get
-from resnorm_lib.experiments.ghosts import Ghosts, in_batches, replace_norms, settled
+from resnorm_lib.experiments.ghosts import in_batches, replace_norms, settled
 from resnorm_lib.experiments.small_batches import build
 from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
 from tests.data.image_files import CIFAR, cifar_arrays
@@ -25,51 +25,6 @@ def made(norm, size=4, config=CPU, shape=(64,)):
     return build(norm, size, config, shape)
 
 
-def twin_norms(momentum, size, channels=3):
-    """The library's ghosts and those of the experiment, with the same gain and offset."""
-    twins = [kind(channels, size, momentum=momentum).double() for kind in (GhostBatchNorm, Ghosts)]
-    with torch.no_grad():
-        twins[0].weight.copy_(normal(channels, seed=1))
-        twins[0].bias.copy_(normal(channels, seed=2))
-    twins[1].load_state_dict(twins[0].state_dict())
-    return twins
-
-
-@pytest.mark.parametrize("momentum", [0.1, None])
-@pytest.mark.parametrize("shape", [(12, 3), (12, 3, 5, 4)])
-@pytest.mark.parametrize("size", [2, 3, 5, 6, 12, 40])
-def test_ghosts_in_one_call_are_the_ghosts_of_the_library(size, shape, momentum):
-    """Outputs, gradients and running statistics, of a layer passed twice; 5 does not divide 12."""
-    results = []
-    for layer in twin_norms(momentum, size):
-        x = (2 + 3 * normal(*shape)).requires_grad_()
-        y = layer(layer(x) + x)
-        (y * normal(*shape, seed=3)).sum().backward()
-        results.append([y, x.grad, layer.weight.grad, layer.bias.grad, *layer.buffers()])
-    for ours, library in zip(*results):
-        torch.testing.assert_close(ours, library, rtol=1e-5, atol=1e-6)
-
-
-def test_ghosts_keep_the_layout_of_images():
-    x = torch.randn(8, 3, 5, 5).contiguous(memory_format=torch.channels_last)
-    assert Ghosts(3, 2)(x).is_contiguous(memory_format=torch.channels_last)
-
-
-def test_ghosts_take_sixteen_bits_with_statistics_in_float32():
-    x = 100 + torch.randn(64, 3)
-    y = Ghosts(3, 32)(x.bfloat16())
-    assert y.dtype == torch.bfloat16
-    expected = Ghosts(3, 32)(x.bfloat16().float())
-    torch.testing.assert_close(y.float(), expected, rtol=2**-8, atol=2**-8)
-
-
-def test_without_running_statistics_ghosts_are_ghosts_in_evaluation_too():
-    x, layer = normal(12, 3), Ghosts(3, 4, track_running_stats=False).double()
-    trained = layer(x)
-    assert torch.equal(layer.eval()(x), trained)
-    torch.testing.assert_close(trained[4:8], GhostBatchNorm(3, 4).double()(x[4:8]))
-
-
 def test_all_arms_start_with_the_same_parameters():
     first, *others = [dict(made(norm).named_parameters()) for norm in NORMS]
     for other in others:
@@ -81,7 +36,7 @@ def test_all_arms_start_with_the_same_parameters():
     ("norm", "kind", "setting"),
     [
         ("BN", BatchNorm, {}),
-        ("ghost BN", Ghosts, {"ghost_batch_size": 4}),
+        ("ghost BN", GhostBatchNorm, {"ghost_batch_size": 4}),
         ("GN", GroupNorm, {"num_groups": 8}),
         ("LN", GroupNorm, {"num_groups": 1}),
         ("renorm", BatchRenorm, {"r_max": 1.0, "d_max": 0.0}),
@@ -109,8 +64,8 @@ def test_a_norm_is_replaced_with_its_gain_its_offset_and_its_statistics():
     old = model[1][0]
     for value in (old.weight, old.bias, old.running_mean):
         nn.init.normal_(value)
-    new = replace_norms(model, lambda channels: Ghosts(channels, 2))[1][0]
-    assert type(new) is Ghosts
+    new = replace_norms(model, lambda channels: GhostBatchNorm(channels, 2))[1][0]
+    assert type(new) is GhostBatchNorm
     assert all(torch.equal(value, old.state_dict()[key]) for key, value in new.state_dict().items())
 
 
@@ -128,9 +83,10 @@ def test_settled_statistics_are_those_of_all_data_as_evaluation_passes_it():
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_the_function_that_was_trained_is_measured_in_batches_of_its_size():
+@pytest.mark.parametrize("norm", ["BN", "ghost BN"])
+def test_the_function_that_was_trained_is_measured_in_batches_of_its_size(norm):
     x, y = normal(14, 64).float(), torch.arange(14) % 10
-    model = made("BN")
+    model = made(norm)
     parts = [model(part) for part in x[:12].split(4)]
     loss, error = in_batches(model.eval(), [(x, y)], 4)  # two rows are left over
     torch.testing.assert_close(loss, nn.functional.cross_entropy(torch.cat(parts), y[:12]))
@@ -193,11 +149,3 @@ def test_the_gpu_preset_runs_at_toy_size(tmp_path, monkeypatch, amp):
         assert trial.diverged is None
         assert "test_error" in trial.summary
     assert run.values("ghost BN, 2", "precise_error")[0] is not None
-
-
-def test_under_autocast_the_running_statistics_stay_in_float32():
-    layers, x = [kind(3, 2) for kind in (GhostBatchNorm, Ghosts)], 100 + torch.randn(64, 3)
-    for layer in layers:
-        with torch.autocast("cpu", torch.bfloat16):
-            layer(x)
-    torch.testing.assert_close(layers[1].running_mean, layers[0].running_mean, rtol=1e-5, atol=0)

@@ -125,6 +125,36 @@ def test_fixed_statistics_are_those_of_the_whole_set(norm):
     assert not torch.equal(net[2].running_mean, torch.zeros(4)), "the second layer is reached too"
 
 
+def test_batch_renormalization_is_fixed_too_and_keeps_its_limits():
+    """Mean and deviation are averages over the batches, and the next layer sees what batch normalization gives it."""
+    x, _ = data(40)
+    parts = x.split(10)
+    net = model(0, norms.BatchRenorm(3, momentum=0.2), nn.Linear(3, 4), norms.BatchRenorm(4, r_max=2.0, d_max=1.0))
+    fix_statistics(net, parts)
+    deviations = [(part.var(0, correction=0) + 1e-5).sqrt() for part in parts]
+    torch.testing.assert_close(net[0].running_mean, x.mean(0))
+    torch.testing.assert_close(net[0].running_std, torch.stack(deviations).mean(0))
+    inputs = [net[1]((part - part.mean(0)) / deviation) for part, deviation in zip(parts, deviations)]
+    torch.testing.assert_close(net[2].running_mean, torch.stack([h.mean(0) for h in inputs]).mean(0))
+    assert [(layer.momentum, layer.r_max, layer.d_max) for layer in (net[0], net[2])] == [(0.2, 3.0, 5.0), (0.01, 2, 1)]
+    assert net.training
+
+
+@pytest.mark.parametrize("norm", [nn.InstanceNorm1d, norms.InstanceNorm])
+def test_norms_that_cannot_average_by_themselves_are_fixed_too(norm):
+    x = torch.randn(12, 3, 5, generator=torch.Generator().manual_seed(0))
+    net = nn.Sequential(norm(3, track_running_stats=True))
+    fix_statistics(net, x.split(4))
+    torch.testing.assert_close(net[0].running_mean, x.mean((0, 2)))
+
+
+def test_ghosts_count_each_part_when_statistics_are_fixed():
+    x, _ = data(12)
+    net = nn.Sequential(norms.GhostBatchNorm(3, 2))
+    fix_statistics(net, (x[:8], x[8:]))
+    torch.testing.assert_close(net[0].running_var, torch.stack([part.var(0) for part in x.split(2)]).mean(0))
+
+
 def test_streams_of_a_trial_are_its_own():
     first, other = Logbook("arm", 0, CPU), Logbook("arm", 1, CPU)
     draw = lambda log, stream: torch.rand(3, generator=log.generator(stream)).tolist()  # noqa: E731

@@ -86,22 +86,6 @@ def test_a_channel_depends_on_no_other_channel():
     assert torch.equal(norm(x)[:, [0, 2]], norm(changed)[:, [0, 2]])
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 8, 11])
-def test_ghost_parts_are_cut_in_order_and_none_is_smaller_than_asked(rows):
-    x, ghost = torch.randn(rows, 3, 5, generator=torch.Generator().manual_seed(rows)), GhostBatchNorm(3, 3)
-    parts = x.tensor_split(max(1, rows // 3))
-    assert all(len(part) >= min(3, rows) for part in parts)
-    plain = BatchNorm(3)
-    assert torch.equal(ghost(x), torch.cat([plain(part) for part in parts]))
-    torch.testing.assert_close(ghost.state_dict(), plain.state_dict(), rtol=0, atol=0)
-
-
-def test_one_ghost_is_batch_norm():
-    (x,) = batches(6, 3, count=1)
-    assert torch.equal(GhostBatchNorm(3, 6)(x), BatchNorm(3)(x))
-    assert not torch.equal(GhostBatchNorm(3, 3)(x), BatchNorm(3)(x))
-
-
 def test_closed_limits_make_batch_renorm_batch_norm():
     for x in batches(6, 3, 2):
         torch.testing.assert_close(BatchRenorm(3, r_max=1, d_max=0)(x), BatchNorm(3)(x))
