@@ -59,7 +59,7 @@ experiments: $(READY)  ## run every experiment on this processor, three seeds, a
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops
-	$(GPU_PYTHON) -m resnorm_lib.ops.bench --budget 4m --out book/recorded/kernels.json
+	$(GPU_PYTHON) -m resnorm_lib.ops.bench --budget 240 --out book/recorded/kernels-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject

@@ -62,9 +62,9 @@ def table(experiment, run):
     for name, metric in experiment.metrics.items():
         columns.append((f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}", name, False))
         columns += [("paper", name, True)] if name in with_paper else []
-    rows = [["", *(title for title, _, _ in columns)], ["---"] * (len(columns) + 1)]
+    rows = [["", *(title for title, _, _ in columns)]]
     rows += [[arm, *(_entry(experiment, run, arm, name, paper) for _, name, paper in columns)] for arm in run.arms]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return pipes(rows)
 
 
 def _entry(experiment, run, arm, name, paper):
@@ -75,29 +75,55 @@ def _entry(experiment, run, arm, name, paper):
 
 
 class RecordedKernels(SphinxDirective):
-    """The benchmark of the fused operations: machine, date, command, and the share of the peak by width."""
+    """The benchmark of the fused operations, on a GPU and on a processor: training steps, and each operation."""
 
     def run(self):
-        paths = sorted(FOLDER.glob("kernels*.json"))
-        text = "\n\n".join(kernels_text(json.loads(path.read_text())) for path in paths)
-        command = "python -m resnorm_lib.ops.bench --out book/recorded/kernels.json"
+        parts = []
+        for preset, where in PRESETS.items():
+            path = FOLDER / f"kernels-{preset}.json"
+            self.env.note_dependency(str(path))
+            if path.exists():
+                parts.append(kernels_text(json.loads(path.read_text()), where))
+            else:
+                device = {"gpu": "", "cpu": " --device cpu"}[preset]
+                command = f"python -m resnorm_lib.ops.bench{device} --out book/recorded/{path.name}"
+                parts.append(f"**{where}:** not yet recorded. `{command}` records it.")
         container = nodes.container()
-        lines = (text or f"**On a GPU:** not yet recorded. `{command}` records it.").splitlines()
-        self.state.nested_parse(StringList(lines, "kernels"), 0, container)
+        self.state.nested_parse(StringList("\n\n".join(parts).splitlines(), "kernels"), 0, container)
         return container.children
 
 
-def kernels_text(record):
-    """Return a record of the benchmark as MyST text: medians of the most used operations, in bfloat16."""
+def kernels_text(record, where):
+    """Return a record of the benchmark as MyST text: training steps, then operations in the first dtype recorded."""
     machine = record["machine"]
-    head = f"**On a GPU:** {machine['device']}, {record['date']}; torch {machine['torch']}; {record['status']}."
-    rows = [["operation", "pass", "rows x columns", "whose", "GB/s", "% of peak"], ["---"] * 6]
-    for r in record["rows"]:
-        if r["dtype"] == "bfloat16":
-            share = f"{100 * r['share_of_peak']:.0f}" if r["share_of_peak"] else "-"
-            shape = " x ".join(map(str, r["shape"]))
-            rows.append([r["op"], r["direction"], shape, r["version"], f"{r['bytes_per_s'] / 1e9:.0f}", share])
-    return "\n\n".join([head, f"`{record['command']}`", "\n".join("| " + " | ".join(row) + " |" for row in rows)])
+    threads = f", {machine['threads']} thread(s)" if machine["threads"] else ""
+    rows = [row for row in record["rows"] if row["dtype"] == record["rows"][0]["dtype"]]
+    return "\n\n".join([
+        f"**{where}:** {machine['device']}{threads}, {record['date']}; torch {machine['torch']}; {record['status']}. "
+        f"A copy moves {machine['copy_bytes_per_s'] / 1e9:.1f} GB/s.",
+        f"`{record['command']}`",
+        pipes([["training step", "norms", "ms", "of a step without norms"], *map(step_cells, record["steps"])]),
+        f"Operations in {rows[0]['dtype']}, medians; shares of the memory's nominal bandwidth, or else of a copy's.",
+        pipes([["operation", "pass", "rows x columns", "whose", "GB/s", "share"], *map(operation_cells, rows)]),
+    ])  # fmt: skip
+
+
+def step_cells(step):
+    ratio = f"{step['ratio']:.3f} ({step['lower_ratio']:.3f} to {step['upper_ratio']:.3f})"
+    return [step["model"], step["way"], f"{1e3 * step['median_s']:.1f}", ratio]
+
+
+def operation_cells(row):
+    share = row["share_of_peak"] or row["share_of_copy"]
+    shape = " x ".join(map(str, row["shape"]))
+    speed = f"{row['bytes_per_s'] / 1e9:.3g}"
+    return [row["op"], row["direction"], shape, row["version"], speed, f"{100 * share:.0f} %"]
+
+
+def pipes(rows):
+    """Return rows of cells as a table in MyST; the first is its head."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def setup(app):

@@ -9,6 +9,8 @@ import sys
 import nbformat
 import pytest
 
+from resnorm_lib.experiments import __main__ as experiments
+from resnorm_lib.ops.bench import __main__ as bench
 from tests import runs
 from tests.book import sources
 from tests.book.sources import ROOT
@@ -143,3 +145,17 @@ def test_every_claim_holds_under_ten_seeds():
         assert set(report["claims"][path.stem]) == set(stored), "the report is old: run make seeds"
         failed = [name for name, measured in report["claims"][path.stem].items() if None in measured]
         assert not failed
+
+
+@needs_make
+def test_what_make_gpu_calls_is_understood_by_what_it_calls(checkout, tmp_path):
+    """It is not run where there is no GPU: its words are at least read by the parsers that will read them."""
+    told, python = tmp_path / "told", tmp_path / "gpu-python"
+    python.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> "{told}"\n')
+    python.chmod(0o755)
+    assert make(checkout, "gpu", f"GPU_PYTHON={python}").returncode == 0
+    calls = [line.split()[1:] for line in told.read_text().splitlines() if line.startswith("-m")]
+    modules = {call[0]: call[1:] for call in calls}
+    assert bench.parser().parse_args(modules["resnorm_lib.ops.bench"]).out == "book/recorded/kernels-gpu.json"
+    assert experiments.parser().parse_args(modules["resnorm_lib.experiments"]).preset == "gpu"
+    assert (ROOT / modules["pytest"][-1]).is_dir()

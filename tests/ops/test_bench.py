@@ -1,17 +1,22 @@
 """The benchmark: its floors against the table they come from, its clock, its record, and a run on a CPU."""
 
+import contextlib
 import json
 import time
 
 import pytest
 import torch
 
+from resnorm_lib.models import DecoderLM
+from resnorm_lib.norms import LayerNorm
+from resnorm_lib.ops import kernels
 from resnorm_lib.ops.bench import __main__ as command
-from resnorm_lib.ops.bench import machine, plot, record, versions
+from resnorm_lib.ops.bench import machine, plot, record, steps, versions
 from resnorm_lib.ops.bench.cases import OPS, Case, default_cases, parse_shape
 from resnorm_lib.ops.bench.floors import FLOORS, ON_CHIP, group_norm, layer_norm
 from resnorm_lib.ops.bench.schema import SCHEMA
 from resnorm_lib.ops.bench.timing import Clock
+from resnorm_lib.ops.bench.torch_versions import Absent
 from tests.ops.cases import gpu
 
 CPU = torch.device("cpu")
@@ -136,7 +141,9 @@ def test_the_most_valuable_cases_come_first():
     assert {case.op for case in cases[:4]} == {"rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm"}
     assert cases[0].shape == (16384, 4096)
     assert len(set(cases)) == len(cases)
-    assert set(OPS) == {case.op for case in default_cases(quick=True)} == {case.op for case in default_cases(tiny=True)}
+    assert (
+        set(OPS) == {case.op for case in default_cases(quick=True)} == {case.op for case in default_cases(is_cpu=True)}
+    )
 
 
 @pytest.mark.parametrize("text", ["4096", "4096x", "0x4", "axb", "4x-1", "4.5x2"])
@@ -150,11 +157,79 @@ def test_every_version_of_an_operation_computes_the_same(op):
     """In float32, so that what differs is the formula; the first rows against float64."""
     case = Case(op, (3, 6, 5, 2) if op.startswith("group") else (5, 48), "float32")
     inputs = case.inputs(CPU)
-    for version in ("ours", "torch"):
-        outputs = record.as_tuple(versions.VERSIONS[version](case)(*inputs))
+    for version in ("ours", "ours, separate", "torch", "chain"):
+        try:
+            function = versions.VERSIONS[version](case)
+        except Absent:
+            continue
+        outputs = record.as_tuple(function(*inputs))
         error = record.relative_error(case, inputs, outputs)
         assert error is None if op.endswith("dropout") else error < 48 * 2.0**-24, version
         assert all(y.shape == case.shape for y in outputs)
+
+
+def test_chains_and_separate_kernels_are_timed_where_there_are_such():
+    def ops_of(version):
+        for op in OPS:
+            with contextlib.suppress(Absent):
+                versions.VERSIONS[version](Case(op, (5, 48), "float32"))
+                yield op
+
+    assert set(ops_of("chain")) == {"rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm"}
+    assert set(ops_of("ours, separate")) == {"add_rms_norm", "add_layer_norm"}
+
+
+# -- training steps --------------------------------------------------------------------------------------------------
+
+SMALL = steps.Size(words=11, dim=16, depth=2, heads=2, context=8, batch=3, dtype=torch.float32)
+
+
+def test_a_network_of_chains_computes_what_the_network_of_norms_does():
+    model = DecoderLM(11, 16, 2, 2, 8)
+    tokens = torch.arange(16).reshape(2, 8) % 11
+    wanted = model(tokens)
+    chains = steps.with_chains(model)
+    assert not [module for module in chains.modules() if isinstance(module, LayerNorm)]
+    assert sum(isinstance(module, steps.Chain) for module in chains.modules()) == 5  # two a layer, and the last one
+    torch.testing.assert_close(chains(tokens), wanted)
+
+
+@pytest.mark.parametrize("way", ["none", "chain", "torch", "ours"])
+def test_a_step_trains_and_leaves_the_switch_as_it_was(way, monkeypatch):
+    built = []
+    monkeypatch.setattr(steps, "DecoderLM", lambda *a, **k: built.append(DecoderLM(*a, **k)) or built[0])
+    step = steps.build(way, SMALL, CPU)
+    before = [p.detach().clone() for p in built[0].parameters()]
+    with kernels("off"):
+        step()
+        assert kernels.mode() == "off"
+    assert any((p != q).any() for p, q in zip(built[0].parameters(), before))
+
+
+def test_ways_take_turns_and_are_compared_within_a_turn(monkeypatch):
+    """Every turn is twice as slow as the one before: medians of times mean nothing then, ratios do."""
+    monkeypatch.setattr(steps, "build", lambda way, size, device: way)
+    asked = []
+
+    class Known:
+        device = CPU
+
+        def once(self, way):
+            asked.append(way)
+            return {"none": 1.0, "torch": 1.25}[way] * 2.0 ** (len(asked) // 2)
+
+    found = steps.time_steps(Known(), SMALL, ("none", "torch"), turns=4)
+    assert asked == ["none", "torch"] * 6
+    assert found["none"]["ratio"] == 1
+    assert (
+        found["torch"]["lower_ratio"] == found["torch"]["upper_ratio"] == pytest.approx(2.5)
+    )  # by then it is twice as slow
+    assert found["torch"]["runs"] == 4
+
+
+def test_an_unknown_way_is_named():
+    with pytest.raises(ValueError, match="way is 'magic', but it must be one of none, chain, torch, ours"):
+        steps.build("magic", SMALL, CPU)
 
 
 # -- the record ------------------------------------------------------------------------------------------------------
@@ -170,8 +245,10 @@ def validate(document):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("bench") / "record.json"
-    words = ["--device", "cpu", "--out", str(path), "--shapes", "16x32,2x8x4", "--versions", "ours", "torch", "quack"]
-    assert command.main(words) == 0
+    words = ["--device", "cpu", "--quick", "--out", str(path), "--shapes", "16x32,2x8x4"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(steps.SIZES, "cpu", SMALL)
+        assert command.main([*words, "--versions", "ours", "torch", "quack"]) == 0
     return path
 
 
@@ -182,6 +259,7 @@ def test_a_record_keeps_its_schema(finished):
     assert {(row["op"], row["version"], row["direction"]) for row in document["rows"]} == {
         (op, version, direction) for op in OPS for version in ("ours", "torch") for direction in ("forward", "backward")
     }
+    assert [step["way"] for step in document["steps"]] == ["none", "torch"]  # on a CPU ours is torch's
     assert {row["op"] for row in document["absent"]} == set(OPS)
     assert all("quack" in row["reason"] for row in document["absent"])
 
@@ -228,7 +306,19 @@ def test_a_plot_of_nothing_is_refused(finished, tmp_path):
         plot.draw(tmp_path / "empty.json", tmp_path / "roofline.png")
 
 
-WORDS = ["--device", "cpu", "--shapes", "4x8", "--ops", "rms_norm", "scaled_add", "dyt", "--versions", "torch"]
+WORDS = [
+    "--device",
+    "cpu",
+    "--no-steps",
+    "--shapes",
+    "4x8",
+    "--ops",
+    "rms_norm",
+    "scaled_add",
+    "dyt",
+    "--versions",
+    "torch",
+]
 
 
 def test_what_is_finished_stays_after_an_interrupt(tmp_path, monkeypatch):
@@ -318,7 +408,7 @@ def test_the_peak_of_an_h100_follows_from_clock_and_bus(monkeypatch):
 @gpu
 def test_on_a_gpu_graphs_are_timed_and_a_copy_is_near_the_peak(tmp_path):
     path = tmp_path / "record.json"
-    words = ["--shapes", "4096x4096", "--ops", "add_rms_norm", "dyt", "--dtypes", "bfloat16"]
+    words = ["--no-steps", "--shapes", "4096x4096", "--ops", "add_rms_norm", "dyt", "--dtypes", "bfloat16"]
     words += ["--versions", "ours", "torch", "torch.compile", "--out", str(path)]
     assert command.main(words) == 0
     document = json.loads(path.read_text())

@@ -12,6 +12,7 @@ import torch
 from resnorm_lib.ops.bench import plot, record
 from resnorm_lib.ops.bench.cases import DTYPES, OPS, default_cases, parse_shape
 from resnorm_lib.ops.bench.schema import SCHEMA
+from resnorm_lib.ops.bench.steps import SIZES, WAYS, time_steps
 from resnorm_lib.ops.bench.timing import Clock
 from resnorm_lib.ops.bench.versions import VERSIONS
 
@@ -19,14 +20,15 @@ from resnorm_lib.ops.bench.versions import VERSIONS
 def parser():
     result = argparse.ArgumentParser(prog="python -m resnorm_lib.ops.bench", description=__doc__)
     result.add_argument("--out", help="the record, JSON")
-    result.add_argument("--quick", action="store_true", help="bfloat16 and few shapes, fewer runs of each")
+    result.add_argument("--quick", action="store_true", help="one dtype and few shapes, fewer runs of each")
     result.add_argument("--ops", nargs="+", choices=OPS, metavar="OP", help=f"of {', '.join(OPS)}")
     result.add_argument("--dtypes", nargs="+", choices=DTYPES, metavar="DTYPE", help=f"of {', '.join(DTYPES)}")
     result.add_argument("--shapes", help="MxN,... ; three numbers or more for group_norm")
     result.add_argument("--versions", nargs="+", choices=VERSIONS, metavar="V", help=f"of {', '.join(VERSIONS)}")
+    result.add_argument("--no-steps", action="store_true", help="leave whole training steps out")
     result.add_argument("--budget", type=float, help="seconds after which no further case is begun")
     result.add_argument("--no-graphs", action="store_true", help="leave CUDA graphs out")
-    result.add_argument("--device", help="cuda (default), or cpu, to try it on tiny shapes")
+    result.add_argument("--device", help="cuda (default) or cpu")
     result.add_argument("--plot", metavar="FILE", help="draw the record FILE into --png")
     result.add_argument("--png", help="the drawing")
     result.add_argument("--schema", action="store_true", help="print the JSON Schema of a record")
@@ -52,9 +54,25 @@ def minutes(seconds):
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def run_steps(clock, document, options):
+    """Training steps, norms made in every way that is wanted and possible here."""
+    size = SIZES[clock.device.type]
+    left_out = {"ours"} if not clock.is_cuda else set()  # on a CPU ours is torch's
+    left_out |= {"torch.compile"} if options.quick else set()
+    wanted = options.versions or list(WAYS)
+    ways = [way for way in WAYS if way == "none" or (way in wanted and way not in left_out)]
+    print(f"training steps: {size}", file=sys.stderr, flush=True)
+    summary = time_steps(clock, size, ways, turns=5 if options.quick else 25)
+    document.add_steps(size, summary)
+    for way, times in summary.items():
+        print(f"    {way:15} {1e3 * times['median_s']:9.2f} ms  {times['ratio']:5.3f} of a step without norms")
+
+
 def run(cases, clock, document, options):
     """Measure the cases in their order; stop before one that would not end within the budget."""
     start, longest = time.monotonic(), 0.0
+    if not options.no_steps:
+        run_steps(clock, document, options)
     for number, case in enumerate(cases):
         spent = time.monotonic() - start
         left = spent / number * (len(cases) - number) if number else None
@@ -99,11 +117,11 @@ def main(words=None):
         shapes = [parse_shape(text) for text in options.shapes.split(",")] if options.shapes else None
     except ValueError as error:
         arguments.error(str(error))
-    tiny = device.type == "cpu"
-    cases = default_cases(options.ops, options.dtypes, shapes, options.quick, tiny)
+    is_cpu = device.type == "cpu"
+    cases = default_cases(options.ops, options.dtypes, shapes, options.quick, is_cpu)
     if not cases:
         arguments.error("no shape fits any operation: group_norm takes three numbers or more, all others two.")
-    clock = Clock(device, runs=20 if tiny else 40 if options.quick else 100, seconds=0.1 if tiny else 0.5)
+    clock = Clock(device, runs=40 if options.quick else 100, seconds=0.1 if options.quick and is_cpu else 0.5)
     command = shlex.join(["python", "-m", "resnorm_lib.ops.bench", *(sys.argv[1:] if words is None else words)])
     document = record.Record(options.out, device, clock, command)
     try:

@@ -90,16 +90,16 @@ def fits(op, shape):
     return (len(shape) > 2) == op.startswith("group_norm")
 
 
-def default_cases(ops=None, dtypes=None, shapes=None, quick=False, tiny=False):
+def default_cases(ops=None, dtypes=None, shapes=None, quick=False, is_cpu=False):
     """The cases, most valuable first: bfloat16 before the others, the usual widths before the ends, norms first."""
     rows = [(ELEMENTS // n, n) for n in (WIDTHS[:3] if quick else WIDTHS)]
     images = list(IMAGES[:1] if quick else IMAGES)
-    if tiny:  # a CPU: that everything runs, and the order of magnitude
-        rows, images = [(256, 1024)], [(4, 64, 16, 16)]
+    if is_cpu:  # 64 MiB, beyond its caches too; or that everything runs, and the order of magnitude
+        rows, images = [(256, 1024)] if quick else [(16384, 1024)], [(4, 64, 16, 16)]
     elif not quick:
         rows += ENDS
     shapes = [*rows, *images] if shapes is None else list(shapes)
-    dtypes = list(DTYPES)[: 1 if quick or tiny else None] if dtypes is None else dtypes
+    dtypes = (["float32"] if is_cpu else list(DTYPES)[: 1 if quick else None]) if dtypes is None else dtypes
     ops = list(OPS) if ops is None else list(ops)
     cases = [Case(op, shape, dtype) for dtype in dtypes for shape in shapes for op in ops if fits(op, shape)]
     return sorted(cases, key=lambda case: value(case, dtypes, shapes))

@@ -12,7 +12,8 @@ import torch
 
 from resnorm_lib.ops.bench import machine
 from resnorm_lib.ops.bench.schema import VERSION
-from resnorm_lib.ops.bench.versions import VERSIONS, Absent, torch_eager
+from resnorm_lib.ops.bench.torch_versions import Absent, torch_eager
+from resnorm_lib.ops.bench.versions import VERSIONS
 
 __all__ = ["Record", "measure"]
 
@@ -35,6 +36,7 @@ class Record:
             "seconds": 0.0,
             "cache": CACHE[device.type],
             "machine": machine.describe(device, clock),
+            "steps": [],
             "rows": [],
             "absent": [],
             "left_out": [],
@@ -49,6 +51,11 @@ class Record:
 
     def add(self, row):
         self.document["rows"].append(row)
+        self.write()
+
+    def add_steps(self, size, summary):
+        """What :func:`~resnorm_lib.ops.bench.steps.time_steps` returns."""
+        self.document["steps"] += [{"model": str(size), "way": way} | times for way, times in summary.items()]
         self.write()
 
     def add_absent(self, case, version, reason):

@@ -2,7 +2,7 @@
 
 __all__ = ["SCHEMA", "VERSION"]
 
-VERSION = 1
+VERSION = 2
 
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
@@ -38,7 +38,7 @@ _WHICH = {
     "op": _says(_TEXT, "the operation"),
     "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2},
     "dtype": _says(_TEXT, "of the tensors and of the parameters"),
-    "version": _says(_TEXT, "whose: ours, torch, torch.compile, liger, flash_attention, quack"),
+    "version": _says(_TEXT, "whose, by the names of resnorm_lib.ops.bench.versions"),
 }
 _SHARES = {
     "bytes_per_s": _says(_POSITIVE, "floor_bytes by median_s"),
@@ -93,6 +93,20 @@ _ROW = _record(
     },
 )
 
+_STEP = _record(
+    "a training step of a language model, its norms made in one way; all ways took turns",
+    {
+        "model": _says(_TEXT, "layers, width, tokens of a step, dtype"),
+        "way": _says(_TEXT, "how the norms are made, by the names of resnorm_lib.ops.bench.steps"),
+    }
+    | _TIME
+    | {
+        "ratio": _says(_POSITIVE, "to the step without norms of the same turn, the median"),
+        "lower_ratio": _says(_POSITIVE, "a fourth of the ratios are less"),
+        "upper_ratio": _says(_POSITIVE, "a fourth of the ratios are more"),
+    },
+)
+
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "A run of python -m resnorm_lib.ops.bench",
@@ -109,6 +123,7 @@ SCHEMA = {
         "seconds": _says({"type": "number", "minimum": 0}, "how long it took so far"),
         "cache": _says(_TEXT, "the state of the cache before each call"),
         "machine": _MACHINE,
+        "steps": {"type": "array", "items": _STEP},
         "rows": {"type": "array", "items": _ROW},
         "absent": _says(
             {"type": "array", "items": _record("a version that was not timed", _WHICH | {"reason": _TEXT})},

@@ -41,6 +41,14 @@ class Clock:
         if self.is_cuda:
             torch.cuda.synchronize(self.device)
 
+    def once(self, call):
+        """Seconds of one call, from the first to the last thing that the device does for it."""
+        self.synchronize()
+        start = time.perf_counter()
+        call()
+        self.synchronize()
+        return time.perf_counter() - start
+
     def time(self, call, warm_up=3):
         """Median and quartiles of a call in seconds, and how many calls they are of."""
         for _ in range(warm_up):

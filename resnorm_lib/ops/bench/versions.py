@@ -1,4 +1,4 @@
-"""Who is timed: ours, plain torch, torch.compile, and the kernels of others where they are installed.
+"""Who is timed: ours, torch in its several ways, and the kernels of others where they are installed.
 
 Each of :data:`VERSIONS` takes a :class:`~resnorm_lib.ops.bench.cases.Case` and returns a function of its inputs, or
 raises :class:`Absent` with the reason.
@@ -7,16 +7,19 @@ raises :class:`Absent` with the reason.
 import importlib
 
 import torch
-import torch.nn.functional as F
 
 from resnorm_lib import ops
 from resnorm_lib.ops.bench.cases import DROPOUT, EPS, SCALE
+from resnorm_lib.ops.bench.torch_versions import (
+    Absent,
+    after_add,
+    chain,
+    torch_compile,
+    torch_compile_separate,
+    torch_eager,
+)
 
-__all__ = ["VERSIONS", "Absent"]
-
-
-class Absent(Exception):
-    """A version that cannot be timed here, and why."""
+__all__ = ["VERSIONS"]
 
 
 def ours(case):
@@ -39,46 +42,11 @@ def ours(case):
     }[case.op.removesuffix("_last")]
 
 
-def torch_eager(case):
-    """What one writes in torch, with torch's own fused norms."""
-
-    def rms(s, w, dtype=None):
-        return F.rms_norm(s if dtype is None else s.to(dtype), w.shape, w, EPS)
-
-    def add_rms(x, r, w):
-        s = r + x
-        return rms(s, w, x.dtype), s
-
-    def add_layer(x, r, w, b):
-        s = r + x
-        return F.layer_norm(s, w.shape, w, b, EPS), s
-
-    def fp32(x, r, w):
-        s = r + x
-        return F.rms_norm(s, w.shape, w.to(s.dtype), EPS).to(x.dtype), s
-
-    return {
-        "rms_norm": rms,
-        "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b, EPS),
-        "add_rms_norm": add_rms,
-        "add_layer_norm": add_layer,
-        "add_rms_norm_post": lambda x, r, w: rms(r + x, w),
-        "add_rms_norm_fp32": fp32,
-        "add_rms_norm_dropout": lambda x, r, w: add_rms(F.dropout(x, DROPOUT), r, w),
-        "dyt": lambda x, a, w, b: torch.tanh(a * x) * w + b,
-        "derf": lambda x, a, s, w, b: torch.erf(a * x + s) * w + b,
-        "scaled_add": lambda r, x: torch.add(r, x, alpha=SCALE),
-        "group_norm": lambda x, w, b: F.group_norm(x, case.groups, w, b, EPS),
-    }[case.op.removesuffix("_last")]
-
-
-def torch_compile(case):
-    """The same through Inductor, compiled for this very shape."""
-    from torch._functorch import config
-
-    config.donated_buffer = False  # or a compiled backward pass could run only once
-    torch._dynamo.reset()
-    return torch.compile(torch_eager(case), fullgraph=True, dynamic=False)
+def ours_separate(case):
+    """Torch's add, then our norm: what fusing the two gains over kernels that are good alone."""
+    if case.op not in ("add_rms_norm", "add_layer_norm"):
+        raise Absent(f"nothing of {case.op} is done apart")
+    return after_add(ours(case._replace(op=case.op.removeprefix("add_"))))
 
 
 def imported(module, name):
@@ -167,9 +135,12 @@ def quack(case):
 
 VERSIONS = {
     "ours": ours,
+    "ours, separate": ours_separate,
     "torch": torch_eager,
+    "chain": chain,
     "liger": liger,
     "flash_attention": flash_attention,
     "quack": quack,
-    "torch.compile": torch_compile,  # last: it takes longest to be ready
+    "torch.compile": torch_compile,  # last: these take longest to be ready
+    "torch.compile, separate": torch_compile_separate,
 }
