@@ -7,11 +7,12 @@ from functools import partial
 import torch
 
 from resnorm_lib.experiments.engine import Experiment, Metric, Paper
+from resnorm_lib.experiments.reading import output_without_layer, reading_loss, spread, unigram_loss
 from resnorm_lib.experiments.tasks import text_task
 from resnorm_lib.experiments.training import Recipe, cross_entropy, fit
 from resnorm_lib.models import DecoderLM
 
-__all__ = ["EXPERIMENT", "Arm", "Config", "loss_without_layer", "spread"]
+__all__ = ["EXPERIMENT", "Arm", "Config", "build"]
 
 LAST = 30  # steps whose mean is the training loss
 LOOKS = (1, 2, 3, 5, 10, 20, 40, 80, 120, 160, 200, 300, 400, 500, 700, 1000)  # steps after which the spread is noted
@@ -42,7 +43,7 @@ class Config:
     def recipe(self, warmup):
         """Return how an arm is trained: AdamW without weight decay and without clipping, which would hide effects."""
         names = {name: getattr(self, name) for name in ("lr", "steps", "schedule", "amp")}
-        return Recipe(**names, optimizer="adamw", warmup=self.warmup if warmup else 0)
+        return Recipe(**names, optimizer="adamw", fused=True, warmup=self.warmup if warmup else 0)
 
 
 @dataclass(frozen=True)
@@ -110,40 +111,6 @@ def build(config, arm, words):
     return DecoderLM(words, arm.dim, arm.depth, config.num_heads, config.length, **options)
 
 
-def spread(features):
-    r"""Return the share of the features (..., d) that is not common to all tokens, from 0 (all alike) to 1.
-
-    .. math:: 1 - \frac{\lVert \overline{f} \rVert^2}{\overline{\lVert f \rVert^2}}
-
-    Examples
-    --------
-    >>> spread(torch.tensor([[1.0, 2.0], [1.0, 2.0]])).item(), spread(torch.tensor([[1.0, 2.0], [-1.0, -2.0]])).item()
-    (0.0, 1.0)
-    """
-    rows = features.flatten(0, -2).double()
-    return 1 - rows.mean(0).square().sum() / rows.square().sum(-1).mean()
-
-
-@torch.no_grad()
-def loss_without_layer(model, layer, x, target, amp=False):
-    """Return the loss when the stream goes past both branches (and their norms) of one layer, counted from 0.
-
-    ``layer=None`` leaves all of them in.
-    """
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
-        state = model.blocks[0].scheme.open(model.embedding(x))
-        for i, block in enumerate(model.blocks):
-            state = state if i // 2 == layer else block(state)
-        output = model.logits(model.final_norm(model.blocks[-1].scheme.close(state)), model.embedding)
-    return cross_entropy(output, target)
-
-
-def unigram_loss(targets):
-    """Entropy of the characters, in nats: no prediction that is the same for all of them has a smaller loss."""
-    frequency = torch.bincount(targets.flatten()).double() / targets.numel()
-    return torch.special.entr(frequency).sum()
-
-
 @contextmanager
 def flushed():
     """Let numbers below 1e-38 be 0: in a network that dies they make a step on a CPU many times slower."""
@@ -161,10 +128,12 @@ def trial(config, arm, log):
     with log.seeded(0):
         model = build(config, arm, task.words).to(log.device)
 
+    few = x[: -(-len(x) // 4)]  # to look is as much work as to train
+
     @torch.no_grad()
     def look(step, model):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.amp):
-            features = model.eval().features(x)
+            features = model.eval().features(few)
         model.train()
         log.add(step, spread=spread(features))
 
@@ -172,13 +141,21 @@ def trial(config, arm, log):
         look(0, model)
         at = {step: partial(look, step) for step in {*LOOKS, config.steps}}
         fit(model, iter(task.train), config.recipe(arm.warmup), log, every=1, at=at)
-        model.eval()
-        val_loss = loss_without_layer(model, None, x, target, config.amp)
-        for layer in range(arm.depth):
-            log.add(layer, without=loss_without_layer(model, layer, x, target, config.amp) - val_loss)
+        val_loss = weigh(config, arm, model.eval(), x, target, log)
     losses = [loss for _, loss in log.points["loss"][-LAST:]]
     log.summary(train_loss=sum(losses) / len(losses), val_loss=val_loss, gain=unigram_loss(target) - val_loss)
     log.summary(spread=log.points["spread"][-1][1])
+
+
+def weigh(config, arm, model, x, target, log):
+    """Note by how much each layer, left out, raises the loss and the loss in reading; return the loss of the model."""
+    whole = output_without_layer(model, None, x, config.amp)
+    loss, reading = cross_entropy(whole, target), reading_loss(whole, target)
+    for layer in range(arm.depth):
+        output = output_without_layer(model, layer, x, config.amp)
+        rises = cross_entropy(output, target) - loss, reading_loss(output, target) - reading
+        log.add(layer, without=rises[0], unread=rises[1])
+    return loss
 
 
 EXPERIMENT = Experiment(

@@ -33,6 +33,7 @@ class Recipe:
     clip: float | None = None  # largest norm of the gradient
     amp: bool = False  # bfloat16 where autocast allows it
     compile: bool = False
+    fused: bool = False  # Adam in one kernel, whose last digits differ: many small weights wait less for Python
     channels_last: bool = False
 
 
@@ -77,7 +78,8 @@ def make_optimizer(model, recipe):
     others = [p for p in parameters if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind([group for group in groups if group["params"]], recipe.lr, (recipe.momentum, recipe.second))
+    betas = (recipe.momentum, recipe.second)
+    return kind([group for group in groups if group["params"]], recipe.lr, betas, fused=recipe.fused)
 
 
 def endless(epoch):

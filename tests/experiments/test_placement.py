@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from resnorm_lib.experiments import placement, tables
-from resnorm_lib.experiments.placement import EXPERIMENT, build, loss_without_layer, spread, unigram_loss
+from resnorm_lib.experiments.placement import EXPERIMENT, build
+from resnorm_lib.experiments.reading import output_without_layer, reading_loss, spread, unigram_loss
 from resnorm_lib.experiments.training import rate
 from resnorm_lib.residual.placement import DeepNorm, PostNorm
 
@@ -68,16 +69,15 @@ def test_rezero_starts_as_a_model_without_layers():
 @pytest.mark.parametrize("kind", placement.KINDS)
 def test_leaving_out_no_layer_is_the_model_itself(kind):
     model, x = model_of(f"{kind}-2"), tokens()
-    whole = F.cross_entropy(model(x).flatten(0, 1), x.flatten())
-    assert loss_without_layer(model, None, x, x).item() == pytest.approx(whole.item(), rel=1e-6)
+    torch.testing.assert_close(output_without_layer(model, None, x), model(x))
 
 
 def test_leaving_out_a_layer_is_the_model_with_its_branches_at_zero():
     model, x = model_of("pre-2"), tokens()
-    without = loss_without_layer(model, 1, x, x)
+    without = output_without_layer(model, 1, x)
     for block in (model.blocks[2], model.blocks[3]):
         torch.nn.init.zeros_(block.branch.output_projection.weight)
-    assert without.item() == pytest.approx(loss_without_layer(model, None, x, x).item(), rel=1e-6)
+    torch.testing.assert_close(without, model(x))
 
 
 def test_the_first_norm_of_peri_stays_when_the_first_layer_is_left_out():
@@ -85,9 +85,34 @@ def test_the_first_norm_of_peri_stays_when_the_first_layer_is_left_out():
     state = model.blocks[0].scheme.norm_in(model.embedding(x))
     for block in (model.blocks[2], model.blocks[3]):
         state = block(state)
-    output = model.logits(model.final_norm(state), model.embedding)
-    expected = F.cross_entropy(output.flatten(0, 1), x.flatten())
-    assert loss_without_layer(model, 0, x, x).item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(
+        output_without_layer(model, 0, x), model.logits(model.final_norm(state), model.embedding)
+    )
+
+
+def test_the_loss_in_reading_is_the_least_that_a_constant_can_reach():
+    """At its constant the loss is convex and flat; 4 does not occur among the targets, and no other is worth less."""
+    generator = torch.Generator().manual_seed(0)
+    output, target = torch.randn(3, 40, 5, generator=generator), torch.randint(4, (3, 40), generator=generator)
+    best, bias = reading_loss(output, target, rounds=200), torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy((output + bias).flatten(0, 1), target.flatten())
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert closure().item() == pytest.approx(best.item(), abs=1e-5)
+    assert reading_loss(output, target).item() == pytest.approx(best.item(), abs=1e-4)
+    assert best < F.cross_entropy(output.flatten(0, 1), target.flatten())
+
+
+def test_whoever_reads_nothing_has_the_entropy_as_its_loss_in_reading():
+    target = torch.tensor([[0, 0, 0, 2], [2, 4, 0, 0]])
+    for logits in 3 * torch.randn(5, 6, generator=torch.Generator().manual_seed(0)):
+        assert reading_loss(logits.expand(2, 4, 6), target).item() == pytest.approx(unigram_loss(target).item())
 
 
 def test_the_spread_is_the_share_that_tokens_do_not_have_in_common():
@@ -121,7 +146,7 @@ def check(run, arms):
     for trial in run.trials:
         depth = int(trial.arm.rsplit("-", 1)[1])
         assert all(trial.summary[name] is not None for name in EXPERIMENT.metrics)
-        assert trial.metrics["without"]["step"] == list(range(depth))
+        assert trial.metrics["without"]["step"] == trial.metrics["unread"]["step"] == list(range(depth))
         assert trial.metrics["spread"]["step"][0] == 0
         assert trial.metrics["spread"]["step"][-1] == len(trial.metrics["loss"]["step"])
     assert tables.summary(EXPERIMENT, run)

@@ -65,6 +65,16 @@ def test_weight_decay_of_adamw_falls_on_matrices_alone():
         make_optimizer(net, Recipe(0.1, 1, optimizer="adams"))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_fused_adam_takes_the_same_steps(optimizer):
+    x, y = data()
+    nets = model(), model()
+    for net, fused in zip(nets, (False, True)):
+        recipe = Recipe(0.1, 5, optimizer=optimizer, weight_decay=0.1, warmup=3, fused=fused)
+        fit(net, endless(lambda: [(x, y)]), recipe, Logbook("arm", 0, CPU))
+    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict())
+
+
 def test_gradients_are_clipped_to_their_norm():
     x, y = data()
     free, clipped = model(), model()

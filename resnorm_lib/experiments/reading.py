@@ -1,0 +1,68 @@
+"""What a language model has gained from reading, where it is lost, and which of its layers does it."""
+
+import torch
+
+from resnorm_lib.experiments.training import cross_entropy
+
+__all__ = ["output_without_layer", "reading_loss", "spread", "unigram_loss"]
+
+
+def spread(features):
+    r"""Return the share of the features (..., d) that is not common to all tokens, from 0 (all alike) to 1.
+
+    .. math:: 1 - \frac{\lVert \overline{f} \rVert^2}{\overline{\lVert f \rVert^2}}
+
+    Examples
+    --------
+    >>> spread(torch.tensor([[1.0, 2.0], [1.0, 2.0]])).item(), spread(torch.tensor([[1.0, 2.0], [-1.0, -2.0]])).item()
+    (0.0, 1.0)
+    """
+    rows = features.flatten(0, -2).double()
+    return 1 - rows.mean(0).square().sum() / rows.square().sum(-1).mean()
+
+
+@torch.no_grad()
+def output_without_layer(model, layer, x, amp=False):
+    """Return the output when the stream goes past both branches (and their norms) of one layer, counted from 0.
+
+    ``layer=None`` leaves all of them in.
+    """
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
+        state = model.blocks[0].scheme.open(model.embedding(x))
+        for i, block in enumerate(model.blocks):
+            state = state if i // 2 == layer else block(state)
+        return model.logits(model.final_norm(model.blocks[-1].scheme.close(state)), model.embedding)
+
+
+@torch.no_grad()
+def reading_loss(output, target, rounds=30):
+    r"""Loss of the output (..., words) plus the best constant (words,), in nats: frequencies cost and gain nothing.
+
+    The constant b makes every word as frequent on average as it is. Each round of iterative scaling (Darroch and
+    Ratcliff 1972) adds :math:`\ln p_w - \ln \overline{q}_w` to it, with p the frequencies of the targets and q the
+    predictions, and none raises the loss.
+
+    Examples
+    --------
+    >>> output, target = torch.tensor([[9.0, 0.0]]).expand(4, 2), torch.tensor([0, 1, 1, 1])
+    >>> cross_entropy(output, target), reading_loss(output, target), unigram_loss(target)
+    (tensor(6.7501), tensor(0.5623), tensor(0.5623, dtype=torch.float64))
+    """
+    rows, target = output.flatten(0, -2).double(), target.flatten()
+    wanted = torch.bincount(target, minlength=rows.shape[-1]).double() / target.numel()
+    rows = rows.masked_fill(wanted == 0, -torch.inf)
+    for _ in range(rounds):
+        rows = rows + (wanted / rows.softmax(-1).mean(0)).log().nan_to_num(0)
+    return cross_entropy(rows, target)
+
+
+def unigram_loss(targets):
+    """Entropy of the characters, in nats: no prediction that is the same for all of them has a smaller loss.
+
+    Examples
+    --------
+    >>> unigram_loss(torch.tensor([0, 1, 0, 1]))  # log 2
+    tensor(0.6931, dtype=torch.float64)
+    """
+    frequency = torch.bincount(targets.flatten()).double() / targets.numel()
+    return torch.special.entr(frequency).sum()
