@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -83,6 +85,14 @@ def test_groups_that_fit_on_no_cluster_are_read_twice():
     assert round(spills / (2 * ON_CHIP)) == 3
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _memory_is_returned():
+    """The benchmark tells its process to keep all memory: not this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "keep_memory", lambda: True)
+        yield
+
+
 # -- the clock -------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +127,30 @@ def test_a_copy_takes_the_time_of_its_bytes():
         target.copy_(source)
         loops.append(time.perf_counter() - start)
     assert min(loops) / 2 <= ours <= 4 * sorted(loops)[18]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux is asked")
+def test_memory_that_is_kept_is_handed_out_again():
+    """Page faults are counted by the system: a copy of 64 MiB touches 16,384 new pages, or none. In a fresh process."""
+    program = """
+import resource, torch
+from resnorm_lib.ops.bench.machine import keep_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    x.clone()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+x = torch.ones(2**24)
+x.clone()
+print(faults(), keep_memory())
+x.clone()
+print(faults())
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    fresh, told, kept = result.stdout.split()
+    if told == "False":
+        pytest.skip("the C library is not glibc")
+    assert int(kept) < 100
+    assert int(fresh) > 10 * int(kept)
 
 
 def test_the_cache_is_emptied_before_each_call():

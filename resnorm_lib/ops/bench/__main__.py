@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from resnorm_lib.ops.bench import plot, record
+from resnorm_lib.ops.bench import machine, plot, record
 from resnorm_lib.ops.bench.cases import DTYPES, OPS, default_cases, parse_shape
 from resnorm_lib.ops.bench.schema import SCHEMA
 from resnorm_lib.ops.bench.steps import SIZES, WAYS, time_steps
@@ -118,6 +118,8 @@ def main(words=None):
     except ValueError as error:
         arguments.error(str(error))
     is_cpu = device.type == "cpu"
+    if is_cpu:
+        machine.keep_memory()
     cases = default_cases(options.ops, options.dtypes, shapes, options.quick, is_cpu)
     if not cases:
         arguments.error("no shape fits any operation: group_norm takes three numbers or more, all others two.")

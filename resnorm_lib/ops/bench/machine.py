@@ -1,6 +1,7 @@
 """Where the times were taken: device, versions, and two ceilings of the memory, one nominal and one measured."""
 
 import contextlib
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -11,7 +12,7 @@ import torch
 
 import resnorm_lib
 
-__all__ = ["copy_bandwidth", "describe", "peak_bandwidth", "processors"]
+__all__ = ["copy_bandwidth", "describe", "keep_memory", "peak_bandwidth", "processors"]
 
 PACKAGES = {"triton": "triton", "liger": "liger-kernel", "flash_attention": "flash-attn", "quack": "quack-kernels"}
 
@@ -39,6 +40,22 @@ def copy_bandwidth(clock):
     source = torch.ones(size // 4, dtype=torch.float32, device=clock.device)
     target = torch.empty_like(source)
     return 2 * size / clock.time(lambda: target.copy_(source))["median_s"]
+
+
+def keep_memory():
+    """Let the C library keep what is freed and hand it out again, as torch does on a GPU.
+
+    Otherwise each large tensor gets new pages from the system, which clears every one of them when it is first
+    touched: that takes longer than the norms that are to be timed. It holds for the whole process, from now on.
+
+    Returns
+    -------
+    bool
+        Whether it could be told: glibc can.
+    """
+    without_mmap, never_trim = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
+    return mallopt is not None and all(mallopt(*option) == 1 for option in (without_mmap, never_trim))
 
 
 def driver():
