@@ -22,6 +22,7 @@ class Config(Training):
     depths: tuple = (2, 20, 40)  # blocks of a perceptron; layers, 6n + 2, of a network for images
     width: int = 64  # of a perceptron
     train_images: int = 0  # 0: all
+    epochs: int = 10
     optimizer: str = "sgd"  # sgd, adam, adamw
     evaluations: int = 10  # looks at both errors during the training
 

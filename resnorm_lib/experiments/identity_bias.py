@@ -5,6 +5,7 @@ arXiv:2003.04887; Yang et al. (2019), arXiv:1902.08129, for the same norm withou
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from resnorm_lib.models import cifar_resnet
 from resnorm_lib.norms import make_norm
 from resnorm_lib.residual import ResidualStack
 
-__all__ = ["ARMS", "EXPERIMENT", "Config", "Perceptron", "branch_shares", "build"]
+__all__ = ["ARMS", "EXPERIMENT", "LINEAR", "Config", "Ends", "Perceptron", "branch_shares", "build"]
 
 # The way in which branches join, and the norm inside them; the most telling first.
 ARMS = {
@@ -31,6 +32,7 @@ ARMS = {
     "plain BN": ("plain", "batch"),
     "LayerScale": ("layer_scale", "layer"),
 }
+LINEAR = "linear"  # the baseline: what the two ends reach without any block between them
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,29 @@ PRESETS = {
 
 
 def arms(config):
-    """Every way of joining at each depth, the deepest networks last."""
-    return {f"{name}, {depth}": (name, depth) for depth in config.depths for name in ARMS}
+    """The baseline, then every way of joining at each depth, the deepest networks last."""
+    return {LINEAR: (LINEAR, 0)} | {f"{name}, {depth}": (name, depth) for depth in config.depths for name in ARMS}
+
+
+class Ends(nn.Module):
+    """The linear map in and the linear map out of :class:`Perceptron`, and nothing between: a linear classifier.
+
+    They start as there. What another network reaches beyond this, its blocks have done.
+
+    Parameters
+    ----------
+    in_features, width : int
+        Inputs of other shapes are flattened.
+    """
+
+    stages = ()
+
+    def __init__(self, in_features, width):
+        super().__init__()
+        self.embed, self.head = _linear_in(in_features, width), _linear_out(width)
+
+    def forward(self, x):
+        return self.head(self.embed(x.flatten(1)))
 
 
 class Perceptron(nn.Module):
@@ -71,7 +94,8 @@ class Perceptron(nn.Module):
     .. math:: F_\ell(h) = W_{\ell 2}\,\mathrm{ReLU}(N(W_{\ell 1}\,\mathrm{ReLU}(h) + b_{\ell 1})) + b_{\ell 2}
 
     The scheme puts its norm, if it has one, before this. Fixup needs two maps, which :class:`resnorm_lib.models.MLP`
-    has not. Weights start as He et al. (2015) have it, and those of the first map with variance 1/in_features.
+    has not. Weights start as He et al. (2015) have it, and those of the first map with variance 1/in_features; all
+    offsets start at 0, as Fixup has it for the head too.
 
     Parameters
     ----------
@@ -83,12 +107,10 @@ class Perceptron(nn.Module):
 
     def __init__(self, in_features, width, depth, scheme, norm):
         super().__init__()
-        self.embed = nn.Linear(in_features, width)
-        nn.init.normal_(self.embed.weight, std=in_features**-0.5)
-        nn.init.zeros_(self.embed.bias)
+        self.embed = _linear_in(in_features, width)
         self.blocks = ResidualStack([_branch(width, norm) for _ in range(depth)], width, scheme, norm)
         self.final_norm = self.blocks.make_final_norm(norm)
-        self.head = nn.Linear(width, 10)
+        self.head = _linear_out(width)
         with torch.no_grad():
             self.head.weight.mul_(self.blocks[0].scheme.head_gain)
 
@@ -98,6 +120,19 @@ class Perceptron(nn.Module):
 
     def forward(self, x):
         return self.head(self.final_norm(self.blocks(self.embed(x))))
+
+
+def _linear_in(in_features, width):
+    linear = nn.Linear(in_features, width)
+    nn.init.normal_(linear.weight, std=in_features**-0.5)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _linear_out(width):
+    linear = nn.Linear(width, 10)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 def _branch(width, norm):
@@ -110,6 +145,8 @@ def _branch(width, norm):
 
 def build(name, depth, config, shape):
     """Return the network of an arm, for inputs of this shape."""
+    if name == LINEAR:
+        return Ends(math.prod(shape), config.width)
     scheme, norm = ARMS[name]
     if config.data == "digits":
         return Perceptron(shape[0], config.width, depth, scheme, norm)
@@ -168,13 +205,19 @@ def trial(config, arm, log):
     with log.seeded(0):
         model = build(*arm, config, task.shape).to(log.device)
     batch = next(iter(task.seen))[0]
-    log.summary(share_start=branch_shares(model, batch).mean())
+    note_share("start", model, batch, log)
     steps = config.epochs * task.steps
     recipe = config.recipe(steps, channels_last=len(task.shape) == 3)
     fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
     fix_statistics(model, (x for x, _ in task.seen))  # so few steps leave a running average behind
     log.summary(**errors(model, task, amp=config.amp))
-    log.summary(share_end=branch_shares(model, batch).mean())
+    note_share("end", model, batch, log)
+
+
+def note_share(when, model, batch, log):
+    """Write down the mean share of the blocks; the baseline has none."""
+    if model.stages:
+        log.summary(**{f"share_{when}": branch_shares(model, batch).mean()})
 
 
 EXPERIMENT = Experiment(

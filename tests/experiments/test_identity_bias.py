@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnorm_lib.experiments import get
-from resnorm_lib.experiments.identity_bias import ARMS, Perceptron, branch_shares, build
+from resnorm_lib.experiments.identity_bias import ARMS, LINEAR, Perceptron, branch_shares, build
 from resnorm_lib.residual import ResidualStack
 from tests.data.image_files import CIFAR, cifar_arrays
 
@@ -93,6 +93,21 @@ def test_rezero_without_norms_is_skip_init(x):
     assert torch.equal(models[0](x), models[1](x))
 
 
+def test_the_baseline_is_linear_and_has_the_ends_of_the_others(x):
+    linear, deep = made(LINEAR, 0), made("no norm", 5)
+    moved = linear(x + 1) - linear(x)
+    torch.testing.assert_close(moved, moved[:1].expand_as(moved), rtol=0, atol=1e-5)
+    assert torch.equal(linear.embed.weight, deep.embed.weight)
+    assert linear.head.weight.shape == deep.head.weight.shape
+    images = torch.randn(2, 3, 8, 8)
+    assert made(LINEAR, 0, shape=(3, 8, 8))(images).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", [LINEAR, *ARMS])
+def test_no_offset_starts_at_random(name):
+    assert all(p.abs().max() == 0 for key, p in made(name, 2).named_parameters() if key.endswith("bias"))
+
+
 def test_fixup_starts_as_its_paper_says():
     model = made("Fixup", 16)
     assert model.head.weight.abs().max() == 0
@@ -123,9 +138,10 @@ def test_the_networks_for_photographs_run_with_every_arm(tmp_path, monkeypatch):
     np.savez(tmp_path / CIFAR, **cifar_arrays(48))
     config = EXPERIMENT.config("gpu", depths=(14,), epochs=1, train_images=48, batch_size=16, warmup=0, lr=0.001)
     run = EXPERIMENT.run(config, preset="gpu", device="cpu")
-    assert run.arms == [f"{name}, 14" for name in ARMS]
+    assert run.arms == [LINEAR, *(f"{name}, 14" for name in ARMS)]
     for trial in run.trials:
         assert trial.diverged is None
-        assert {"test_error", "share_start", "share_end"} <= set(trial.summary)
+        assert "test_error" in trial.summary
+        assert ("share_start" in trial.summary) == ("share_end" in trial.summary) == (trial.arm != LINEAR)
     for name in STARTS_AS_IDENTITY:
         assert run.mean(f"{name}, 14", "share_start") == 0
