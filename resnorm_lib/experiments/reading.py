@@ -2,8 +2,6 @@
 
 import torch
 
-from resnorm_lib.experiments.training import cross_entropy
-
 __all__ = ["output_without_layer", "reading_loss", "spread", "unigram_loss"]
 
 
@@ -38,22 +36,23 @@ def output_without_layer(model, layer, x, amp=False):
 def reading_loss(output, target, rounds=30):
     r"""Loss of the output (..., words) plus the best constant (words,), in nats: frequencies cost and gain nothing.
 
-    The constant b makes every word as frequent on average as it is. Each round of iterative scaling (Darroch and
-    Ratcliff 1972) adds :math:`\ln p_w - \ln \overline{q}_w` to it, with p the frequencies of the targets and q the
-    predictions, and none raises the loss.
+    With predictions :math:`q_{iw}`, the constant :math:`\ln r_w` makes every word as frequent on average as it is,
+    :math:`p_w`. Each round, none of which raises the loss, is one of iterative scaling (Darroch and Ratcliff 1972):
+
+    .. math:: r_w \leftarrow p_w \Big/ \frac1n \sum_i \frac{q_{iw}}{\sum_v q_{iv} r_v}
 
     Examples
     --------
     >>> output, target = torch.tensor([[9.0, 0.0]]).expand(4, 2), torch.tensor([0, 1, 1, 1])
-    >>> cross_entropy(output, target), reading_loss(output, target), unigram_loss(target)
-    (tensor(6.7501), tensor(0.5623), tensor(0.5623, dtype=torch.float64))
+    >>> reading_loss(output, target), unigram_loss(target)
+    (tensor(0.5623, dtype=torch.float64), tensor(0.5623, dtype=torch.float64))
     """
-    rows, target = output.flatten(0, -2).double(), target.flatten()
-    wanted = torch.bincount(target, minlength=rows.shape[-1]).double() / target.numel()
-    rows = rows.masked_fill(wanted == 0, -torch.inf)
+    q, target = output.flatten(0, -2).double().softmax(-1), target.flatten()
+    frequency = torch.bincount(target, minlength=q.shape[-1]).double() / len(q)
+    r = torch.ones_like(frequency)
     for _ in range(rounds):
-        rows = rows + (wanted / rows.softmax(-1).mean(0)).log().nan_to_num(0)
-    return cross_entropy(rows, target)
+        r = frequency / ((1 / (q @ r)) @ q / len(q))
+    return -(q.gather(1, target[:, None])[:, 0] * r[target] / (q @ r)).log().mean()
 
 
 def unigram_loss(targets):
