@@ -12,7 +12,8 @@ out.
 """
 
 from resnorm_lib.probes.call import mean_square
-from resnorm_lib.probes.report import NormGain, Point, Report, Stream, Units
+from resnorm_lib.probes.records import NormGain, Point, Stream, Units
+from resnorm_lib.probes.report import Report
 from resnorm_lib.probes.run import probe
 
 __all__ = ["NormGain", "Point", "Report", "Stream", "Units", "mean_square", "probe"]

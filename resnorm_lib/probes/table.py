@@ -1,6 +1,6 @@
 """The numbers of a report as text."""
 
-from resnorm_lib.probes.report import NormGain, Point, Units
+from resnorm_lib.probes.records import NormGain, Point, Units
 
 __all__ = ["report_as_text"]
 

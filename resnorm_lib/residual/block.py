@@ -6,6 +6,7 @@ import inspect
 from torch import nn
 
 from resnorm_lib._arguments import choice, positive_int
+from resnorm_lib.residual.core import no_more_than_its_scheme
 from resnorm_lib.residual.features import feature_norm
 from resnorm_lib.residual.place import Place
 from resnorm_lib.residual.table import SCHEMES
@@ -59,6 +60,7 @@ class Block(nn.Module):
         self.scheme = make_scheme(scheme, dim, norm, place, **options)
         self.scheme.initialise(self._modules.get("branch", self))
 
+    @no_more_than_its_scheme
     def forward(self, state, *args, **context):
         if self.scheme.carries_state and not isinstance(state, tuple):
             raise ValueError(

@@ -4,7 +4,7 @@ from torch import nn
 
 from resnorm_lib.residual.features import feature_norm
 
-__all__ = ["Scheme", "residual_add", "same_shape"]
+__all__ = ["Scheme", "does_no_more", "no_more_than_its_scheme", "residual_add", "same_shape"]
 
 
 def same_shape(stream, branch):
@@ -40,6 +40,20 @@ def residual_add(stream, branch):
     """
     same_shape(stream, branch)
     return stream + branch
+
+
+def no_more_than_its_scheme(forward):
+    """Mark the ``forward`` of a block that reads, branches and writes, no more. One that a subclass writes has no mark.
+
+    A stack may then make the additions of such blocks itself, together with the norms that follow them.
+    """
+    forward.does_no_more = True
+    return forward
+
+
+def does_no_more(forward):
+    """Whether it bears the mark."""
+    return getattr(forward, "does_no_more", False)
 
 
 class Scheme(nn.Module):

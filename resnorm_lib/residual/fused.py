@@ -10,7 +10,7 @@ from torch.nn.modules import module as torch_module
 
 from resnorm_lib.norms import LayerNorm, RMSNorm
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.residual.core import Scheme, residual_add, same_shape
+from resnorm_lib.residual.core import Scheme, does_no_more, residual_add, same_shape
 
 __all__ = ["add_then_norm", "look_ahead", "may_look_ahead"]
 
@@ -44,12 +44,10 @@ def add_then_norm(norm, stream, change):
 
 def may_look_ahead(blocks, state, write):
     """Whether each block does no more than read through its norm, branch and add, as ``write`` does."""
-    from resnorm_lib.residual.block import Block
-
     if not uses_kernels(state) or torch_module._has_any_global_hook():
         return False
     return all(
-        type(block).forward is Block.forward
+        does_no_more(type(block).forward)
         and block.downsample is None
         and block.activation is None
         and type(block.scheme).forward is Scheme.forward
