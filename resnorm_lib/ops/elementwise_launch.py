@@ -27,10 +27,15 @@ def columns(n):
 
 
 def tile(n, itemsize, numbers):
-    """Columns, and as many rows as make ``numbers`` numbers of four bytes, half as many of eight."""
+    """Columns, and as many rows as make ``numbers`` numbers of four bytes, half as many of eight.
+
+    The backward pass keeps four sums: two programs of 256 threads share the registers of a multiprocessor. Tiles are
+    small then, so that three are loaded ahead.
+    """
     block = columns(int(n))
     rows = max(1, min(64, numbers // block // max(1, itemsize // 4)))
-    return launch._adjusted(launch.Rows(rows, block, num_warps=8, num_stages=2, per_sm=2))
+    most = launch.REGISTERS // (2 * 256)
+    return launch._adjusted(launch.Rows(rows, block, num_warps=8, num_stages=4, per_sm=2, registers=most))
 
 
 def as_rows(x, n):
@@ -78,7 +83,7 @@ def squash_backward(dy, x, alpha, shift, weight, n, wanted):
     if not (m and n):
         sizes = (1, 1, n, n)
         return dx, *(torch.zeros(k, dtype=wide, device=x.device) if w else None for k, w in zip(sizes, wanted))
-    config = tile(n, x.element_size(), 4096)
+    config = tile(n, x.element_size(), 2048)
     blocks = -(-n // config.block)
     # All programs together: as many as fit on the device, whichever way they share rows and columns.
     programs = launch.num_programs(-(-m // config.rows) * blocks, x.device, config.per_sm)

@@ -31,8 +31,9 @@ class Rows(NamedTuple):
     rows: int  # of a tile
     block: int  # columns of a tile, a power of two
     num_warps: int
-    num_stages: int = 1  # how many tiles are loaded ahead in a loop
+    num_stages: int = 1  # of a loop; one less is how many tiles are loaded ahead
     per_sm: int = 1  # programs for each multiprocessor, where a kernel is persistent
+    registers: int | None = None  # the most that a thread may have
 
     def chunked(self, n):
         """Whether a row of length n is longer than the tile, so that it is read in chunks."""
@@ -70,12 +71,17 @@ def row_forward(n, itemsize):
     return _adjusted(_row_forward(int(n), itemsize))
 
 
-def row_backward(n, itemsize, tensors=2, sums=2):
+def row_backward(n, itemsize, tensors=2, sums=2, drops=False):
     """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop.
 
-    It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and an offset, 1 for RMSNorm with a gain.
+    It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and an offset, 1 for RMSNorm with a gain. ``drops``
+    says whether it draws the mask of a dropout.
     """
-    return _adjusted(_row_backward(int(n), itemsize, tensors, sums))
+    return _adjusted(_row_backward(int(n), itemsize, tensors, sums, drops))
+
+
+REGISTERS = 65536  # of 4 bytes, in a multiprocessor of an H100
+SHARED = 220 * 1024  # bytes of shared memory there, less a reserve
 
 
 @functools.cache
@@ -86,28 +92,27 @@ def _row_forward(n, itemsize):
     if n > block:
         return Rows(1, 8192 if itemsize <= 4 else 4096, 16, num_stages=2)
     num_warps = max(4, min(32, rows * block // 1024))
-    return Rows(rows, block, num_warps)
-
-
-REGISTERS = 65536  # of 4 bytes, in a multiprocessor of an H100
-SHARED = 200 * 1024  # bytes of shared memory there, less a reserve
+    # Of 512 threads two programs must share a multiprocessor, so that one loads while the other adds up. The compiler
+    # would take half as many registers again for LayerNorm, only to load gain and offset sooner.
+    return Rows(rows, block, num_warps, registers=REGISTERS // 1024 if num_warps == 16 else None)
 
 
 @functools.cache
-def _row_backward(n, itemsize, tensors, sums):
+def _row_backward(n, itemsize, tensors, sums, drops):
     block = max(16, next_power_of_two(n))
     wide = max(4, itemsize)
+    # 16 numbers of each tensor and of each sum for a thread: with more the compiler runs out of registers, and with
+    # fewer there would be more programs, whose partial sums are written and read again. Random bits take registers.
+    rows = max(1, min(16, (1024 if drops else 4096 if block == 2048 else 2048) // block))
+    tile = (tensors * rows + 1) * block * itemsize  # bytes that a stage loads ahead: the gain, too
     if block > 16384 or block * (wide * sums + itemsize * tensors) > 0.9 * 4 * REGISTERS:  # a row and its sums
         block = 4096 if n <= 16384 else 2048
-        return Rows(2 if n <= 16384 else 4, block * 4 // wide, 16, num_stages=2)
-    rows = max(1, min(16, 1024 // block))
-    num_warps = max(4, min(16 if tensors > 2 else 32, rows * block // 512))
-    each = rows * block // (32 * num_warps)  # numbers for a thread
-    registers = (24 + (2 + 2 * sums) * each) * wide // 4  # what ptxas 13 reports for sm_90, within a fifth
-    per_sm = max(1, min(8, REGISTERS // (32 * num_warps * registers)))
-    tile = tensors * rows * block * itemsize  # bytes of one stage
-    num_stages = max(1, min(3, SHARED // (tile * per_sm)))
-    return Rows(rows, block, num_warps, num_stages, per_sm)
+        return Rows(2 if n <= 16384 else 4, block * 4 // wide, 16, num_stages=2, registers=REGISTERS // 512)
+    num_warps = max(4, min(32, rows * block // 512))
+    per_sm = max(1, 16 // num_warps)  # 512 threads with 128 registers, or once 1024 with 64
+    fit = min(3, 1 + SHARED // (tile * per_sm)) if n * itemsize % 4 == 0 else 1  # no less than 4 bytes are copied ahead
+    num_stages = min(fit, 2) if num_warps == 32 else fit
+    return Rows(rows, block, num_warps, num_stages, per_sm, registers=REGISTERS // (32 * num_warps * per_sm))
 
 
 _processors = {}
@@ -129,10 +134,12 @@ def num_programs(tiles, device, per_sm=1):
 def start(kernel, programs, config, x, *arguments, **constants):
     """Launch a kernel of rows on the device of ``x``. A traced operation gets it as a node of its graph."""
     constants.update(ROWS=config.rows, BLOCK=config.block, STAGES=config.num_stages)
-    run(kernel, (programs,), x, *arguments, **constants, num_warps=config.num_warps)
+    run(kernel, (programs,), x, *arguments, **constants, num_warps=config.num_warps, maxnreg=config.registers)
 
 
 def run(kernel, grid, x, *arguments, **options):
+    if dispatch.is_traced(x):
+        options.pop("maxnreg", None)  # torch's tracer knows no such option; it changes the speed alone
     if dispatch.INTERPRETED:
         kernel[grid](*arguments, **options)
     elif dispatch.is_traced(x) or x.device.index == torch.cuda.current_device():

@@ -70,7 +70,7 @@ def backward(dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered, drop
     if not (m and n):
         return dx, dr, *(torch.zeros(n, dtype=dtypes[2], device=s.device) if w else None for w in wanted)
     widest = max(t.element_size() for t in (s, dy, dx))
-    config = launch.row_backward(n, widest, 2 + (ds is not None), sum(wanted))
+    config = launch.row_backward(n, widest, 2 + (ds is not None), sum(wanted), seed is not None)
     programs = launch.num_programs(-(-m // config.rows), s.device, config.per_sm)
     part = torch.empty((sum(wanted), programs, n), dtype=wide_dtype(s), device=s.device)
     parts = [part[0] if wanted[0] else None, part[-1] if wanted[1] else None]

@@ -12,12 +12,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from resnorm_lib.ops import elementwise_launch, group_norm_launch, launch
+from tests.ops.compiled_usage import resident, usage
 
 TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64"}
 made = []
 
 
-def compile_instead(kernel, grid, x, *arguments, num_warps=4, **constants):
+def compile_instead(kernel, grid, x, *arguments, num_warps=4, maxnreg=None, **constants):
     """Stands in for the launch: 16 divides every address, and of the integers what divides those given."""
     signature, values, aligned = {}, {}, {}
     for place, (name, value) in enumerate(zip(kernel.arg_names, arguments)):
@@ -35,7 +36,8 @@ def compile_instead(kernel, grid, x, *arguments, num_warps=4, **constants):
             signature[name], values[(place,)] = "constexpr", constants[name]
     signature = {name: signature[name] for name in kernel.arg_names}
     source = ASTSource(kernel, signature, values, aligned)
-    made.append((kernel, triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": num_warps})))
+    options = {"num_warps": num_warps, "maxnreg": maxnreg}
+    made.append((kernel, triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)))
 
 
 def is_wide(ptx):
@@ -51,7 +53,14 @@ def check(what, wide):
         )
         if wide and name not in ("merge_statistics", "sum_partials"):
             assert is_wide(compiled.asm["ptx"]), f"{what} {name}: no access of 16 bytes"
-        print(what, name, compiled.metadata.shared, flush=True)
+        registers, spilled = usage(compiled)
+        fit = resident(registers, compiled.metadata.shared, compiled.metadata.num_warps)
+        print(what, name, registers, spilled, compiled.metadata.shared, fit, flush=True)
+        if name == "squash_backward" and "float64" not in what:  # the one that is persistent; it starts two of them
+            assert fit >= 2, f"{what} {name}: {fit} programs are resident"
+            assert spilled <= 32, f"{what} {name}: {spilled} bytes of a thread are spilled"
+        if "float64" not in what:
+            assert "f64" not in compiled.asm["ptx"], f"{what} {name}: float64 in a kernel of float32"
     made.clear()
 
 

@@ -1,5 +1,6 @@
 """The switch between kernels and torch, what an import costs, and how launches are chosen."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -146,7 +147,8 @@ def test_what_a_registered_operation_cannot_do_torch_does(transform):
 def test_every_launch_fits_the_chip(n, itemsize):
     """Threads and shared memory of an H100, of all programs that shall share a multiprocessor."""
     forward = launch._row_forward(n, itemsize)  # these, and not those for the interpreter
-    backwards = {(t, sums): launch._row_backward(n, itemsize, t, sums) for t in (2, 3) for sums in (0, 1, 2)}
+    every = itertools.product((2, 3), (0, 1, 2), (False, True))
+    backwards = {flags: launch._row_backward(n, itemsize, *flags) for flags in every}
     for config in (forward, *backwards.values()):
         for size in (config.rows, config.block, config.num_warps):
             assert size & (size - 1) == 0
@@ -155,10 +157,11 @@ def test_every_launch_fits_the_chip(n, itemsize):
         assert 32 * config.num_warps <= 1024
         assert 32 * config.num_warps * config.per_sm <= 2048
         assert config.rows * config.block <= 32 * 32 * config.num_warps  # 32 numbers for a thread
-    for (tensors, _), config in backwards.items():
-        if not config.chunked(n) and config.num_stages > 1:
-            tile = tensors * config.rows * config.block * itemsize
-            assert config.num_stages * tile * config.per_sm <= 227 * 1024
+        assert config.registers is None or 32 * config.num_warps * config.per_sm * config.registers <= 65536
+    for (tensors, *_), config in backwards.items():
+        if not config.chunked(n):
+            loaded_ahead = (tensors * config.rows + 1) * config.block * itemsize  # with the gain
+            assert (config.num_stages - 1) * loaded_ahead * config.per_sm <= 227 * 1024
 
 
 def test_programs_are_never_more_than_tiles_and_at_least_one():
