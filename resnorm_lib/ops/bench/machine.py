@@ -42,11 +42,17 @@ def copy_bandwidth(clock):
     return 2 * size / clock.time(lambda: target.copy_(source))["median_s"]
 
 
-def keep_memory():
+def keep_memory(size=2**30):
     """Let the C library keep what is freed and hand it out again, as torch does on a GPU.
 
     Otherwise each large tensor gets new pages from the system, which clears every one of them when it is first
     touched: that takes longer than the norms that are to be timed. It holds for the whole process, from now on.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that are taken and touched at once. A freed piece may be a little too short for the next tensor, for the
+        sake of its alignment, and the library would ask for new pages behind it; of these there are enough then.
 
     Returns
     -------
@@ -55,7 +61,9 @@ def keep_memory():
     """
     without_mmap, never_trim = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
-    return mallopt is not None and all(mallopt(*option) == 1 for option in (without_mmap, never_trim))
+    done = mallopt is not None and all(mallopt(*option) == 1 for option in (without_mmap, never_trim))
+    torch.ones(size, dtype=torch.uint8)
+    return done
 
 
 def driver():
