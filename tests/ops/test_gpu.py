@@ -17,7 +17,9 @@ from tests.ops.cases import LOW, assert_as_good_as_torch, gpu, gradients, needs_
 NORMS = {"layer": layer_norm, "rms": rms_norm}
 both = pytest.mark.parametrize("norm", list(NORMS))
 SHAPES = [(4096, 768), (1, 4096), (1031, 4096), (257, 5120), (513, 8192), (64, 12289), (300, 16384), (37, 32768),
-          (20, 65536), (3, 131072), (100_000, 64), (70_000, 1)]  # fmt: skip
+          (20, 65536), (3, 131072), (100_000, 64), (70_000, 3)]  # fmt: skip
+# Three columns: of one, and for LayerNorm of two, the gradient is a difference of two numbers that nearly agree.
+# float16 takes the path of bfloat16, and the tables of the other tests have it: each case here is compiled anew.
 
 
 def inputs(m, n, dtype, count):
@@ -26,7 +28,7 @@ def inputs(m, n, dtype, count):
 
 @gpu
 @both
-@pytest.mark.parametrize("dtype", [*LOW, torch.float32], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_norms_of_every_size_are_as_good_as_torchs(norm, dtype, shape):
     x, dy = inputs(*shape, dtype, 2)
@@ -37,9 +39,10 @@ def test_norms_of_every_size_are_as_good_as_torchs(norm, dtype, shape):
 
 
 @gpu
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "dropout_p"), [(torch.bfloat16, 0.0), (torch.bfloat16, 0.1), (torch.float32, 0.1)], ids=str
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dropout_p", [0.0, 0.1])
 def test_add_norm_of_every_size_is_as_good_as_torchs(dtype, shape, dropout_p):
     x, r, dy, ds = inputs(*shape, dtype, 4)
     w, b = (random(shape[1], dtype=dtype, seed=k) for k in range(2))
