@@ -148,10 +148,13 @@ def trial(config, arm, log):
 
 
 def weigh(config, arm, model, x, target, log):
-    """Note by how much each layer, left out, raises the loss and the loss in reading; return the loss of the model."""
+    """Note by how much each layer, left out, raises the loss and the loss in reading; return the loss of the model.
+
+    Only in arms of the first depths: the work grows with the square of the depth, and no question needs the others.
+    """
     whole = output_without_layer(model, None, x, config.amp)
     loss, reading = cross_entropy(whole, target), reading_loss(whole, target)
-    for layer in range(arm.depth):
+    for layer in range(arm.depth if arm.depth in config.depths else 0):
         output = output_without_layer(model, layer, x, config.amp)
         rises = cross_entropy(output, target) - loss, reading_loss(output, target) - reading
         log.add(layer, without=rises[0], unread=rises[1])
