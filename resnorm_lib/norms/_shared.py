@@ -7,8 +7,6 @@ from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib.ops.add_norm import add_norm
 from resnorm_lib.ops.norm import normalize_rows
 
-HALF = (torch.float16, torch.bfloat16)
-
 
 def as_shape(name, value):
     """Return an int, or a sequence of them, as a tuple of positive ints."""
@@ -17,11 +15,6 @@ def as_shape(name, value):
     if not value:
         raise ValueError(f"{name} is {value!r}, but it must name at least one axis.")
     return tuple(positive_int(name, size) for size in value)
-
-
-def upcast(x):
-    """Return float16 and bfloat16 as float32: 8 or 11 bits are too few for a sum or a square."""
-    return x.float() if x is not None and x.dtype in HALF else x
 
 
 def misfit(x, wanted, name="x"):

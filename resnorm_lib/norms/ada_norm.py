@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnorm_lib._arguments import number
-from resnorm_lib.norms._shared import as_shape, check_last_axes, upcast
+from resnorm_lib._precision import upcast
+from resnorm_lib.norms._shared import as_shape, check_last_axes
 
 __all__ = ["AdaNorm"]
 

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
-from resnorm_lib.norms._shared import check_last_axes, misfit, upcast
+from resnorm_lib._precision import upcast
+from resnorm_lib.norms._shared import check_last_axes, misfit
 
 __all__ = ["AdaptiveLayerNorm"]
 

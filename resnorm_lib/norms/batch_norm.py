@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from resnorm_lib._arguments import flag, number, positive_int
-from resnorm_lib.norms._shared import HALF, Affine, check_channels, upcast
+from resnorm_lib._precision import HALF, upcast
+from resnorm_lib.norms._shared import Affine, check_channels
 
 __all__ = ["BatchNorm"]
 

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from resnorm_lib._arguments import positive_int
-from resnorm_lib.norms._shared import check_channels, upcast
+from resnorm_lib._precision import upcast
+from resnorm_lib.norms._shared import check_channels
 from resnorm_lib.norms.batch_norm import BatchNorm, check_spread
 
 __all__ = ["GhostBatchNorm"]

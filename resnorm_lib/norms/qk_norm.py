@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnorm_lib._arguments import choice, number, positive_int
-from resnorm_lib.norms._shared import check_last_axes, upcast
+from resnorm_lib._precision import upcast
+from resnorm_lib.norms._shared import check_last_axes
 from resnorm_lib.norms.layer_norm import LayerNorm
 from resnorm_lib.norms.rms_norm import RMSNorm
 

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
-from resnorm_lib.norms._shared import check_last_axes, upcast
+from resnorm_lib._precision import upcast
+from resnorm_lib.norms._shared import check_last_axes
 
 __all__ = ["ScaleNorm"]
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from resnorm_lib._arguments import number
-from resnorm_lib.norms._shared import upcast
+from resnorm_lib._precision import upcast
 
 __all__ = ["WeightNorm", "WeightStandardization", "weight_norm", "weight_standardization"]
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from resnorm_lib._arguments import number
 from resnorm_lib.ops.dispatch import kernels, uses_kernels
+from resnorm_lib.ops.elementwise_torch import squash_torch
 
 __all__ = ["derf", "dyt", "scaled_add"]
 
@@ -171,16 +172,3 @@ def squash(x, alpha, shift, weight, bias):
     if x.dim() and uses_kernels(x) and _fits_kernel(x, alpha, shift, weight, bias):
         return _registered().squash(x, alpha, shift, weight, bias)
     return squash_torch(x, alpha, shift, weight, bias)
-
-
-def upcast(x):
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def squash_torch(x, alpha, shift, weight, bias):
-    """The torch version, in elementary operations that can be differentiated any number of times."""
-    z = alpha * upcast(x)
-    y = torch.tanh(z) if shift is None else torch.erf(z + shift)
-    if weight is not None:
-        y = weight * y
-    return (y if bias is None else y + bias).to(x.dtype)

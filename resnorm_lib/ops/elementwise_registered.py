@@ -8,7 +8,7 @@ from torch.library import triton_op
 
 from resnorm_lib.ops import elementwise_launch as launch
 from resnorm_lib.ops.dispatch import runs_kernel
-from resnorm_lib.ops.elementwise import squash_torch
+from resnorm_lib.ops.elementwise_torch import squash_torch
 from resnorm_lib.ops.norm_registered import differentiable
 
 

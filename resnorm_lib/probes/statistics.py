@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from resnorm_lib._precision import upcast
+
 __all__ = ["dead_share", "gradient_correlation", "moments", "norm", "rms", "sides", "token_rank", "unseen", "wide"]
 
 
@@ -20,8 +22,7 @@ def unseen(device):
 
 def wide(x):
     """``x`` for sums: detached, and float32 where it has 8 or 11 bits."""
-    x = x.detach()
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return upcast(x.detach())
 
 
 def dot(x, y):

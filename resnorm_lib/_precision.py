@@ -1,0 +1,12 @@
+"""Sixteen bits are for storage: what is summed or squared is widened first."""
+
+import torch
+
+__all__ = ["HALF", "upcast"]
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def upcast(x):
+    """Return float16 and bfloat16 as float32: 11 or 8 bits are too few for a sum or a square. None stays None."""
+    return x.float() if x is not None and x.dtype in HALF else x
