@@ -9,5 +9,5 @@
 For each operation, shape and dtype, forward and backward, the median time of many calls with a cold L2 cache, its
 quartiles, and the share of the byte floor of :mod:`resnorm_lib.ops.bench.floors`; beside plain torch, torch.compile
 and, where they are installed, Liger-Kernel, flash-attention and quack. What the file holds: ``--schema``, or
-:mod:`resnorm_lib.ops.bench.schema`.
+``resnorm_lib.ops.bench.schema``.
 """

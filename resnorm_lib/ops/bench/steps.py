@@ -74,7 +74,7 @@ def build(way, size, device):
     Raises
     ------
     ValueError
-        If the way is none of :data:`WAYS`.
+        If the way is none of ``WAYS``.
     """
     if way not in WAYS:
         raise ValueError(f"way is {way!r}, but it must be one of {', '.join(WAYS)}.")
@@ -106,7 +106,7 @@ def time_steps(clock, size, ways=tuple(WAYS), turns=15):
         Of the device on which the steps run.
     size : Size
     ways : sequence of str
-        Of :data:`WAYS`; the first is what the others are compared with.
+        Of ``WAYS``; the first is what the others are compared with.
     turns : int
 
     Returns
