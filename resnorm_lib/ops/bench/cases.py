@@ -94,8 +94,8 @@ def default_cases(ops=None, dtypes=None, shapes=None, quick=False, is_cpu=False)
     """The cases, most valuable first: bfloat16 before the others, the usual widths before the ends, norms first."""
     rows = [(ELEMENTS // n, n) for n in (WIDTHS[:3] if quick else WIDTHS)]
     images = list(IMAGES[:1] if quick else IMAGES)
-    if is_cpu:  # 64 MiB, beyond its caches too; or that everything runs, and the order of magnitude
-        rows, images = [(256, 1024)] if quick else [(16384, 1024)], [(4, 64, 16, 16)]
+    if is_cpu:  # 30 MiB, beyond the cache of a core; or that everything runs, and the order of magnitude
+        rows, images = [(256, 1024)] if quick else [(7680, 1024)], [(4, 64, 16, 16)]
     elif not quick:
         rows += ENDS
     shapes = [*rows, *images] if shapes is None else list(shapes)

@@ -36,33 +36,29 @@ def peak_bandwidth(device):
 
 def copy_bandwidth(clock):
     """Bytes per second, read and written, of a copy within the memory of the device that is far larger than a cache."""
-    size = 2**30 if clock.is_cuda else 64 * 2**20
+    size = 2**30 if clock.is_cuda else 30 * 2**20
     source = torch.ones(size // 4, dtype=torch.float32, device=clock.device)
     target = torch.empty_like(source)
     return 2 * size / clock.time(lambda: target.copy_(source))["median_s"]
 
 
-def keep_memory(size=2**30):
+def keep_memory():
     """Let the C library keep what is freed and hand it out again, as torch does on a GPU.
 
     Otherwise each large tensor gets new pages from the system, which clears every one of them when it is first
-    touched: that takes longer than the norms that are to be timed. It holds for the whole process, from now on.
-
-    Parameters
-    ----------
-    size : int
-        Bytes that are taken and touched at once. A freed piece may be a little too short for the next tensor, for the
-        sake of its alignment, and the library would ask for new pages behind it; of these there are enough then.
+    touched: that takes longer than the norms that are to be timed. It holds for the whole process, from now on, and
+    for tensors of less than 32 MiB: of larger ones glibc never keeps the memory.
 
     Returns
     -------
     bool
         Whether it could be told: glibc can.
     """
-    without_mmap, never_trim = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    mmap_threshold, trim_threshold = (-3, 32 * 2**20), (-1, 2**31 - 1)  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
-    done = mallopt is not None and all(mallopt(*option) == 1 for option in (without_mmap, never_trim))
-    torch.ones(size, dtype=torch.uint8)
+    done = mallopt is not None and all(mallopt(*option) == 1 for option in (mmap_threshold, trim_threshold))
+    # Half a GiB at once: a freed piece may be a little short for the next tensor, for the sake of its alignment.
+    [torch.ones(30 * 2**20, dtype=torch.uint8) for _ in range(18)]
     return done
 
 
