@@ -96,28 +96,41 @@ class RecordedKernels(SphinxDirective):
 def kernels_text(record, where):
     """Return a record of the benchmark as MyST text: training steps, then operations in the first dtype recorded."""
     machine = record["machine"]
-    threads = f", {machine['threads']} thread(s)" if machine["threads"] else ""
+    threads = f", {machine['threads']} thread{'s' * (machine['threads'] > 1)}" if machine["threads"] else ""
     rows = [row for row in record["rows"] if row["dtype"] == record["rows"][0]["dtype"]]
+    steps = []
+    if record["steps"]:
+        steps = [
+            f"A training step, {record['steps'][0]['model']}; the norms:",
+            pipes([["norms", "ms a step", "of a step without norms"], *map(step_cells, record["steps"])]),
+        ]
     return "\n\n".join([
         f"**{where}:** {machine['device']}{threads}, {record['date']}; torch {machine['torch']}; {record['status']}. "
         f"A copy moves {machine['copy_bytes_per_s'] / 1e9:.1f} GB/s.",
         f"`{record['command']}`",
-        pipes([["training step", "norms", "ms", "of a step without norms"], *map(step_cells, record["steps"])]),
-        f"Operations in {rows[0]['dtype']}, medians; shares of the memory's nominal bandwidth, or else of a copy's.",
-        pipes([["operation", "pass", "rows x columns", "whose", "GB/s", "share"], *map(operation_cells, rows)]),
+        *steps,
+        f"Operations in {rows[0]['dtype']}, forward pass (fwd) and backward pass (bwd), medians: shares of the memory's "
+        "nominal bandwidth, or else of a copy's.",
+        pipes([["operation", "whose", "fwd", "bwd"], *operation_cells(rows)]),
     ])  # fmt: skip
 
 
 def step_cells(step):
     ratio = f"{step['ratio']:.3f} ({step['lower_ratio']:.3f} to {step['upper_ratio']:.3f})"
-    return [step["model"], step["way"], f"{1e3 * step['median_s']:.1f}", ratio]
+    return [step["way"], f"{1e3 * step['median_s']:.1f}", ratio]
 
 
-def operation_cells(row):
-    share = row["share_of_peak"] or row["share_of_copy"]
-    shape = " x ".join(map(str, row["shape"]))
-    speed = f"{row['bytes_per_s'] / 1e9:.3g}"
-    return [row["op"], row["direction"], shape, row["version"], speed, f"{100 * share:.0f} %"]
+def operation_cells(rows):
+    """A line for each version of an operation; the name stands before the first."""
+    shares = {}
+    for row in rows:
+        name = f"`{row['op']}`, {' x '.join(map(str, row['shape']))}"
+        share = f"{100 * (row['share_of_peak'] or row['share_of_copy']):.0f} %"
+        shares.setdefault(name, {}).setdefault(row["version"], {})[row["direction"]] = share
+    for name, versions in shares.items():
+        for place, (version, ways) in enumerate(versions.items()):
+            both = [ways.get(way, "-") for way in ("forward", "backward")]
+            yield [name if place == 0 else "", version, *both]
 
 
 def pipes(rows):
