@@ -109,8 +109,8 @@ def kernels_text(record, where):
         f"A copy moves {machine['copy_bytes_per_s'] / 1e9:.1f} GB/s.",
         f"`{record['command']}`",
         *steps,
-        f"Operations in {rows[0]['dtype']}, forward pass (fwd) and backward pass (bwd), medians: shares of the memory's "
-        "nominal bandwidth, or else of a copy's.",
+        f"Operations in {rows[0]['dtype']}, forward pass (fwd) and backward pass (bwd), medians: shares of the "
+        "memory's nominal bandwidth, or else of a copy's.",
         pipes([["operation", "whose", "fwd", "bwd"], *operation_cells(rows)]),
     ])  # fmt: skip
 
