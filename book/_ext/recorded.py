@@ -26,16 +26,19 @@ class RecordedRuns(SphinxDirective):
         for preset, where in PRESETS.items():
             path = FOLDER / f"{experiment.name}-{preset}.json"
             self.env.note_dependency(str(path))
-            parts.append(
-                run_text(experiment, read(path), where) if path.exists() else missing(experiment, preset, where)
-            )
-        container = nodes.container()
-        self.state.nested_parse(StringList("\n\n".join(parts).splitlines(), self.arguments[0]), 0, container)
-        return container.children
+            command = f"python -m resnorm_lib.experiments run {experiment.name} --preset {preset} --out book/recorded"
+            parts.append(run_text(experiment, read(path), where) if path.exists() else missing(where, command))
+        return parsed(self, parts)
 
 
-def missing(experiment, preset, where):
-    command = f"python -m resnorm_lib.experiments run {experiment.name} --preset {preset} --out book/recorded"
+def parsed(directive, parts):
+    """Return paragraphs of MyST text as nodes."""
+    container = nodes.container()
+    directive.state.nested_parse(StringList("\n\n".join(parts).splitlines(), directive.name), 0, container)
+    return container.children
+
+
+def missing(where, command):
     return f"**{where}:** not yet recorded. `{command}` records it."
 
 
@@ -82,15 +85,12 @@ class RecordedKernels(SphinxDirective):
         for preset, where in PRESETS.items():
             path = FOLDER / f"kernels-{preset}.json"
             self.env.note_dependency(str(path))
-            if path.exists():
-                parts.append(kernels_text(json.loads(path.read_text()), where))
-            else:
-                device = {"gpu": "", "cpu": " --device cpu"}[preset]
-                command = f"python -m resnorm_lib.ops.bench{device} --out book/recorded/{path.name}"
-                parts.append(f"**{where}:** not yet recorded. `{command}` records it.")
-        container = nodes.container()
-        self.state.nested_parse(StringList("\n\n".join(parts).splitlines(), "kernels"), 0, container)
-        return container.children
+            device = {"gpu": "", "cpu": " --device cpu"}[preset]
+            command = f"python -m resnorm_lib.ops.bench{device} --out book/recorded/{path.name}"
+            parts.append(
+                kernels_text(json.loads(path.read_text()), where) if path.exists() else missing(where, command)
+            )
+        return parsed(self, parts)
 
 
 def kernels_text(record, where):

@@ -8,15 +8,6 @@ import pytest
 from resnorm_lib.data import DataDamaged, DataMissing, load_cifar10, load_mnist
 from tests.data.image_files import CIFAR, LOADERS, arrays_of, cifar_arrays, colours, grey_arrays, jpeg
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder, and no torchvision."""
-    monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    return tmp_path
-
-
 # Missing
 
 

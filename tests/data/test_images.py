@@ -13,15 +13,6 @@ from resnorm_lib.data import DataMissing, cifar10, load_cifar10, load_fashion_mn
 from tests.data import shared_data
 from tests.data.image_files import CIFAR, GREY, LOADERS, arrays_of, cifar_arrays, colours, grey_arrays, half_lit
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder, and no torchvision."""
-    monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    return tmp_path
-
-
 # Formats
 
 

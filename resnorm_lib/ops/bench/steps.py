@@ -13,6 +13,7 @@ from torch import nn
 
 from resnorm_lib.models import DecoderLM
 from resnorm_lib.norms import LayerNorm
+from resnorm_lib.ops.bench.timing import quartiles
 from resnorm_lib.ops.bench.torch_versions import layer_norm_chain
 from resnorm_lib.ops.dispatch import kernels
 
@@ -126,8 +127,5 @@ def time_steps(clock, size, ways=tuple(WAYS), turns=15):
 
 def summary(times, base):
     """Median and quartiles of times, and of their ratios to others of the same turns."""
-    (low, median, high), (less, ratio, more) = (
-        statistics.quantiles(numbers, n=4) for numbers in (times, [a / b for a, b in zip(times, base)])
-    )
-    seconds = {"median_s": median, "lower_quartile_s": low, "upper_quartile_s": high, "runs": len(times)}
-    return seconds | {"ratio": ratio, "lower_ratio": less, "upper_ratio": more}
+    low, ratio, high = statistics.quantiles([a / b for a, b in zip(times, base)], n=4)
+    return quartiles(times) | {"ratio": ratio, "lower_ratio": low, "upper_ratio": high}

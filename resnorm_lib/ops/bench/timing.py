@@ -11,7 +11,13 @@ import time
 
 import torch
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "quartiles"]
+
+
+def quartiles(times):
+    """Median and quartiles of times in seconds, and how many they are of, by the names of a record."""
+    low, median, high = statistics.quantiles(times, n=4)
+    return {"median_s": median, "lower_quartile_s": low, "upper_quartile_s": high, "runs": len(times)}
 
 
 class Clock:
@@ -55,16 +61,13 @@ class Clock:
             call()
         self.synchronize()
         times = self._cuda_times(call) if self.is_cuda else self._cpu_times(call)
-        low, median, high = statistics.quantiles(times, n=4)
-        return {"median_s": median, "lower_quartile_s": low, "upper_quartile_s": high, "runs": len(times)}
+        return quartiles(times)
 
     def _cpu_times(self, call):
         times, end = [], time.perf_counter() + self.seconds
         while len(times) < 5 or (len(times) < self.runs and time.perf_counter() < end):
             self.cold.max()
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
+            times.append(self.once(call))
         return times
 
     def _cuda_times(self, call):

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from resnorm_lib._precision import upcast
 from resnorm_lib.ops.bench.cases import DROPOUT, EPS, SCALE
 
 __all__ = ["Absent", "chain", "torch_compile", "torch_compile_separate", "torch_eager"]
@@ -14,7 +15,7 @@ class Absent(Exception):
 
 def layer_norm_chain(x, w, b, eps=EPS):
     """LayerNorm of the last axis as its formula is read, an operation a symbol, in float32 at least."""
-    s = x if x.dtype == torch.float64 else x.float()
+    s = upcast(x)
     centred = s - s.mean(-1, keepdim=True)
     variance = centred.square().mean(-1, keepdim=True)
     return (centred / (variance + eps).sqrt() * w + b).to(x.dtype)
@@ -22,7 +23,7 @@ def layer_norm_chain(x, w, b, eps=EPS):
 
 def rms_norm_chain(x, w, eps=EPS):
     """RMSNorm in the same way."""
-    s = x if x.dtype == torch.float64 else x.float()
+    s = upcast(x)
     return (s / (s.square().mean(-1, keepdim=True) + eps).sqrt() * w).to(x.dtype)
 
 
@@ -34,6 +35,13 @@ def after_add(norm, add=torch.add):
         return norm(s, *parameters), s
 
     return add_norm
+
+
+def norm_alone(case):
+    """The case of the norm in an add with a norm, where the two are also timed apart."""
+    if case.op not in ("add_rms_norm", "add_layer_norm"):
+        raise Absent(f"nothing of {case.op} is timed apart")
+    return case._replace(op=case.op.removeprefix("add_"))
 
 
 CHAINS = {
@@ -95,8 +103,6 @@ def torch_compile(case):
 
 def torch_compile_separate(case):
     """The add and the norm, each compiled alone: good kernels that are not fused with each other."""
-    if case.op not in ("add_rms_norm", "add_layer_norm"):
-        raise Absent(f"nothing of {case.op} is compiled apart")
+    norm = norm_alone(case)
     torch._dynamo.reset()
-    alone = case._replace(op=case.op.removeprefix("add_"))
-    return after_add(compiled(torch_eager(alone)), compiled(torch.add))
+    return after_add(compiled(torch_eager(norm)), compiled(torch.add))
