@@ -45,13 +45,13 @@ site: book  ## open every page in a browser
 
 run: $(READY)  ## run chapters and store their outputs (CHAPTERS=... for some)
 	$(BIN)/python -m resnorm_lib
-	$(BIN)/python -m tests.runs store $(CHAPTERS)
+	$(BIN)/python -m book._tools.runs store $(CHAPTERS)
 
 seeds: $(READY)  ## try every claim under ten seeds, and write book/recorded/seeds.json
-	$(BIN)/python -m tests.runs seeds $(CHAPTERS)
+	$(BIN)/python -m book._tools.runs seeds $(CHAPTERS)
 
 bench: $(READY)  ## compare speed with plain torch, and write book/recorded/bench.json
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m resnorm_lib.bench.ratios
 
 experiments: $(READY)  ## run every experiment on this processor, three seeds, and record the runs in book/recorded
 	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
@@ -59,11 +59,11 @@ experiments: $(READY)  ## run every experiment on this processor, three seeds, a
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops
-	$(GPU_PYTHON) -m resnorm_lib.ops.bench --budget 240 --out book/recorded/kernels-gpu.json
+	$(GPU_PYTHON) -m resnorm_lib.bench --budget 240 --out book/recorded/kernels-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
-	@$(BIN)/python -m tests.runs new "$(NAME)"
+	@$(BIN)/python -m book._tools.runs new "$(NAME)"
 
 browser:  ## install Chromium for the tests of the site (Debian, Ubuntu)
 	apt-get update -qq && apt-get install -y -qq chromium

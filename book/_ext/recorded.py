@@ -8,8 +8,9 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from resnorm_lib.experiments import get, tables
-from resnorm_lib.recorded import read
+from resnorm_lib.engine import tables
+from resnorm_lib.engine.records import read
+from resnorm_lib.experiments import get
 
 FOLDER = Path(__file__).parents[1] / "recorded"
 PRESETS = {"gpu": "On a GPU", "cpu": "On a processor"}
@@ -86,7 +87,7 @@ class RecordedKernels(SphinxDirective):
             path = FOLDER / f"kernels-{preset}.json"
             self.env.note_dependency(str(path))
             device = {"gpu": "", "cpu": " --device cpu"}[preset]
-            command = f"python -m resnorm_lib.ops.bench{device} --out book/recorded/{path.name}"
+            command = f"python -m resnorm_lib.bench{device} --out book/recorded/{path.name}"
             parts.append(
                 kernels_text(json.loads(path.read_text()), where) if path.exists() else missing(where, command)
             )

@@ -7,7 +7,7 @@
     degradation = get("degradation")
     run = degradation.run(degradation.config("cpu", epochs=3))
 
-A run is a :class:`resnorm_lib.recorded.Run`. One module is one experiment.
+A run is a :class:`resnorm_lib.engine.records.Run`. One module is one experiment.
 """
 
 from importlib import import_module
@@ -19,10 +19,10 @@ __all__ = ["EXPERIMENTS", "get"]
 # From the most valuable to the least: the order in which a suite with a time budget does them.
 EXPERIMENTS = (
     "degradation",
-    "placement",
+    "placement_and_warmup",
     "small_batches",
-    "identity_bias",
-    "shortcut",
+    "bias_to_the_identity",
+    "which_shortcut",
     "rank_collapse",
 )
 

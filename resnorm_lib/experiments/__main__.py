@@ -8,10 +8,11 @@ from dataclasses import asdict
 
 from resnorm_lib import runtime
 from resnorm_lib.data import DataMissing
-from resnorm_lib.experiments import EXPERIMENTS, get, tables, workers
-from resnorm_lib.experiments.engine import TrialError
-from resnorm_lib.experiments.settings import parse_duration, parse_settings
-from resnorm_lib.recorded import SCHEMA, read
+from resnorm_lib.engine import distributed, tables
+from resnorm_lib.engine.config import parse_duration, parse_settings
+from resnorm_lib.engine.experiment import TrialError
+from resnorm_lib.engine.records import SCHEMA, read
+from resnorm_lib.experiments import EXPERIMENTS, get
 
 EACH = 180.0  # seconds that a suite gives to one experiment
 
@@ -78,7 +79,7 @@ def _run(experiment, config, arguments, limit):
         limit=limit,
         arms=getattr(arguments, "arms", None),
     )
-    if workers.here().rank == 0:
+    if distributed.here().rank == 0:
         print(f"{experiment.name}: {experiment.question}\n{tables.summary(experiment, run)}\n")
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from resnorm_lib.experiments.engine import Experiment, Metric, Paper
-from resnorm_lib.experiments.shortcut_paths import blocks
-from resnorm_lib.experiments.tasks import Training, image_task
-from resnorm_lib.experiments.training import endless, errors, fit
+from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.experiment import Experiment, Metric, Paper
+from resnorm_lib.engine.training import endless, errors, fit
+from resnorm_lib.experiments.which_shortcut.shortcuts import blocks
 from resnorm_lib.models import MLP, cifar_resnet
 
 __all__ = ["EXPERIMENT", "Config", "build", "gradient_sizes"]

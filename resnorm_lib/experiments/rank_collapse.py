@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from resnorm_lib.experiments.engine import Experiment, Metric
+from resnorm_lib.engine.experiment import Experiment, Metric
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
 from resnorm_lib.residual import Place, ResidualStack
 

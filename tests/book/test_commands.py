@@ -9,9 +9,9 @@ import sys
 import nbformat
 import pytest
 
+from book._tools import runs
+from resnorm_lib.bench import __main__ as bench
 from resnorm_lib.experiments import __main__ as experiments
-from resnorm_lib.ops.bench import __main__ as bench
-from tests import runs
 from tests.book import sources
 from tests.book.sources import ROOT
 
@@ -156,6 +156,6 @@ def test_what_make_gpu_calls_is_understood_by_what_it_calls(checkout, tmp_path):
     assert make(checkout, "gpu", f"GPU_PYTHON={python}").returncode == 0
     calls = [line.split()[1:] for line in told.read_text().splitlines() if line.startswith("-m")]
     modules = {call[0]: call[1:] for call in calls}
-    assert bench.parser().parse_args(modules["resnorm_lib.ops.bench"]).out == "book/recorded/kernels-gpu.json"
+    assert bench.parser().parse_args(modules["resnorm_lib.bench"]).out == "book/recorded/kernels-gpu.json"
     assert experiments.parser().parse_args(modules["resnorm_lib.experiments"]).preset == "gpu"
     assert (ROOT / modules["pytest"][-1]).is_dir()

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from resnorm_lib.experiments import get
-from resnorm_lib.experiments.ghosts import in_batches, replace_norms, settled
 from resnorm_lib.experiments.small_batches import build
+from resnorm_lib.experiments.small_batches.batch_statistics import in_batches, replace_norms, settled
 from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
 from tests.data.image_files import CIFAR, cifar_arrays
 

@@ -1,0 +1,131 @@
+"""What norms cost where it counts: a whole training step of a language model, its norms made in several ways.
+
+The step is forward, cross-entropy, backward and AdamW. All ways take turns, a step each, so that whatever else the
+machine does falls on all alike; what is compared are the ratios within a turn.
+"""
+
+import statistics
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from resnorm_lib.bench.timing import quartiles
+from resnorm_lib.bench.torch_versions import layer_norm_chain
+from resnorm_lib.models import DecoderLM
+from resnorm_lib.norms import LayerNorm
+from resnorm_lib.ops.dispatch import kernels
+
+__all__ = ["SIZES", "WAYS", "Size", "build", "time_steps"]
+
+
+class Size(NamedTuple):
+    """A model, its batch, and the dtype of both: a pre-norm decoder with LayerNorm."""
+
+    words: int
+    dim: int
+    depth: int
+    heads: int
+    context: int
+    batch: int
+    dtype: torch.dtype
+
+    def __str__(self):
+        numbers = str(self.dtype).removeprefix("torch.")
+        return f"{self.depth} layers of {self.dim}, {self.batch}x{self.context} tokens, {numbers}"
+
+
+# The smallest GPT-2 on a GPU; on a processor what trains in tenths of a second.
+SIZES = {
+    "cuda": Size(50304, 768, 12, 12, 1024, 8, torch.bfloat16),
+    "cpu": Size(256, 256, 4, 4, 128, 8, torch.float32),
+}
+
+WAYS = {
+    "none": "no norm at all: what is left of the step without any",
+    "chain": "the formula, one operation at a time",
+    "torch": "torch's own kernel",
+    "ours": "our kernel, together with the add before it",
+    "torch.compile": "the network with torch's norms, compiled",
+}
+
+
+class Chain(nn.Module):
+    """LayerNorm as its formula is read."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x):
+        return layer_norm_chain(x, self.weight, self.bias, self.eps)
+
+
+def with_chains(module):
+    """Replace every LayerNorm inside."""
+    for name, child in module.named_children():
+        setattr(module, name, Chain(child)) if isinstance(child, LayerNorm) else with_chains(child)
+    return module
+
+
+def build(way, size, device):
+    """A function that makes one training step in the given way.
+
+    Raises
+    ------
+    ValueError
+        If the way is none of ``WAYS``.
+    """
+    if way not in WAYS:
+        raise ValueError(f"way is {way!r}, but it must be one of {', '.join(WAYS)}.")
+    norm = "none" if way == "none" else "layer"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = DecoderLM(size.words, size.dim, size.depth, size.heads, size.context, norm=norm)
+        tokens = torch.randint(size.words, (size.batch, size.context + 1)).to(device)
+    model = (with_chains(model) if way == "chain" else model).to(device, size.dtype)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    network = torch.compile(model, dynamic=False) if way == "torch.compile" else model
+
+    def step():
+        with kernels("auto" if way == "ours" else "off"):
+            logits = network(tokens[:, :-1])
+            F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def time_steps(clock, size, ways=tuple(WAYS), turns=15):
+    """Time a training step in each way, in turns.
+
+    Parameters
+    ----------
+    clock : Clock
+        Of the device on which the steps run.
+    size : Size
+    ways : sequence of str
+        Of ``WAYS``; the first is what the others are compared with.
+    turns : int
+
+    Returns
+    -------
+    dict
+        For each way its median and quartiles in seconds, and those of its ratio to the first way in the same turn.
+    """
+    steps = {way: build(way, size, clock.device) for way in ways}
+    times = {way: [] for way in ways}
+    for turn in range(-2, turns):  # two to warm up, which a compiler needs
+        for way, step in steps.items():
+            seconds = clock.once(step)
+            if turn >= 0:
+                times[way].append(seconds)
+    return {way: summary(times[way], times[ways[0]]) for way in ways}
+
+
+def summary(times, base):
+    """Median and quartiles of times, and of their ratios to others of the same turns."""
+    low, ratio, high = statistics.quantiles([a / b for a, b in zip(times, base)], n=4)
+    return quartiles(times) | {"ratio": ratio, "lower_ratio": low, "upper_ratio": high}

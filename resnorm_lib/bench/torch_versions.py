@@ -1,0 +1,108 @@
+"""What torch makes of each operation: a chain, its own kernels, and what its compiler fuses of these."""
+
+import torch
+import torch.nn.functional as F
+
+from resnorm_lib._precision import upcast
+from resnorm_lib.bench.cases import DROPOUT, EPS, SCALE
+
+__all__ = ["Absent", "chain", "torch_compile", "torch_compile_separate", "torch_eager"]
+
+
+class Absent(Exception):
+    """A version that cannot be timed here, and why."""
+
+
+def layer_norm_chain(x, w, b, eps=EPS):
+    """LayerNorm of the last axis as its formula is read, an operation a symbol, in float32 at least."""
+    s = upcast(x)
+    centred = s - s.mean(-1, keepdim=True)
+    variance = centred.square().mean(-1, keepdim=True)
+    return (centred / (variance + eps).sqrt() * w + b).to(x.dtype)
+
+
+def rms_norm_chain(x, w, eps=EPS):
+    """RMSNorm in the same way."""
+    s = upcast(x)
+    return (s / (s.square().mean(-1, keepdim=True) + eps).sqrt() * w).to(x.dtype)
+
+
+def after_add(norm, add=torch.add):
+    """The norm of the stream r + x, and the stream: two operations, one after the other."""
+
+    def add_norm(x, r, *parameters):
+        s = add(r, x)
+        return norm(s, *parameters), s
+
+    return add_norm
+
+
+def norm_alone(case):
+    """The case of the norm in an add with a norm, where the two are also timed apart."""
+    if case.op not in ("add_rms_norm", "add_layer_norm"):
+        raise Absent(f"nothing of {case.op} is timed apart")
+    return case._replace(op=case.op.removeprefix("add_"))
+
+
+CHAINS = {
+    "rms_norm": rms_norm_chain,
+    "layer_norm": layer_norm_chain,
+    "add_rms_norm": after_add(rms_norm_chain),
+    "add_layer_norm": after_add(layer_norm_chain),
+}
+
+
+def chain(case):
+    """The formula, one operation at a time: where everybody starts."""
+    if case.op not in CHAINS:
+        raise Absent(f"no chain is timed for {case.op}")
+    return CHAINS[case.op]
+
+
+def torch_eager(case):
+    """What one writes in torch, with torch's own fused norms."""
+
+    def rms(x, w):
+        return F.rms_norm(x, w.shape, w, EPS)
+
+    def layer(x, w, b):
+        return F.layer_norm(x, w.shape, w, b, EPS)
+
+    def fp32(x, r, w):
+        s = r + x
+        return F.rms_norm(s, w.shape, w.to(s.dtype), EPS).to(x.dtype), s
+
+    return {
+        "rms_norm": rms,
+        "layer_norm": layer,
+        "add_rms_norm": after_add(rms),
+        "add_layer_norm": after_add(layer),
+        "add_rms_norm_post": lambda x, r, w: rms(r + x, w),
+        "add_rms_norm_fp32": fp32,
+        "add_rms_norm_dropout": lambda x, r, w: after_add(rms)(F.dropout(x, DROPOUT), r, w),
+        "dyt": lambda x, a, w, b: torch.tanh(a * x) * w + b,
+        "derf": lambda x, a, s, w, b: torch.erf(a * x + s) * w + b,
+        "scaled_add": lambda r, x: torch.add(r, x, alpha=SCALE),
+        "group_norm": lambda x, w, b: F.group_norm(x, case.groups, w, b, EPS),
+    }[case.op.removesuffix("_last")]
+
+
+def compiled(function):
+    """Through Inductor, for this very shape."""
+    from torch._functorch import config
+
+    config.donated_buffer = False  # or a compiled backward pass could run only once
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def torch_compile(case):
+    """The same through Inductor, add and norm together."""
+    torch._dynamo.reset()
+    return compiled(torch_eager(case))
+
+
+def torch_compile_separate(case):
+    """The add and the norm, each compiled alone: good kernels that are not fused with each other."""
+    norm = norm_alone(case)
+    torch._dynamo.reset()
+    return after_add(compiled(torch_eager(norm)), compiled(torch.add))

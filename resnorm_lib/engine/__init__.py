@@ -1,0 +1,1 @@
+"""What every experiment shares: configs, trials, data sets, training, tables, records, the machine."""

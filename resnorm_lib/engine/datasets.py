@@ -1,0 +1,155 @@
+"""What a network is trained on: built-in data for a CPU, the paper's data for a GPU, behind one face."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from resnorm_lib._arguments import choice
+from resnorm_lib.data import (
+    ImageBatches,
+    batches,
+    load_cifar10,
+    load_digits,
+    load_fashion_mnist,
+    load_mnist,
+    load_text,
+    text_batches,
+)
+from resnorm_lib.engine.training import Recipe
+
+__all__ = ["Task", "TextTask", "Training", "image_task", "text_task"]
+
+IMAGES = {"mnist": load_mnist, "fashion": load_fashion_mnist, "cifar10": load_cifar10}
+EVALUATION_BATCH = 2000
+DATA, ORDER = 1, 2  # random streams of a trial; 0 is for weights
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings that every training has; an experiment's Config adds its own."""
+
+    epochs: int = 20
+    batch_size: int = 64
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "constant"  # constant, cosine, steps
+    warmup: int = 0  # steps
+    amp: bool = False  # bfloat16
+    compile: bool = False
+
+    def recipe(self, steps, **changes):
+        """Return the :class:`resnorm_lib.engine.training.Recipe` of these settings for so many steps."""
+        names = ("lr", "momentum", "weight_decay", "schedule", "warmup", "amp", "compile")
+        return Recipe(**({name: getattr(self, name) for name in names} | {"steps": steps} | changes))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification: each iteration over ``train`` is one epoch in a new random order."""
+
+    train: Iterable  # of (x, y), augmented where images are photographs
+    seen: Iterable  # all of the training data as it is, for evaluation
+    test: Iterable
+    shape: tuple  # of one x: (64,) for digits, (channels, height, width) for images
+    steps: int  # in one epoch
+    source: str
+
+
+class _Epochs:
+    """Vectors in batches; an iteration is an epoch in a new random order."""
+
+    def __init__(self, x, y, batch_size, generator):
+        self.data = x, y, batch_size, generator
+
+    def __iter__(self):
+        return batches(*self.data, drop_last=True)
+
+    def __len__(self):
+        return len(self.data[0]) // self.data[2]
+
+
+def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float32):
+    """Return the :class:`Task` of a data set, on the device of the trial.
+
+    Parameters
+    ----------
+    name : {"digits", "mnist", "fashion", "cifar10"}
+        ``"digits"`` gives vectors of 64 features, shuffled and split anew for each seed; the others images, in the
+        split that they come with.
+    batch_size : int
+    log : TrialLog
+        Gives the device and the random order.
+    augment : bool
+        Crop (zeros around, 4 pixels) and, for CIFAR-10, mirror; digits are left as they are.
+    size : int
+        Use so many training images alone; 0 means all.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    DataMissing
+        If it is not on this machine.
+    """
+    choice("data", name, ("digits", *IMAGES))
+    if name == "digits":
+        return _digits(batch_size, log, size)
+    images = IMAGES[name]()
+    x, y = (part[: size or None] for part in (images.x_train, images.y_train))
+    common = {"mean": images.mean, "std": images.std, "device": log.device, "dtype": dtype}
+    common["channels_last"] = log.device.type == "cuda"
+    order = log.generator(ORDER, log.device)
+    moved = {"crop": 4 if augment else 0, "flip": augment and name == "cifar10"}
+    train = ImageBatches(x, y, batch_size, order, **moved, drop_last=True, **common)
+    still = {"generator": None, "crop": 0, "flip": False, "drop_last": False, **common}
+    seen, test = (ImageBatches(*data, EVALUATION_BATCH, **still) for data in ((x, y), (images.x_test, images.y_test)))
+    return Task(train, seen, test, tuple(x.shape[1:]), len(train), images.source)
+
+
+def _digits(batch_size, log, size):
+    split = load_digits(log.generator(DATA))
+    x, y, x_test, y_test = (part.to(log.device) for part in split)
+    x, y = (part[: size or None] for part in (x, y))
+    train = _Epochs(x, y, batch_size, log.generator(ORDER))
+    source = "the 1,797 handwritten digits of scikit-learn"
+    return Task(train, [(x, y)], [(x_test, y_test)], (x.shape[1],), len(train), source)
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """Predict the next character: ``train`` never ends, ``test`` is a fixed set of windows."""
+
+    train: Iterable  # of (x, y), tokens (batch, length) and the same shifted by one
+    test: list
+    words: int  # size of the vocabulary
+    source: str
+
+
+def text_task(name, batch_size, length, log, *, max_chars=None, test_batches=8):
+    """Return the :class:`TextTask` of a text, on the device of the trial.
+
+    Parameters
+    ----------
+    name : {"pydoc", "shakespeare"}
+    batch_size, length : int
+        Windows in a batch, characters in a window.
+    max_chars : int, optional
+        Use the beginning of the text alone.
+    test_batches : int
+        Batches of validation windows; the same for every trial.
+
+    Raises
+    ------
+    ValueError
+        If there is no such text.
+    DataMissing
+        If it is not on this machine.
+    """
+    text = load_text(name, max_chars)
+    train = text_batches(text.train.to(log.device), batch_size, length, log.generator(ORDER, log.device))
+    fixed = torch.Generator(log.device).manual_seed(0)
+    windows = text_batches(text.val.to(log.device), batch_size, length, fixed)
+    test = [batch for batch, _ in zip(windows, range(test_batches))]
+    return TextTask(train, test, len(text.vocabulary), text.source)

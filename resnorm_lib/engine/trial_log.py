@@ -1,0 +1,114 @@
+"""What a trial writes its numbers into, and takes its device and its random numbers from."""
+
+import math
+import resource
+import sys
+import time
+from contextlib import suppress
+
+import torch
+
+from resnorm_lib import runtime
+from resnorm_lib._arguments import positive_int
+from resnorm_lib.engine.records import Trial, finite
+
+__all__ = ["Diverged", "TrialLog"]
+
+STREAMS = 10  # random streams of a trial; runtime.SHIFT leaves room for 100 seeds
+CHECK = 50  # steps between two looks at the loss: a look makes a GPU wait
+
+
+class Diverged(Exception):
+    """The loss is no longer finite: the trial ends here, and says so in its record."""
+
+
+class TrialLog:
+    """The notes of one trial.
+
+    Numbers are kept as tensors on the device until the trial ends, so that writing one down does not make a GPU wait.
+
+    Parameters
+    ----------
+    arm : str
+    seed : int
+        From 0; RESNORM_SEED shifts it as it shifts all seeds of the book.
+    device : torch.device
+    on_step : callable, optional
+        Called with (step, steps) as the trial goes on.
+    """
+
+    def __init__(self, arm, seed, device, on_step=None):
+        self.base = positive_int("seed", seed, at_least=0) * STREAMS
+        self.arm, self.seed, self.device, self.on_step = arm, runtime.seed(seed), device, on_step
+        self.points, self.numbers = {}, {}
+        self.last_loss, self.diverged, self.peak = None, None, None
+
+    def generator(self, stream, device="cpu"):
+        """Return a generator of its own for one of ten uses: data, weights, batches, noise."""
+        return runtime.generator(self.base + stream, device)
+
+    def seeded(self, stream):
+        """As :func:`resnorm_lib.runtime.seeded`, for weights and others that take no generator."""
+        return runtime.seeded(self.base + stream)
+
+    def steps(self, count):
+        """Count from 0 to ``count - 1``; every 50 steps look whether the last loss was finite.
+
+        Raises
+        ------
+        Diverged
+            If it was not.
+        """
+        for step in range(count):
+            yield step
+            if step % CHECK == CHECK - 1 or step == count - 1:
+                self.check(step)
+            if self.on_step:
+                self.on_step(step + 1, count)
+
+    def check(self, step):
+        if self.last_loss is not None and not math.isfinite(float(self.last_loss)):
+            self.diverged = step
+            raise Diverged
+
+    def add(self, step, **values):
+        """Write down metrics of this step, numbers or tensors with one element; ``loss`` is watched."""
+        for name, value in values.items():
+            value = value.detach() if isinstance(value, torch.Tensor) else value
+            self.points.setdefault(name, []).append((step, value))
+        self.last_loss = self.points["loss"][-1][1] if "loss" in values else self.last_loss
+
+    def summary(self, **values):
+        """Write down numbers of the whole trial."""
+        self.numbers |= values
+
+    def record(self, work):
+        """Do the ``work`` (a function of this logbook) and return its :class:`resnorm_lib.engine.records.Trial`."""
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        start = time.perf_counter()
+        with suppress(Diverged):
+            work(self)
+        if on_gpu:
+            torch.cuda.synchronize(self.device)
+            self.peak = torch.cuda.max_memory_allocated(self.device)
+        else:
+            unit = 1 if sys.platform == "darwin" else 1024
+            self.peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return self.trial(time.perf_counter() - start)
+
+    def trial(self, seconds):
+        metrics = {
+            name: {"step": [step for step, _ in points], "value": _numbers([value for _, value in points])}
+            for name, points in self.points.items()
+        }
+        summary = dict(zip(self.numbers, _numbers(list(self.numbers.values()))))
+        return Trial(self.arm, self.seed, metrics, summary, seconds, self.peak, self.diverged)
+
+
+def _numbers(values):
+    """Plain numbers, None for what is not finite; tensors of one device are fetched together."""
+    if values and all(isinstance(value, torch.Tensor) for value in values):
+        values = torch.stack([value.reshape(()).double() for value in values]).tolist()
+    return [finite(value) for value in values]

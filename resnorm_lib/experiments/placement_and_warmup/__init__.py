@@ -1,0 +1,183 @@
+"""Placement and warm-up: where the norm stands decides whether training needs a slow start (Xiong et al. 2020)."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from resnorm_lib.engine.datasets import text_task
+from resnorm_lib.engine.experiment import Experiment, Metric, Paper
+from resnorm_lib.engine.training import Recipe, cross_entropy, fit
+from resnorm_lib.experiments.placement_and_warmup.context_gain import (
+    output_without_layer,
+    reading_loss,
+    spread,
+    unigram_loss,
+)
+from resnorm_lib.models import DecoderLM
+
+__all__ = ["EXPERIMENT", "Arm", "Config", "build"]
+
+LAST = 30  # steps whose mean is the training loss
+LOOKS = (1, 2, 3, 5, 10, 20, 40, 80, 120, 160, 200, 300, 400, 500, 700, 1000)  # steps after which the spread is noted
+
+
+@dataclass(frozen=True)
+class Config:
+    """Character language models that differ in placement, warm-up and depth, all else equal."""
+
+    data: str = "pydoc"  # or shakespeare
+    depths: tuple = (6,)  # layers: all ten arms
+    deeper: tuple = (12,)  # layers: the arms of ``few`` alone
+    few: tuple = ("post-warmup", "deepnorm")
+    deepest: int = 0  # layers: those of ``few`` and ReZero, at width ``narrow``; 0: none
+    dim: int = 32
+    narrow: int = 32
+    num_heads: int = 4
+    length: int = 32  # characters of a window
+    batch_size: int = 8
+    steps: int = 200
+    lr: float = 0.004
+    warmup: int = 150  # steps, in the arms that have one
+    schedule: str = "constant"  # after the warm-up
+    dropout: float = 0.0
+    test_batches: int = 8
+    amp: bool = False  # bfloat16
+
+    def recipe(self, warmup):
+        """Return how an arm is trained: AdamW without weight decay and without clipping, which would hide effects."""
+        names = {name: getattr(self, name) for name in ("lr", "steps", "schedule", "amp")}
+        return Recipe(**names, optimizer="adamw", fused=True, warmup=self.warmup if warmup else 0)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One condition: the placement of the norms, which norm, and whether the rate starts small."""
+
+    scheme: str
+    depth: int
+    dim: int
+    warmup: bool = False
+    norm: str = "layer"
+
+
+PRESETS = {
+    "cpu": Config(),
+    # Not compiled: to compile a network of this size takes longer than its 500 steps.
+    "gpu": Config(
+        data="shakespeare",
+        deeper=(24, 48),
+        few=("post-warmup", "pre", "deepnorm"),
+        deepest=100,
+        dim=384,
+        narrow=192,
+        num_heads=6,
+        length=256,
+        batch_size=64,
+        steps=500,
+        lr=1e-3,
+        warmup=200,
+        dropout=0.2,
+        test_batches=4,
+        amp=True,
+    ),
+}
+KINDS = {  # the most telling first
+    "post": ("post_norm", False, "layer"),
+    "post-warmup": ("post_norm", True, "layer"),
+    "pre": ("pre_norm", False, "layer"),
+    "deepnorm": ("deep_norm", False, "layer"),
+    "pre-warmup": ("pre_norm", True, "layer"),
+    "rezero": ("rezero", False, "none"),
+    "peri": ("peri_ln", False, "layer"),
+    "ln-scaling": ("ln_scaling", False, "layer"),
+    "pre-rms": ("pre_norm", False, "rms"),
+    "no-norm": ("add", False, "none"),
+}
+
+
+def arms(config):
+    """All kinds at the first depths, then the few that matter most in deeper networks."""
+    places = [(kind, depth, config.dim) for depth in config.depths for kind in KINDS]
+    places += [(kind, depth, config.dim) for depth in config.deeper for kind in config.few]
+    places += [(kind, config.deepest, config.narrow) for kind in (*config.few, "rezero") if config.deepest]
+    return {f"{kind}-{depth}": _arm(kind, depth, dim) for kind, depth, dim in places}
+
+
+def _arm(kind, depth, dim):
+    scheme, warmup, norm = KINDS[kind]
+    return Arm(scheme, depth, dim, warmup, norm)
+
+
+def build(config, arm, words):
+    """Return the language model of an arm; its output is not tied to the embedding: neither sets the other's scale."""
+    options = {"scheme": arm.scheme, "norm": arm.norm, "dropout": config.dropout, "tied": False}
+    return DecoderLM(words, arm.dim, arm.depth, config.num_heads, config.length, **options)
+
+
+@contextmanager
+def flushed():
+    """Let numbers below 1e-38 be 0: in a network that dies they make a step on a CPU many times slower."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def trial(config, arm, log):
+    """Train one model; note its losses, how far its tokens differ, and what each layer is worth."""
+    task = text_task(config.data, config.batch_size, config.length, log, test_batches=config.test_batches)
+    x, target = map(torch.cat, zip(*task.test))
+    with log.seeded(0):
+        model = build(config, arm, task.words).to(log.device)
+
+    few = x[: -(-len(x) // 4)]  # to look is as much work as to train
+
+    @torch.no_grad()
+    def look(step, model):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=config.amp):
+            features = model.eval().features(few)
+        model.train()
+        log.add(step, spread=spread(features))
+
+    with flushed():
+        look(0, model)
+        at = {step: partial(look, step) for step in {*LOOKS, config.steps}}
+        fit(model, iter(task.train), config.recipe(arm.warmup), log, every=1, at=at)
+        val_loss = weigh(config, arm, model.eval(), x, target, log)
+    losses = [loss for _, loss in log.points["loss"][-LAST:]]
+    log.summary(train_loss=sum(losses) / len(losses), val_loss=val_loss, gain=unigram_loss(target) - val_loss)
+    log.summary(spread=log.points["spread"][-1][1])
+
+
+def weigh(config, arm, model, x, target, log):
+    """Note by how much each layer, left out, raises the loss and the loss in reading; return the loss of the model.
+
+    Only in arms of the first depths: the work grows with the square of the depth, and no question needs the others.
+    """
+    whole = output_without_layer(model, None, x, config.amp)
+    loss, reading = cross_entropy(whole, target), reading_loss(whole, target)
+    for layer in range(arm.depth if arm.depth in config.depths else 0):
+        output = output_without_layer(model, layer, x, config.amp)
+        rises = cross_entropy(output, target) - loss, reading_loss(output, target) - reading
+        log.add(layer, without=rises[0], unread=rises[1])
+    return loss
+
+
+EXPERIMENT = Experiment(
+    name="placement_and_warmup",
+    question="Does a Post-LN Transformer need warm-up, and what replaces it?",
+    presets=PRESETS,
+    arms=arms,
+    trial=trial,
+    metrics={
+        "train_loss": Metric("training loss", "nats"),
+        "val_loss": Metric("validation loss", "nats"),
+        "gain": Metric("gain from context", "nats"),
+        "spread": Metric("spread of the features", "", 3),
+    },
+    paper={("pre-warmup-6", "val_loss"): Paper("1.47", "karpathy2022nanogpt", "5,000 steps, tied embedding")},
+    differs="steps in hundreds, not in ten thousands; a language model, where the paper translates; no label smoothing",
+)

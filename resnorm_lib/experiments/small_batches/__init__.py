@@ -1,0 +1,136 @@
+"""Small batches: what batch normalization loses, and whether the statistics or the optimizer loses it.
+
+Wu and He (2018), arXiv:1803.08494; ghost batches: Hoffer, Hubara and Soudry (2017), arXiv:1705.08741; statistics for
+evaluation: Wu and Johnson (2021), arXiv:2105.07576; batch renormalization: Ioffe (2017), arXiv:1702.03275.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.experiment import Experiment, Metric, Paper
+from resnorm_lib.engine.training import endless, errors, evaluate, fit
+from resnorm_lib.experiments.small_batches.batch_statistics import in_batches, replace_norms, settled
+from resnorm_lib.models import MLP, cifar_resnet
+from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
+
+__all__ = ["EXPERIMENT", "Config", "arms", "build"]
+
+R_MAX, D_MAX = 1.5, 0.5  # of batch renormalization, as Wu and He set them for batches of four
+
+
+@dataclass(frozen=True)
+class Config(Training):
+    """Networks that differ in their norm alone, in batches of several sizes or in one batch cut into ghosts."""
+
+    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: a residual network
+    batch_size: int = 128
+    lr: float = 0.1  # at batch_size; for other sizes in proportion
+    epochs: int = 5
+    ghosts: tuple = (2, 4, 8, 32)  # sizes of the parts that one batch is cut into
+    sizes: tuple = (2, 4, 8, 32)  # sizes of the batch itself
+    controls: tuple = (2, 8, 32)  # the same for the norms that see no batch
+    renorm: tuple = (4,)  # the same for batch renormalization
+    groups: int = 8  # of group normalization; layer normalization is one group
+    depth: int = 4  # blocks of a perceptron; layers, 6n + 2, of a network for images
+    width: int = 64  # of a perceptron
+    train_images: int = 0  # 0: all
+
+
+PRESETS = {
+    "cpu": Config(),
+    # Small batches would take a GPU as long as large ones, each: there the ghosts alone.
+    "gpu": Config(
+        data="cifar10",
+        depth=20,
+        sizes=(),
+        controls=(),
+        renorm=(),
+        weight_decay=5e-4,
+        schedule="cosine",
+        warmup=100,
+        amp=True,
+    ),
+}
+
+
+def arms(config):
+    """The whole batch first, then the ghosts from the smallest on, then batches that are themselves small."""
+    whole = config.batch_size
+    chosen = {f"{norm}, {whole}": (norm, whole, whole) for norm in ("BN", "GN", "LN")}
+    chosen |= {f"ghost BN, {size}": ("ghost BN", size, whole) for size in config.ghosts}
+    small = {"BN": config.sizes, "GN": config.controls, "LN": config.controls, "renorm": config.renorm}
+    return chosen | {f"{norm}, {size}": (norm, size, size) for norm, sizes in small.items() for size in sizes}
+
+
+def build(norm, size, config, shape):
+    """Return the network of an arm, for inputs of this shape. All have the same parameters, and start alike."""
+    make = {
+        "BN": BatchNorm,
+        "ghost BN": partial(GhostBatchNorm, ghost_batch_size=size),
+        "GN": partial(GroupNorm, config.groups),
+        "LN": partial(GroupNorm, 1),
+        "renorm": partial(BatchRenorm, r_max=1.0, d_max=0.0),
+    }[norm]
+    if config.data == "digits":
+        model = MLP(shape[0], config.width, config.depth, 10)
+    else:
+        model = cifar_resnet(config.depth, in_channels=shape[0])
+    return replace_norms(model, make)
+
+
+def relax(model):
+    """Let batch renormalization correct, once its running statistics mean something."""
+    for layer in model.modules():
+        if isinstance(layer, BatchRenorm):
+            layer.r_max, layer.d_max = R_MAX, D_MAX
+
+
+def trial(config, arm, log):
+    """Train one network; note its errors as it is used, and in the two ways that the batch allows."""
+    norm, size, batch = arm
+    task = image_task(config.data, batch, log, size=config.train_images)
+    with log.seeded(0):
+        model = build(norm, size, config, task.shape).to(log.device)
+    steps = config.epochs * task.steps
+    recipe = config.recipe(steps, lr=config.lr * batch / config.batch_size, channels_last=len(task.shape) == 3)
+    fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100), at={task.steps: relax})
+    log.summary(**errors(model, task, amp=config.amp))
+    if not norm.endswith("BN"):
+        return
+    log.summary(precise_error=100 * evaluate(settled(model, task.seen, config.amp), task.test, amp=config.amp)[1])
+    log.summary(batch_train_loss=in_batches(model, task.seen, size, config.amp)[0])
+    for other in sorted({*config.ghosts, size, config.batch_size}):
+        error = 100 * in_batches(model, task.test, other, config.amp)[1]
+        log.add(other, error_in_batches=error)  # a curve over sizes, not over steps
+        if other == size:
+            log.summary(batch_error=error)
+
+
+# Errors on ImageNet of ResNet-50, by images on each GPU. Statistics are those of one GPU, so that they are ghosts.
+SIZES = (2, 4, 8, 16, 32)
+BN, GN = ("34.7", "27.3", "24.8", "23.7", "23.6"), ("24.1", "24.2", "24.0", "24.2", "24.1")
+NOTE = "ImageNet, images on each GPU"
+
+EXPERIMENT = Experiment(
+    name="small_batches",
+    question="What does batch normalization lose in small batches: by their statistics, or by their steps?",
+    presets=PRESETS,
+    arms=arms,
+    trial=trial,
+    metrics={
+        "test_error": Metric("test error", "%"),
+        "precise_error": Metric("test error, statistics of all training data", "%"),
+        "batch_error": Metric("test error, statistics of the batch", "%"),
+        "train_loss": Metric("training loss", "nats", 4),
+        "batch_train_loss": Metric("training loss, statistics of the batch", "nats", 4),
+    },
+    paper={
+        **{(f"ghost BN, {n}", "test_error"): Paper(e, "wu2018group", NOTE) for n, e in zip(SIZES, BN)},
+        **{(f"BN, {n}", "test_error"): Paper(e, "wu2018group", NOTE) for n, e in zip(SIZES, BN)},
+        **{(f"GN, {n}", "test_error"): Paper(e, "wu2018group", NOTE) for n, e in zip(SIZES, GN)},
+        ("LN, 32", "test_error"): Paper("25.3", "wu2018group", NOTE),
+        ("renorm, 4", "test_error"): Paper("26.3", "wu2018group", NOTE),
+    },
+    differs="CIFAR-10, not ImageNet; 5 epochs; ghosts in a batch of 128, while the paper's whole batch shrinks",
+)

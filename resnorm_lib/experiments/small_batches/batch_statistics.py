@@ -1,0 +1,53 @@
+"""Which rows a batch normalization sees: parts of the batch, another batch, or all of the training data."""
+
+import copy
+from functools import partial
+
+import torch
+
+from resnorm_lib.engine.training import evaluate, fix_statistics
+from resnorm_lib.norms import BatchNorm, GhostBatchNorm
+
+__all__ = ["in_batches", "replace_norms", "settled"]
+
+
+class _AlwaysInTraining(GhostBatchNorm):
+    """Statistics of the parts in evaluation too, to measure the function that was trained."""
+
+    def train(self, mode=True):
+        return super().train()
+
+
+def replace_norms(model, make):
+    """Replace every batch normalization of ``model`` by ``make(channels)`` with its gain, offset, statistics and eps.
+
+    The model is changed, and returned.
+    """
+    for name, old in list(model.named_modules()):
+        if isinstance(old, BatchNorm):
+            parent, _, last = name.rpartition(".")
+            new = make(old.num_features).to(old.weight.device)
+            new.eps, known = old.eps, new.state_dict()
+            new.load_state_dict(known | {key: value for key, value in old.state_dict().items() if key in known})
+            setattr(model.get_submodule(parent), last, new)
+    return model
+
+
+def in_batches(model, data, size, amp=False):
+    """Loss and error of the function that was trained: with the statistics of ``size`` rows at a time.
+
+    Rows that are left over at the end of a batch of ``data`` are not counted. The model stays as it is.
+    """
+    twin = replace_norms(
+        copy.deepcopy(model), partial(_AlwaysInTraining, ghost_batch_size=size, track_running_stats=False)
+    )
+    return evaluate(twin, ((x[: len(x) - len(x) % size], y[: len(y) - len(y) % size]) for x, y in data), amp=amp)
+
+
+def settled(model, data, amp=False):
+    """Return a copy whose running statistics are those of ``data`` ("precise BN"), taken in large batches."""
+    twin = replace_norms(copy.deepcopy(model), BatchNorm)
+    device = next(model.parameters()).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=amp):
+        fix_statistics(twin, (x for x, _ in data))
+    return twin

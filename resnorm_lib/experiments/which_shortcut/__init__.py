@@ -1,0 +1,141 @@
+"""Which shortcut? The identity against factors, gates, a matrix and dropout (He et al. 2016, arXiv:1603.05027)."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from resnorm_lib._arguments import choice
+from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.experiment import Experiment, Metric, Paper
+from resnorm_lib.engine.training import endless, errors, fit, fix_statistics
+from resnorm_lib.experiments.which_shortcut.shortcuts import MAKE, blocks, log_product, mean_factors
+from resnorm_lib.models import MLP, cifar_resnet
+
+__all__ = ["EXPERIMENT", "SHORTCUTS", "Config", "build"]
+
+# name: what stands on the shortcut, and its number. The paper's Table 1, plus 0.9 and a matrix that starts as I.
+SHORTCUTS = {
+    "identity": ("factor", 1.0),
+    "factor 0.5": ("factor", 0.5),
+    "matrix": ("matrix", None),
+    "dropout": ("dropout", 0.5),
+    "shortcut gate, bias 0": ("gate", 0.0),
+    "shortcut gate, bias -6": ("gate", -6.0),
+    "halves": ("frozen", 0.0),
+    "exclusive gate, bias 0": ("exclusive", 0.0),
+    "exclusive gate, bias -6": ("exclusive", -6.0),
+    "none": ("none", None),
+    "factor 0.9": ("factor", 0.9),
+    "matrix from I": ("matrix", "identity"),
+}
+MASKS = 3  # random stream of the masks of dropout, which take no generator
+SCHEMES = {"none": "plain", "exclusive": "highway", "frozen": "highway"}
+
+
+@dataclass(frozen=True)
+class Config(Training):
+    """One network, trained with one shortcut after the other."""
+
+    epochs: int = 10
+    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: the networks of the paper
+    depth: int = 40  # blocks of a perceptron; layers, 6n + 2, of a network for images
+    width: int = 64  # of a perceptron
+    train_images: int = 0  # 0: all
+    shortcuts: tuple = tuple(SHORTCUTS)
+
+
+PRESETS = {
+    "cpu": Config(),
+    "gpu": Config(
+        data="cifar10",
+        depth=56,
+        epochs=6,
+        batch_size=512,
+        lr=0.3,
+        weight_decay=1e-4,
+        schedule="cosine",
+        warmup=100,
+        amp=True,
+        shortcuts=tuple(SHORTCUTS)[:7],
+    ),
+}
+
+
+def arms(config):
+    """The chosen shortcuts; in the order of the table above where nothing else is asked for."""
+    return {name: SHORTCUTS[choice("shortcut", name, SHORTCUTS)] for name in config.shortcuts}
+
+
+def build(kind, number, config, shape):
+    """Return the network of an arm for inputs of that shape.
+
+    What stands on the shortcut is put into every block. Where the shape changes it comes after the padding. Gates that
+    share the signal out between branch and shortcut are the scheme ``highway``: exclusive, or frozen at one half each.
+
+    Examples
+    --------
+    >>> build("factor", 0.5, Config(), (64,)).blocks[0].downsample
+    Factor()
+    """
+    scheme = SCHEMES.get(kind)
+    options = {"bias": number} if scheme == "highway" else {}
+    if config.data == "digits":
+        model = MLP(shape[0], config.width, config.depth, 10, scheme=scheme or "pre_norm", **options)
+    else:
+        model = cifar_resnet(config.depth, in_channels=shape[0], scheme=scheme, **options)
+    for block in blocks(model):
+        if kind == "frozen":
+            nn.init.zeros_(block.scheme.gate.weight)
+            block.scheme.gate.requires_grad_(False)
+        elif kind in MAKE:
+            conv = getattr(block, "conv2", None)
+            dim, axis = (conv.out_channels, 1) if conv else (config.width, None)
+            changed = MAKE[kind](dim, axis, number)
+            block.downsample = nn.Sequential(block.downsample, changed) if block.downsample else changed
+    return model
+
+
+def trial(config, arm, log):
+    """Train one network; note both errors, and the product of the factors on the way before and after."""
+    task = image_task(config.data, config.batch_size, log, size=config.train_images)
+    with log.seeded(0):
+        model = build(*arm, config, task.shape).to(log.device)
+    x = next(iter(task.seen))[0]
+    before = mean_factors(model, x)
+    steps = config.epochs * task.steps
+    recipe = config.recipe(steps, channels_last=len(task.shape) == 3)
+    with log.seeded(MASKS):
+        fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
+        # A stream that grows leaves running averages behind.
+        fix_statistics(model, (images for images, _ in task.seen))
+    log.summary(**errors(model, task, amp=config.amp))
+    if before is not None:
+        log.summary(product_before=log_product(before), product_after=log_product(mean_factors(model, x)))
+
+
+PUBLISHED = {
+    "identity": "6.61",
+    "factor 0.5": "fail",
+    "matrix": "12.22",
+    "dropout": "fail",
+    "shortcut gate, bias 0": "12.86",
+    "shortcut gate, bias -6": "6.91",
+    "halves": "12.35",
+    "exclusive gate, bias 0": "fail",
+    "exclusive gate, bias -6": "8.70",
+    "none": "fail",
+}
+EXPERIMENT = Experiment(
+    name="which_shortcut",
+    question="What may stand on the shortcut besides the identity?",
+    presets=PRESETS,
+    arms=arms,
+    trial=trial,
+    metrics={
+        "train_error": Metric("training error", "%"),
+        "test_error": Metric("test error", "%"),
+        "train_loss": Metric("training loss", "nats", 4),
+    },
+    paper={(name, "test_error"): Paper(value, "he2016identity", "median of 5") for name, value in PUBLISHED.items()},
+    differs="56 layers instead of 110; 6 epochs and a cosine schedule instead of 164 epochs; batches of 512",
+)
