@@ -6,10 +6,12 @@ from torch import nn
 from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._shared import as_shape, check_last_axes
+from resnorm_lib.norms.registry import named
 
 __all__ = ["AdaNorm"]
 
 
+@named("ada")
 class AdaNorm(nn.Module):
     r"""Adaptive normalization: layer normalization times :math:`C (1 - k \hat x)`.
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib._precision import HALF, upcast
 from resnorm_lib.norms._shared import Affine, check_channels
+from resnorm_lib.norms.registry import named
 
 __all__ = ["BatchNorm"]
 
@@ -51,6 +52,7 @@ class ChannelNorm(Affine):
         )
 
 
+@named("batch")
 class BatchNorm(ChannelNorm):
     r"""Batch normalization of (N, C) or (N, C, ...): mean and variance of each channel over everything else.
 

@@ -7,10 +7,12 @@ from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._shared import check_channels
 from resnorm_lib.norms.batch_norm import ChannelNorm, check_spread, normalize
+from resnorm_lib.norms.registry import named
 
 __all__ = ["BatchRenorm"]
 
 
+@named("batch_renorm")
 class BatchRenorm(ChannelNorm):
     r"""Batch normalization corrected towards the running statistics, within limits.
 

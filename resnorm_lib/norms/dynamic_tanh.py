@@ -5,6 +5,7 @@ from torch import nn
 
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.norms._shared import Affine, as_shape, check_last_axes
+from resnorm_lib.norms.registry import named
 from resnorm_lib.ops.elementwise import squash
 
 __all__ = ["Derf", "DynamicTanh"]
@@ -35,6 +36,7 @@ class _Squash(Affine):
         return f"{self.normalized_shape}, elementwise_affine={self.elementwise_affine}"
 
 
+@named("dyt")
 class DynamicTanh(_Squash):
     r"""Dynamic tanh, every entry by itself: no statistics, no row, no batch.
 
@@ -71,6 +73,7 @@ class DynamicTanh(_Squash):
         self.reset_parameters()
 
 
+@named("derf")
 class Derf(_Squash):
     r"""Dynamic erf, every entry by itself: the rescaled Gaussian distribution function with a learned shift.
 

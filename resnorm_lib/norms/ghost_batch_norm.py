@@ -7,10 +7,12 @@ from resnorm_lib._arguments import positive_int
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._shared import check_channels
 from resnorm_lib.norms.batch_norm import BatchNorm, check_spread
+from resnorm_lib.norms.registry import named
 
 __all__ = ["GhostBatchNorm"]
 
 
+@named("ghost_batch")
 class GhostBatchNorm(BatchNorm):
     r"""Batch normalization of parts of the batch, each by its own mean and variance.
 

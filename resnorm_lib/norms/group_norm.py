@@ -1,10 +1,13 @@
 """Group normalization and instance normalization: each sample by itself, over groups of channels or single ones."""
 
+import math
+
 import torch.nn.functional as F
 
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib.norms._shared import Affine, check_channels
 from resnorm_lib.norms.batch_norm import ChannelNorm, normalize
+from resnorm_lib.norms.registry import named
 from resnorm_lib.ops.group_norm import normalize_groups
 
 __all__ = ["GroupNorm", "InstanceNorm"]
@@ -71,6 +74,14 @@ class GroupNorm(Affine):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
+@named("group")
+def group_norm_of(dim: int, num_groups: int | None = None, eps=1e-5, affine=True, device=None, dtype=None) -> GroupNorm:
+    """Group normalization with ``num_groups`` groups: by default the greatest common divisor of 32 and ``dim``."""
+    dim = positive_int("dim", dim)
+    return GroupNorm(math.gcd(32, dim) if num_groups is None else num_groups, dim, eps, affine, device, dtype)
+
+
+@named("instance")
 class InstanceNorm(ChannelNorm):
     r"""Instance normalization of (N, C, L, ...): mean and variance of each channel of each sample over its positions.
 

@@ -2,10 +2,12 @@
 
 from resnorm_lib._arguments import number
 from resnorm_lib.norms._shared import RowNorm
+from resnorm_lib.norms.registry import named
 
 __all__ = ["LayerNorm"]
 
 
+@named("layer")
 class LayerNorm(RowNorm):
     r"""Layer normalization: mean and variance over the features of each row.
 

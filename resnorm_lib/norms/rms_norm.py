@@ -1,10 +1,12 @@
 """Root mean square normalization."""
 
 from resnorm_lib.norms._shared import RowNorm
+from resnorm_lib.norms.registry import named
 
 __all__ = ["RMSNorm"]
 
 
+@named("rms")
 class RMSNorm(RowNorm):
     r"""Root mean square normalization: layer normalization without centring and without an offset.
 

@@ -6,10 +6,12 @@ from torch import nn
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._shared import check_last_axes
+from resnorm_lib.norms.registry import named
 
 __all__ = ["ScaleNorm"]
 
 
+@named("scale")
 class ScaleNorm(nn.Module):
     r"""Scale normalization: one learned length g for all rows.
 

@@ -1,6 +1,7 @@
 """Every wrong argument gets a sentence that names it, what it was and what it must be."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -123,6 +124,14 @@ WRONG = [
     (lambda: n.CosineQKNorm(3)(X, X[:, :2]), "k has shape (4, 2), but its last axes must be (3,)."),
     # the factory
     (lambda: n.make_norm("rmsnorm", 3), "Did you mean 'rms'?"),
+    (lambda: n.make_norm(3, 3), "norm is 3, but it must be a name, a class or a function that builds a module"),
+    (lambda: n.make_norm(nn.LayerNorm(3), 3), "norm is LayerNorm((3,), eps=1e-05, elementwise_affine=True"),
+    (
+        lambda: n.make_norm(abs, 3),
+        "norm is <built-in function abs>, which returns 3 for 3 features, but it must return",
+    ),
+    (lambda: n.make_norm(None, 0), "dim is 0, but it must be at least 1."),
+    (lambda: n.named("rms")(n.LayerNorm), "name is 'rms', but RMSNorm has that name already."),
     (lambda: n.make_norm("layer", 0), "normalized_shape is 0, but it must be at least 1."),
     (lambda: n.make_norm("group", 0), "dim is 0, but it must be at least 1."),
     (lambda: n.make_norm("none", 0), "dim is 0, but it must be at least 1."),
@@ -156,6 +165,25 @@ def test_make_norm_passes_its_options_on():
     assert [n.make_norm("group", dim).num_groups for dim in (8, 64, 48, 100, 7)] == [8, 32, 16, 4, 1]
     assert n.make_norm("ghost_batch", 6, ghost_batch_size=5).ghost_batch_size == 5
     assert isinstance(n.make_norm("none", 6), nn.Identity)
+    assert n.make_norm(n.RMSNorm, 6, eps=1e-6).eps == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("norm", "kind"),
+    [
+        (n.RMSNorm, n.RMSNorm),
+        (nn.LayerNorm, nn.LayerNorm),
+        (partial(n.RMSNorm, eps=1e-6), n.RMSNorm),
+        (partial(n.GroupNorm, 2), n.GroupNorm),
+        (lambda dim: nn.GroupNorm(dim, dim), nn.GroupNorm),
+        (None, nn.Identity),
+    ],
+    ids=["class", "class of torch", "partial", "partial with groups", "lambda", "None"],
+)
+def test_make_norm_takes_whatever_builds_a_norm_from_a_size(norm, kind):
+    built = n.make_norm(norm, 6)
+    assert type(built) is kind
+    assert built(torch.ones(2, 6)).shape == (2, 6)
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
