@@ -1,11 +1,13 @@
 """AdaNorm: layer normalization with a factor that depends on the row instead of a learned gain and offset."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._shared import as_shape, check_last_axes
+from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
 
 __all__ = ["AdaNorm"]
@@ -28,7 +30,9 @@ class AdaNorm(nn.Module):
     k : float, default 0.1
         How much large entries are damped; 0 leaves layer normalization times C.
     eps : float, default 1e-5
-        Inside the root. (The authors' program divides by the unbiased deviation plus eps; the paper by this.)
+        Inside the root. (The authors' program divides by the unbiased standard deviation plus eps; the paper by this.)
+    device, dtype : optional
+        Taken as by the other norms, and of no effect: there are no parameters.
 
     Raises
     ------
@@ -46,17 +50,25 @@ class AdaNorm(nn.Module):
     tensor([[-1.1000,  0.9000]])
     """
 
-    def __init__(self, normalized_shape, scale=1.0, k=0.1, eps=1e-5):
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        scale: float = 1.0,
+        k: float = 0.1,
+        eps: float = 1e-5,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         self.normalized_shape = as_shape("normalized_shape", normalized_shape)
         self.scale = number("scale", scale, at_least=0)
         self.k = number("k", k, at_least=0)
         self.eps = number("eps", eps, at_least=0)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_last_axes(x, self.normalized_shape)
         x_hat = F.layer_norm(upcast(x), self.normalized_shape, None, None, self.eps)
         return (self.scale * (1 - self.k * x_hat.detach()) * x_hat).to(x.dtype)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.normalized_shape}, scale={self.scale}, k={self.k}, eps={self.eps}"

@@ -1,12 +1,11 @@
 """Adaptive layer normalization (adaLN-Zero): gain, offset and gate come from a condition."""
 
-import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._shared import check_last_axes, misfit
+from resnorm_lib.norms._checks import check_last_axes, shape_error
 
 __all__ = ["AdaptiveLayerNorm"]
 
@@ -54,30 +53,31 @@ class AdaptiveLayerNorm(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> norm = AdaptiveLayerNorm(2, 5)
     >>> y, gate = norm(torch.tensor([[[1.0, 3.0]]]), torch.ones(1, 5))
     >>> y.detach().round(decimals=3), gate.detach()
     (tensor([[[-1.,  1.]]]), tensor([[[0., 0.]]]))
     """
 
-    def __init__(self, dim, condition_features, eps=1e-6, device=None, dtype=None):
+    def __init__(self, dim: int, condition_features: int, eps: float = 1e-6, device=None, dtype=None):
         super().__init__()
         self.dim = positive_int("dim", dim)
         self.condition_features = positive_int("condition_features", condition_features)
         self.eps = number("eps", eps, at_least=0)
         self.modulation = _ZeroLinear(condition_features, 3 * dim, device=device, dtype=dtype)
 
-    def forward(self, x, condition):
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         check_last_axes(x, (self.dim,))
-        leading = condition.shape[:-1] if isinstance(condition, torch.Tensor) else None
+        leading = condition.shape[:-1] if isinstance(condition, Tensor) else None
         if leading is None or condition.shape != (*x.shape[:-1][: len(leading)], self.condition_features):
             wanted = f"it must be {self.condition_features} features behind leading axes of x, which has shape"
-            raise misfit(condition, f"{wanted} {tuple(x.shape)}", "condition")
+            raise shape_error(condition, f"{wanted} {tuple(x.shape)}", "condition")
         ones = (1,) * (x.dim() - condition.dim())
         modulation = self.modulation(F.silu(condition)).reshape(*leading, *ones, 3 * self.dim)
         shift, scale, gate = modulation.chunk(3, dim=-1)
         x_hat = F.layer_norm(upcast(x), (self.dim,), None, None, self.eps)
         return ((1 + upcast(scale)) * x_hat + shift).to(x.dtype), gate.to(x.dtype)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.dim}, {self.condition_features}, eps={self.eps}"

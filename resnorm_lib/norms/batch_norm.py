@@ -1,59 +1,25 @@
-"""Batch normalization, and what the norms with running statistics share."""
+"""Batch normalization."""
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnorm_lib._arguments import flag, number, positive_int
-from resnorm_lib._precision import HALF, upcast
-from resnorm_lib.norms._shared import Affine, check_channels
+from resnorm_lib.norms._channels import (
+    bias_option,
+    channel_arguments,
+    check_channels,
+    check_spread,
+    count_batch,
+    normalize,
+)
 from resnorm_lib.norms.registry import named
 
 __all__ = ["BatchNorm"]
 
 
-class ChannelNorm(Affine):
-    """Gain, offset and running statistics, one of each for every channel (the second axis)."""
-
-    def __init__(self, num_features, eps, momentum, affine, track_running_stats, device, dtype):
-        num_features = positive_int("num_features", num_features)
-        affine = flag("affine", affine)
-        super().__init__(num_features, affine, affine, device, dtype)
-        self.num_features = num_features
-        self.eps = number("eps", eps, at_least=0)
-        self.momentum = None if momentum is None else number("momentum", momentum, at_least=0, at_most=1)
-        self.affine = affine
-        self.track_running_stats = flag("track_running_stats", track_running_stats)
-        self._register_statistics(device, dtype)
-        self.reset_parameters()
-
-    def _register_statistics(self, device, dtype):
-        for name in ("running_mean", "running_var"):
-            values = torch.empty(self.num_features, device=device, dtype=dtype) if self.track_running_stats else None
-            self.register_buffer(name, values)
-        count = torch.tensor(0, dtype=torch.long, device=device) if self.track_running_stats else None
-        self.register_buffer("num_batches_tracked", count)
-
-    def reset_running_stats(self):
-        """Put the running statistics back to mean 0 and variance 1, of no batch."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
-
-    def reset_parameters(self):
-        """Put gain, offset and running statistics back to where they start."""
-        super().reset_parameters()
-        self.reset_running_stats()
-
-    def extra_repr(self):
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
-
-
 @named("batch")
-class BatchNorm(ChannelNorm):
+class BatchNorm(_BatchNorm):
     r"""Batch normalization of (N, C) or (N, C, ...): mean and variance of each channel over everything else.
 
     .. math:: y_{\cdot c} = w_c \frac{x_{\cdot c} - \mu_c}{\sqrt{\sigma_c^2 + \varepsilon}} + b_c
@@ -77,6 +43,8 @@ class BatchNorm(ChannelNorm):
         plain average over all batches so far.
     affine : bool, default True
         Learn ``weight`` and ``bias``, both of shape (C,).
+    bias : bool, default True
+        Learn the bias as well as the gain.
     track_running_stats : bool, default True
         False: keep no running statistics and use those of the batch in evaluation too.
     device, dtype : optional
@@ -106,54 +74,36 @@ class BatchNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, device=None, dtype=None
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(*checked, device, dtype, **bias_option(bias))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features)
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None:
             return normalize(F.batch_norm, x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         check_spread(x, self.num_features)
-        if mean is None:
+        if mean is None or not self.track_running_stats:
             return normalize(F.batch_norm, x, None, None, self.weight, self.bias, True, 0.0, self.eps)
-        self.num_batches_tracked.add_(1)
+        share = count_batch(self)
         if self.momentum is None:
-            return self._average(x)
-        return normalize(F.batch_norm, x, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
+            return self._average(x, share)
+        return normalize(F.batch_norm, x, mean, var, self.weight, self.bias, True, share, self.eps)
 
-    def _average(self, x):
-        # The share 1/n stays a tensor: as a float it would stop a GPU, and break a compiled graph.
-        share = 1 / self.num_batches_tracked.to(self.running_mean.dtype)
+    def _average(self, x, share):
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = normalize(F.batch_norm, x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(var, share)
+        self.running_mean.lerp_(mean, share.to(mean.dtype))
+        self.running_var.lerp_(var, share.to(var.dtype))
         return y
-
-
-def check_spread(x, num_features):
-    """Raise unless a channel of the batch has at least two entries."""
-    if x.numel() < 2 * num_features:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}: in training each channel needs at least two entries, "
-            "because one entry has no spread. Use a larger batch, or eval()."
-        )
-
-
-def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
-    """Call ``kernel`` (F.batch_norm or F.instance_norm), in 16 bits with float32 beside the input.
-
-    Where every tensor has 16 bits, or there is none but x, torch rounds mean and deviation of the batch to 16 bits.
-    """
-    companion = mean if weight is None else weight
-    if x.dtype not in HALF or (companion is not None and companion.dtype == torch.float32):
-        return kernel(x, mean, var, weight, bias, use_batch, momentum, eps)
-    gain = torch.ones(x.shape[1], device=x.device) if weight is None else upcast(weight)
-    mean32, var32 = upcast(mean), upcast(var)
-    y = kernel(x, mean32, var32, gain, upcast(bias), use_batch, momentum, eps)
-    if use_batch and mean is not None:
-        mean.copy_(mean32)
-        var.copy_(var32)
-    return y

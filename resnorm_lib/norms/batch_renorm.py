@@ -2,18 +2,26 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._shared import check_channels
-from resnorm_lib.norms.batch_norm import ChannelNorm, check_spread, normalize
+from resnorm_lib.norms._channels import (
+    bias_option,
+    channel_arguments,
+    check_channels,
+    check_spread,
+    count_batch,
+    normalize,
+)
 from resnorm_lib.norms.registry import named
 
 __all__ = ["BatchRenorm"]
 
 
 @named("batch_renorm")
-class BatchRenorm(ChannelNorm):
+class BatchRenorm(_BatchNorm):
     r"""Batch normalization corrected towards the running statistics, within limits.
 
     With :math:`\mu_c, \sigma_c = \sqrt{\mathrm{var}_c + \varepsilon}` those of the batch and :math:`\mu, \sigma` the
@@ -42,10 +50,12 @@ class BatchRenorm(ChannelNorm):
         At least 0.
     eps : float, default 1e-5
         Inside the root.
-    momentum : float, default 0.01
-        The share of the new batch.
+    momentum : float or None, default 0.01
+        The share of the new batch. ``None``: the plain average over all batches so far.
     affine : bool, default True
         Learn ``weight`` and ``bias``, both of shape (C,).
+    bias : bool, default True
+        Learn the bias as well as the gain.
     device, dtype : optional
         Of parameters and running statistics.
 
@@ -67,47 +77,68 @@ class BatchRenorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features, r_max=3.0, d_max=5.0, eps=1e-5, momentum=0.01, affine=True, device=None, dtype=None
+        self,
+        num_features: int,
+        r_max: float = 3.0,
+        d_max: float = 5.0,
+        eps: float = 1e-5,
+        momentum: float | None = 0.01,
+        affine: bool = True,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
     ):
-        momentum = number("momentum", momentum, at_least=0, at_most=1)
-        super().__init__(num_features, eps, momentum, affine, True, device, dtype)
+        checked = channel_arguments(num_features, eps, momentum, affine, False)
+        super().__init__(*checked, device, dtype, **bias_option(bias))
         self.r_max = number("r_max", r_max, at_least=1)
         self.d_max = number("d_max", d_max, at_least=0)
-
-    def _register_statistics(self, device, dtype):
-        # The paper averages the deviation, not the variance.
-        self.register_buffer("running_mean", torch.empty(self.num_features, device=device, dtype=dtype))
-        self.register_buffer("running_std", torch.empty(self.num_features, device=device, dtype=dtype))
+        # The paper averages the standard deviation, so torch's buffers do not fit.
+        del self.running_var
+        self.track_running_stats = True
+        self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
+        self.register_buffer("running_std", torch.ones(num_features, device=device, dtype=dtype))
+        self.register_buffer("num_batches_tracked", torch.tensor(0, device=device))
 
     def reset_running_stats(self):
-        """Put the running statistics back to mean 0 and deviation 1."""
-        self.running_mean.zero_()
-        self.running_std.fill_(1)
+        """Put the running statistics back to mean 0 and standard deviation 1, of no batch."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_std.fill_(1)
+            self.num_batches_tracked.zero_()
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features)
         if not self.training:
             var = upcast(self.running_std).square()
             return normalize(F.batch_norm, x, upcast(self.running_mean), var, self.weight, self.bias, False, 0.0, 0.0)
         check_spread(x, self.num_features)
-        r, d = self._correct(x)
+        r, d = self._correction(x)
         weight, bias = upcast(self.weight), upcast(self.bias)
-        gain, offset = (r, d) if weight is None else (weight * r, weight * d + bias)
-        return F.batch_norm(x, None, None, gain, offset, True, 0.0, self.eps)
+        gain, shift = (r, d) if weight is None else (weight * r, weight * d)
+        return F.batch_norm(x, None, None, gain, shift if bias is None else shift + bias, True, 0.0, self.eps)
 
     @torch.no_grad()
-    def _correct(self, x):
+    def _correction(self, x):
         var, mean = torch.var_mean(upcast(x), (0, *range(2, x.dim())), correction=0)
         std = (var + self.eps).sqrt()
-        running_mean, running_std = upcast(self.running_mean), upcast(self.running_std)
+        running_mean, running_std = _before_update(upcast(self.running_mean)), _before_update(upcast(self.running_std))
         r = (std / running_std).clamp(1 / self.r_max, self.r_max)
         d = ((mean - running_mean) / running_std).clamp(-self.d_max, self.d_max)
-        self.running_mean.copy_(running_mean.lerp(mean, self.momentum))
-        self.running_std.copy_(running_std.lerp(std, self.momentum))
+        if self.track_running_stats:
+            share = count_batch(self)
+            self.running_mean.copy_(running_mean.lerp(mean, share))
+            self.running_std.copy_(running_std.lerp(std, share))
         return r, d
 
-    def extra_repr(self):
-        return (
-            f"{self.num_features}, r_max={self.r_max}, d_max={self.d_max}, eps={self.eps}, "
-            f"momentum={self.momentum}, affine={self.affine}"
-        )
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}"
+
+
+def _before_update(running):
+    """Return a running statistic so that a compiled backward pass, too, finds its value from before the update.
+
+    torch (2.13) may keep the buffer instead of r and d, and compute them again when it has moved (pull request 197039).
+    It never does so behind a cumulative sum: here that of one term, in compiled graphs alone.
+    """
+    return running[None].cumsum(0)[0] if torch.compiler.is_compiling() else running

@@ -1,38 +1,43 @@
 """Layers that stand where a norm stood and compute no statistics: DynamicTanh and Derf."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib.norms._shared import Affine, as_shape, check_last_axes
+from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
 from resnorm_lib.ops.elementwise import squash
 
 __all__ = ["Derf", "DynamicTanh"]
 
 
-class _Squash(Affine):
-    """What DynamicTanh and Derf share: the shape, the affine part, and a learned scalar ``alpha``."""
+class _Squash(nn.Module):
+    """A learned scalar ``alpha``, a gain and a bias: what DynamicTanh and Derf share."""
 
     def __init__(self, normalized_shape, alpha_init_value, elementwise_affine, device, dtype):
-        shape = as_shape("normalized_shape", normalized_shape)
-        affine = flag("elementwise_affine", elementwise_affine)
-        alpha_init_value = number("alpha_init_value", alpha_init_value)
-        super().__init__(shape, affine, affine, device, dtype)
-        self.normalized_shape = shape
-        self.elementwise_affine = affine
-        self.alpha_init_value = alpha_init_value
+        super().__init__()
+        self.normalized_shape = as_shape("normalized_shape", normalized_shape)
+        self.elementwise_affine = flag("elementwise_affine", elementwise_affine)
+        self.alpha_init_value = number("alpha_init_value", alpha_init_value)
+        for name in ("weight", "bias"):
+            values = torch.empty(self.normalized_shape, device=device, dtype=dtype) if elementwise_affine else None
+            self.register_parameter(name, None if values is None else nn.Parameter(values))
         self.alpha = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
 
     def reset_parameters(self):
-        super().reset_parameters()
+        """Put gain, bias and alpha back to where they start."""
+        if self.elementwise_affine:
+            nn.init.ones_(self.weight)
+            nn.init.zeros_(self.bias)
         nn.init.constant_(self.alpha, self.alpha_init_value)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_last_axes(x, self.normalized_shape)
         return squash(x, self.alpha, getattr(self, "shift", None), self.weight, self.bias)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.normalized_shape}, elementwise_affine={self.elementwise_affine}"
 
 
@@ -68,7 +73,14 @@ class DynamicTanh(_Squash):
     tensor([[-1.0000,  0.4620,  1.0000]])
     """
 
-    def __init__(self, normalized_shape, alpha_init_value=0.5, elementwise_affine=True, device=None, dtype=None):
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        alpha_init_value: float = 0.5,
+        elementwise_affine: bool = True,
+        device=None,
+        dtype=None,
+    ):
         super().__init__(normalized_shape, alpha_init_value, elementwise_affine, device, dtype)
         self.reset_parameters()
 
@@ -109,10 +121,10 @@ class Derf(_Squash):
 
     def __init__(
         self,
-        normalized_shape,
-        alpha_init_value=0.5,
-        shift_init_value=0.0,
-        elementwise_affine=True,
+        normalized_shape: int | Sequence[int],
+        alpha_init_value: float = 0.5,
+        shift_init_value: float = 0.0,
+        elementwise_affine: bool = True,
         device=None,
         dtype=None,
     ):

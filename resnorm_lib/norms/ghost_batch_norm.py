@@ -2,11 +2,12 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._shared import check_channels
-from resnorm_lib.norms.batch_norm import BatchNorm, check_spread
+from resnorm_lib.norms._channels import check_channels, check_spread
+from resnorm_lib.norms.batch_norm import BatchNorm
 from resnorm_lib.norms.registry import named
 
 __all__ = ["GhostBatchNorm"]
@@ -29,7 +30,7 @@ class GhostBatchNorm(BatchNorm):
         Number of channels C, the second axis; x has shape (N, C) or (N, C, ...).
     ghost_batch_size : int, default 32
         Fewest rows in a part.
-    eps, momentum, affine, track_running_stats, device, dtype
+    eps, momentum, affine, track_running_stats, device, dtype, bias
         As for :class:`BatchNorm`.
 
     Raises
@@ -50,19 +51,21 @@ class GhostBatchNorm(BatchNorm):
 
     def __init__(
         self,
-        num_features,
-        ghost_batch_size=32,
-        eps=1e-5,
-        momentum=0.1,
-        affine=True,
-        track_running_stats=True,
+        num_features: int,
+        ghost_batch_size: int = 32,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
         device=None,
         dtype=None,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.ghost_batch_size = positive_int("ghost_batch_size", ghost_batch_size)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features)
         parts = len(x) // self.ghost_batch_size
         if not self.training or parts < 2:
@@ -82,7 +85,7 @@ class GhostBatchNorm(BatchNorm):
         # They are there without running statistics too: beside them torch computes in float32 what comes in 16 bits.
         mean, var = upcast(x).new_zeros((2, parts * self.num_features))
         y = F.batch_norm(apart, mean, var, weight, bias, True, 1.0, self.eps)
-        if self.track_running_stats:
+        if self.track_running_stats and self.running_mean is not None:
             self._remember(mean.view(parts, -1), var.view(parts, -1))
         y = y.unflatten(1, (parts, -1)).transpose(0, 1).flatten(0, 1)
         images = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
@@ -102,5 +105,5 @@ class GhostBatchNorm(BatchNorm):
             # A sum and no matrix product, which autocast would do in 16 bits.
             running.copy_(upcast(running) * (1 - shares.sum()) + (shares[:, None] * news).sum(0))
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{super().extra_repr()}, ghost_batch_size={self.ghost_batch_size}"

@@ -3,17 +3,18 @@
 import math
 
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from resnorm_lib._arguments import flag, number, positive_int
-from resnorm_lib.norms._shared import Affine, check_channels
-from resnorm_lib.norms.batch_norm import ChannelNorm, normalize
+from resnorm_lib.norms._channels import bias_option, channel_arguments, check_channels, normalize
 from resnorm_lib.norms.registry import named
 from resnorm_lib.ops.group_norm import normalize_groups
 
 __all__ = ["GroupNorm", "InstanceNorm"]
 
 
-class GroupNorm(Affine):
+class GroupNorm(nn.GroupNorm):
     r"""Group normalization of (N, C) or (N, C, ...): mean and variance of each sample over a group of its channels.
 
     .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{ng}}{\sqrt{\sigma_{ng}^2 + \varepsilon}} + b_c
@@ -35,6 +36,8 @@ class GroupNorm(Affine):
         Inside the root. Keras has 1e-3, and 32 groups by default.
     affine : bool, default True
         Learn ``weight`` and ``bias``, both of shape (C,): one for each channel, not for each group.
+    bias : bool, default True
+        Learn the bias as well as the gain.
     device, dtype : optional
         Of the parameters.
 
@@ -54,24 +57,26 @@ class GroupNorm(Affine):
     tensor([[-1.,  1., -1.,  1.]])
     """
 
-    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None):
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ):
         num_groups, num_channels = positive_int("num_groups", num_groups), positive_int("num_channels", num_channels)
         if num_channels % num_groups:
             raise ValueError(f"num_groups is {num_groups}, but it must divide num_channels, which is {num_channels}.")
-        affine = flag("affine", affine)
-        super().__init__(num_channels, affine, affine, device, dtype)
-        self.num_groups = num_groups
-        self.num_channels = num_channels
-        self.eps = number("eps", eps, at_least=0)
-        self.affine = affine
-        self.reset_parameters()
+        eps, affine = number("eps", eps, at_least=0), flag("affine", affine)
+        super().__init__(num_groups, num_channels, eps, affine, device, dtype, **bias_option(bias))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_channels)
         return normalize_groups(x, self.num_groups, self.weight, self.bias, self.eps)
-
-    def extra_repr(self):
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
 @named("group")
@@ -82,7 +87,7 @@ def group_norm_of(dim: int, num_groups: int | None = None, eps=1e-5, affine=True
 
 
 @named("instance")
-class InstanceNorm(ChannelNorm):
+class InstanceNorm(_InstanceNorm):
     r"""Instance normalization of (N, C, L, ...): mean and variance of each channel of each sample over its positions.
 
     .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{nc}}{\sqrt{\sigma_{nc}^2 + \varepsilon}} + b_c
@@ -100,6 +105,8 @@ class InstanceNorm(ChannelNorm):
         The share of the new batch in the running statistics, if there are any.
     affine : bool, default False
         Learn ``weight`` and ``bias``, both of shape (C,).
+    bias : bool, default True
+        Learn the bias as well as the gain, if ``affine``.
     track_running_stats : bool, default False
         Average the statistics of the samples over training, and use the averages in evaluation.
     device, dtype : optional
@@ -129,15 +136,25 @@ class InstanceNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=False, track_running_stats=False, device=None, dtype=None
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
     ):
-        momentum = number("momentum", momentum, at_least=0, at_most=1)
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        number("momentum", momentum)
+        checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(*checked, device, dtype, **bias_option(bias))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features, position="L, ")
         mean, var = self.running_mean, self.running_var
-        if not self.training and mean is not None:
+        if not self.training and self.track_running_stats and mean is not None:
             return normalize(F.batch_norm, x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         if x.shape[2:].numel() < 2:
             raise ValueError(

@@ -1,14 +1,20 @@
 """Layer normalization."""
 
-from resnorm_lib._arguments import number
-from resnorm_lib.norms._shared import RowNorm
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from resnorm_lib._arguments import flag, number
+from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
+from resnorm_lib.ops.add_norm import add_norm
+from resnorm_lib.ops.norm import normalize_rows
 
 __all__ = ["LayerNorm"]
 
 
 @named("layer")
-class LayerNorm(RowNorm):
+class LayerNorm(nn.LayerNorm):
     r"""Layer normalization: mean and variance over the features of each row.
 
     .. math:: y = w \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + b
@@ -56,14 +62,44 @@ class LayerNorm(RowNorm):
 
     def __init__(
         self,
-        normalized_shape,
-        eps=1e-5,
-        elementwise_affine=True,
-        bias=True,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
         device=None,
         dtype=None,
         *,
-        zero_centered_gain=False,
+        zero_centered_gain: bool = False,
     ):
-        eps = number("eps", eps, at_least=0)
-        super().__init__(normalized_shape, eps, elementwise_affine, bias, zero_centered_gain, device, dtype)
+        self.zero_centered_gain = flag("zero_centered_gain", zero_centered_gain)
+        shape, eps = as_shape("normalized_shape", normalized_shape), number("eps", eps, at_least=0)
+        affine, bias = flag("elementwise_affine", elementwise_affine), flag("bias", bias)
+        super().__init__(shape, eps, affine, bias, device, dtype)
+
+    def reset_parameters(self):
+        """Put the gain back to 1 and the bias to 0."""
+        super().reset_parameters()
+        if self.zero_centered_gain and self.weight is not None:
+            nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_last_axes(x, self.normalized_shape)
+        return normalize_rows(
+            x, self.normalized_shape, self.weight, self.bias, self.eps, False, self.zero_centered_gain
+        )
+
+    def after_add(self, x: Tensor, residual: Tensor, prenorm: bool):
+        """Return y = self(s) of the sum s = residual + x, as the pair (y, s) if ``prenorm``. One axis is normalized."""
+        return add_norm(
+            x,
+            residual,
+            self.weight,
+            self.bias,
+            norm="layer",
+            eps=self.eps,
+            prenorm=prenorm,
+            zero_centered=self.zero_centered_gain,
+        )
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ", zero_centered_gain=True" * self.zero_centered_gain

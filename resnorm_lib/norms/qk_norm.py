@@ -2,11 +2,11 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import choice, number, positive_int
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._shared import check_last_axes
+from resnorm_lib.norms._checks import check_last_axes
 from resnorm_lib.norms.layer_norm import LayerNorm
 from resnorm_lib.norms.rms_norm import RMSNorm
 
@@ -51,14 +51,14 @@ class QKNorm(nn.Module):
     tensor([[-1.1310]])
     """
 
-    def __init__(self, head_dim, norm="rms", **options):
+    def __init__(self, head_dim: int, norm: str = "rms", **options):
         super().__init__()
         self.head_dim = positive_int("head_dim", head_dim)
         kind = _KINDS[choice("norm", norm, _KINDS)]
         self.q_norm = kind(head_dim, **options)
         self.k_norm = kind(head_dim, **options)
 
-    def forward(self, q, k):
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         check_last_axes(q, (self.head_dim,), "q")
         check_last_axes(k, (self.head_dim,), "k")
         return self.q_norm(q), self.k_norm(k)
@@ -100,7 +100,7 @@ class CosineQKNorm(nn.Module):
     tensor([[-8.]])
     """
 
-    def __init__(self, head_dim, gain=None, eps=1e-6, device=None, dtype=None):
+    def __init__(self, head_dim: int, gain: float | None = None, eps: float = 1e-6, device=None, dtype=None):
         super().__init__()
         self.head_dim = positive_int("head_dim", head_dim)
         self.eps = number("eps", eps, at_least=0)
@@ -112,12 +112,12 @@ class CosineQKNorm(nn.Module):
         """Put the factor back to where it starts."""
         nn.init.constant_(self.gain, self.gain_init_value)
 
-    def forward(self, q, k):
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return self._unit("q", q, self.gain), self._unit("k", k)
 
     def _unit(self, name, x, gain=1.0):
         check_last_axes(x, (self.head_dim,), name)
         return (gain * F.normalize(upcast(x), dim=-1, eps=self.eps)).to(x.dtype)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.head_dim}, eps={self.eps}"

@@ -58,7 +58,7 @@ def make_norm(norm: str | Callable[..., nn.Module] | None, dim: int, **options) 
     Examples
     --------
     >>> make_norm("rms", 8, eps=1e-6)
-    RMSNorm(8, eps=1e-06, elementwise_affine=True)
+    RMSNorm((8,), eps=1e-06, elementwise_affine=True)
     >>> make_norm(lambda dim: nn.GroupNorm(2, dim), 8).num_groups
     2
     """

@@ -1,13 +1,20 @@
 """Root mean square normalization."""
 
-from resnorm_lib.norms._shared import RowNorm
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from resnorm_lib._arguments import flag, number
+from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
+from resnorm_lib.ops.add_norm import add_norm
+from resnorm_lib.ops.norm import normalize_rows
 
 __all__ = ["RMSNorm"]
 
 
 @named("rms")
-class RMSNorm(RowNorm):
+class RMSNorm(nn.RMSNorm):
     r"""Root mean square normalization: layer normalization without centring and without an offset.
 
     .. math:: y = w \odot \frac{x}{\sqrt{\frac1d \sum_i x_i^2 + \varepsilon}}
@@ -45,16 +52,41 @@ class RMSNorm(RowNorm):
     tensor([[0.5770, 1.1550, 1.1550]])
     """
 
-    is_rms = True
-
     def __init__(
         self,
-        normalized_shape,
-        eps=None,
-        elementwise_affine=True,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
         device=None,
         dtype=None,
         *,
-        zero_centered_gain=False,
+        zero_centered_gain: bool = False,
     ):
-        super().__init__(normalized_shape, eps, elementwise_affine, False, zero_centered_gain, device, dtype)
+        self.zero_centered_gain = flag("zero_centered_gain", zero_centered_gain)
+        shape, eps = as_shape("normalized_shape", normalized_shape), eps if eps is None else number("eps", eps, 0)
+        super().__init__(shape, eps, flag("elementwise_affine", elementwise_affine), device, dtype)
+
+    def reset_parameters(self):
+        """Put the gain back to 1."""
+        super().reset_parameters()
+        if self.zero_centered_gain and self.weight is not None:
+            nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_last_axes(x, self.normalized_shape)
+        return normalize_rows(x, self.normalized_shape, self.weight, None, self.eps, True, self.zero_centered_gain)
+
+    def after_add(self, x: Tensor, residual: Tensor, prenorm: bool):
+        """Return y = self(s) of the sum s = residual + x, as the pair (y, s) if ``prenorm``. One axis is normalized."""
+        return add_norm(
+            x,
+            residual,
+            self.weight,
+            norm="rms",
+            eps=self.eps,
+            prenorm=prenorm,
+            zero_centered=self.zero_centered_gain,
+        )
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ", zero_centered_gain=True" * self.zero_centered_gain

@@ -1,11 +1,11 @@
 """Scale normalization: every row is brought to one learned length."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._shared import check_last_axes
+from resnorm_lib.norms._checks import check_last_axes
 from resnorm_lib.norms.registry import named
 
 __all__ = ["ScaleNorm"]
@@ -43,7 +43,7 @@ class ScaleNorm(nn.Module):
     tensor([[0.4000, 0.8000, 0.8000, 1.6000]])
     """
 
-    def __init__(self, dim, eps=1e-5, device=None, dtype=None):
+    def __init__(self, dim: int, eps: float = 1e-5, device=None, dtype=None):
         super().__init__()
         self.dim = positive_int("dim", dim)
         self.eps = number("eps", eps, at_least=0)
@@ -54,11 +54,11 @@ class ScaleNorm(nn.Module):
         """Put the length back to the root of ``dim``."""
         nn.init.constant_(self.scale, self.dim**0.5)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         check_last_axes(x, (self.dim,))
         z = upcast(x)
         length = torch.linalg.vector_norm(z, dim=-1, keepdim=True).clamp_min(self.eps)
         return (self.scale * (z / length)).to(x.dtype)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}"

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from resnorm_lib._arguments import number
@@ -29,7 +29,7 @@ class WeightNorm(nn.Module):
     tensor([[6., 8.]])
     """
 
-    def __init__(self, dim=0):
+    def __init__(self, dim: int | None = 0):
         super().__init__()
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int)):
             raise ValueError(f"dim is {dim!r}, but it must be an axis of the weight or None.")
@@ -44,11 +44,11 @@ class WeightNorm(nn.Module):
         # vector_norm takes no axes for all axes, so the slices of a vector are its entries.
         return torch.linalg.vector_norm(v, dim=others, keepdim=True) if others else v.abs()
 
-    def forward(self, g, v):
+    def forward(self, g: Tensor, v: Tensor) -> Tensor:
         wide = upcast(v)
         return (g / self._length(wide) * wide).to(v.dtype)
 
-    def right_inverse(self, weight):
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         g = self._length(weight)
         if not bool((g > 0).all()):
             raise ValueError(f"the weight has a zero slice along dim={self.dim}: it has no direction to normalize.")
@@ -69,15 +69,15 @@ class WeightStandardization(nn.Module):
             [-1.,  1.]])
     """
 
-    def __init__(self, eps=1e-5):
+    def __init__(self, eps: float = 1e-5):
         super().__init__()
         self.eps = number("eps", eps, at_least=0)
 
-    def forward(self, weight):
+    def forward(self, weight: Tensor) -> Tensor:
         return F.layer_norm(weight, weight.shape[1:], None, None, self.eps)
 
 
-def weight_norm(module, name="weight", dim=0):
+def weight_norm(module: nn.Module, name: str = "weight", dim: int | None = 0) -> nn.Module:
     r"""Give ``module`` a weight in two parameters, length g and direction v; its output does not change.
 
     .. math:: W_i = g_i \frac{v_i}{\lVert v_i \rVert}
@@ -117,7 +117,7 @@ def weight_norm(module, name="weight", dim=0):
     return _parametrize(module, name, WeightNorm(dim))
 
 
-def weight_standardization(module, name="weight", eps=1e-5):
+def weight_standardization(module: nn.Module, name: str = "weight", eps: float = 1e-5) -> nn.Module:
     r"""Let ``module`` compute with its weight standardized per output channel.
 
     .. math:: \hat W_i = \frac{W_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
@@ -155,7 +155,7 @@ def weight_standardization(module, name="weight", eps=1e-5):
     """
     standardization = WeightStandardization(eps)
     weight = getattr(module, name, None) if isinstance(name, str) else None
-    if isinstance(weight, torch.Tensor) and weight.dim() < 2:
+    if isinstance(weight, Tensor) and weight.dim() < 2:
         raise ValueError(f"{name} has {weight.dim()} axes, but standardization needs at least two.")
     return _parametrize(module, name, standardization)
 

@@ -1,0 +1,63 @@
+"""What the norms of channels share: their arguments, checks of the input, and torch's fused kernels in 16 bits."""
+
+import torch
+
+from resnorm_lib._arguments import flag, number, positive_int
+from resnorm_lib._precision import HALF, upcast
+from resnorm_lib.norms._checks import shape_error
+
+
+def channel_arguments(num_features, eps, momentum, affine, track_running_stats):
+    """Return the first arguments of torch's channel norms after checking each."""
+    return (
+        positive_int("num_features", num_features),
+        number("eps", eps, at_least=0),
+        None if momentum is None else number("momentum", momentum, at_least=0, at_most=1),
+        flag("affine", affine),
+        flag("track_running_stats", track_running_stats),
+    )
+
+
+def bias_option(bias):
+    """Return the keyword ``bias`` for torch's constructors, or none if it is True: older versions do not take it."""
+    return {} if flag("bias", bias) else {"bias": False}
+
+
+def check_channels(x, channels, position=""):
+    """Raise unless ``x`` is a floating point tensor (N, channels, ...), with ``position`` an axis that must follow."""
+    least = 3 if position else 2
+    if not isinstance(x, torch.Tensor) or x.dim() < least or x.shape[1] != channels or not x.is_floating_point():
+        raise shape_error(x, f"it must be (N, {channels}, {position}...)")
+
+
+def check_spread(x, num_features):
+    """Raise unless a channel of the batch has at least two entries."""
+    if x.numel() < 2 * num_features:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}: in training each channel needs at least two entries, "
+            "because one entry has no spread. Use a larger batch, or eval()."
+        )
+
+
+def count_batch(norm):
+    """Count a batch and return its share in the running statistics: the momentum, or 1/n if there is none."""
+    norm.num_batches_tracked.add_(1)
+    # The share 1/n stays a tensor: as a float it would stop a GPU, and break a compiled graph.
+    return 1 / norm.num_batches_tracked.to(upcast(norm.running_mean).dtype) if norm.momentum is None else norm.momentum
+
+
+def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
+    """Call ``kernel`` (F.batch_norm or F.instance_norm), in 16 bits with float32 beside the input.
+
+    Where every tensor has 16 bits, or there is none but x, torch rounds mean and deviation of the batch to 16 bits.
+    """
+    companion = mean if weight is None else weight
+    if x.dtype not in HALF or (companion is not None and companion.dtype == torch.float32):
+        return kernel(x, mean, var, weight, bias, use_batch, momentum, eps)
+    gain = torch.ones(x.shape[1], device=x.device) if weight is None else upcast(weight)
+    mean32, var32 = upcast(mean), upcast(var)
+    y = kernel(x, mean32, var32, gain, upcast(bias), use_batch, momentum, eps)
+    if use_batch and mean is not None:
+        mean.copy_(mean32)
+        var.copy_(var32)
+    return y

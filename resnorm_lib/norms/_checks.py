@@ -1,0 +1,29 @@
+"""Checks of what a norm is built from and of what it is given. Each raises a sentence that says what must be there."""
+
+import torch
+
+from resnorm_lib._arguments import positive_int
+
+
+def as_shape(name, value):
+    """Return a positive int, or a sequence of positive ints, as a tuple."""
+    if not isinstance(value, (tuple, list)):
+        return (positive_int(name, value),)
+    if not value:
+        raise ValueError(f"{name} is {value!r}, but it must name at least one axis.")
+    return tuple(positive_int(name, size) for size in value)
+
+
+def shape_error(x, wanted, name="x"):
+    """Return the exception for an input that a norm cannot take; ``wanted`` says what its shape must be."""
+    if not isinstance(x, torch.Tensor):
+        return ValueError(f"{name} is {x!r}, but it must be a tensor.")
+    if not x.is_floating_point():
+        return ValueError(f"{name} has dtype {x.dtype}, but it must be a floating point tensor.")
+    return ValueError(f"{name} has shape {tuple(x.shape)}, but {wanted}.")
+
+
+def check_last_axes(x, shape, name="x"):
+    """Raise unless ``x`` is a floating point tensor whose last axes are ``shape``."""
+    if not isinstance(x, torch.Tensor) or x.shape[-len(shape) :] != shape or not x.is_floating_point():
+        raise shape_error(x, f"its last axes must be {shape}", name)
