@@ -45,10 +45,10 @@ site: book  ## open every page in a browser
 
 run: $(READY)  ## run chapters and store their outputs (CHAPTERS=... for some)
 	$(BIN)/python -m resnorm_lib
-	$(BIN)/python -m book._tools.runs store $(CHAPTERS)
+	$(BIN)/python -m book._tools.store $(CHAPTERS)
 
-seeds: $(READY)  ## try every claim under ten seeds, and write book/recorded/seeds.json
-	$(BIN)/python -m book._tools.runs seeds $(CHAPTERS)
+seeds: $(READY)  ## try every claim under ten seeds and natively, and write book/recorded/seeds.json (STALE=1: changed chapters)
+	$(BIN)/python -m book._tools.seeds $(if $(STALE),--stale) $(CHAPTERS)
 
 bench: $(READY)  ## compare speed with plain torch, and write book/recorded/bench.json
 	$(BIN)/python -m resnorm_lib.bench.ratios
@@ -63,7 +63,7 @@ gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
-	@$(BIN)/python -m book._tools.runs new "$(NAME)"
+	@$(BIN)/python -m book._tools.new "$(NAME)"
 
 browser:  ## install Chromium for the tests of the site (Debian, Ubuntu)
 	apt-get update -qq && apt-get install -y -qq chromium

@@ -6,14 +6,15 @@ import os
 import pytest
 from nbval.kernel import RunningKernel
 
+from resnorm_lib import runtime
 from tests.book.figures import figure_problems
-from tests.environment import ENVIRONMENT
 
-os.environ.update(ENVIRONMENT)
+runtime.fix_arithmetic()
+os.environ.update(runtime.STORED)
 
 
 def _interpret_kernels_without_a_gpu():
-    """Triton reads the variable when a kernel is defined, torch its own settings above when it is imported."""
+    """Triton reads the variable when a kernel is defined, torch the arithmetic above when it is imported."""
     import torch
 
     if not torch.cuda.is_available():

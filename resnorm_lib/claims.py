@@ -1,9 +1,15 @@
 """Claims: sentences of the book that a run either upholds or refutes."""
 
+import functools
+import json
 import math
 import numbers
+import re
+from typing import NamedTuple
 
-__all__ = ["ClaimError", "claim"]
+from resnorm_lib.runtime import find
+
+__all__ = ["ClaimError", "Line", "check", "claim", "lines"]
 
 
 class ClaimError(AssertionError):
@@ -14,7 +20,8 @@ def claim(id, statement, measured, *, at_least=None, at_most=None, source=None):
     """Check that ``at_least <= measured <= at_most``, print one line, and raise when it does not hold.
 
     The bound carries the tolerance: it is chosen from theory or from the paper, wide enough for every seed and
-    narrow enough that the sentence could have been false.
+    narrow enough that the sentence could have been false. Where the book's report of ten seeds is at hand, the line
+    shows the range of the measured value over the ten runs.
 
     Parameters
     ----------
@@ -41,6 +48,24 @@ def claim(id, statement, measured, *, at_least=None, at_most=None, source=None):
     >>> claim("demo.sum", "one and one are two", 1 + 1, at_least=2, at_most=2)
     holds  demo.sum  one and one are two  2 <= 2 <= 2
     """
+    _judge("holds", id, statement, measured, at_least, at_most, source)
+
+
+def check(id, statement, measured, *, at_least=None, at_most=None, source=None):
+    """Do the same as :func:`claim` for what no seed can change, and print ``check`` in front of the line.
+
+    An identity that holds up to rounding, a count, or a bound that lies far outside the range over ten seeds: such a
+    line can catch a mistake in the code, but it is no evidence about the world.
+
+    Examples
+    --------
+    >>> check("demo.root", "the root of 2, squared, is 2", 2**0.5 * 2**0.5 - 2, at_most=1e-12)
+    check  demo.root  the root of 2, squared, is 2  4.44e-16 <= 1e-12
+    """
+    _judge("check", id, statement, measured, at_least, at_most, source)
+
+
+def _judge(word, id, statement, measured, at_least, at_most, source):
     if at_least is None and at_most is None:
         raise ValueError(f"claim {id!r} has no bound: give at_least, at_most or both.")
     if hasattr(measured, "item"):
@@ -53,7 +78,7 @@ def claim(id, statement, measured, *, at_least=None, at_most=None, source=None):
     if not low <= measured <= high:
         raise ClaimError(f"does not hold: {id}: {statement}: {comparison}")
     cited = f"  [{source}]" if source else ""
-    print(f"holds  {id}  {statement}  {comparison}{cited}")
+    print(f"{word}  {id}  {statement}  {comparison}{_range(id) if word == 'holds' else ''}{cited}")
 
 
 def _comparison(measured, at_least, at_most):
@@ -62,3 +87,54 @@ def _comparison(measured, at_least, at_most):
     if at_most is None:
         return f"{measured:.3g} >= {at_least:g}"
     return f"{at_least:g} <= {measured:.3g} <= {at_most:g}"
+
+
+def _range(id):
+    """Return the range over the seeds of the book's report as text, empty where the report or the claim is missing."""
+    values = _report().get(id, [None])
+    if None in values:
+        return ""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return f"  ({len(values)} seeds: {low if low == high else f'{low} to {high}'})"
+
+
+@functools.cache
+def _report():
+    path = find("seeds.json")
+    chapters = json.loads(path.read_text(encoding="utf-8"))["chapters"].values() if path else ()
+    return {id: values for chapter in chapters for id, values in chapter["claims"].items()}
+
+
+class Line(NamedTuple):
+    """One printed line of a claim or a check."""
+
+    word: str  # "holds" or "check"
+    id: str
+    statement: str
+    at_least: float | None
+    measured: float
+    at_most: float | None
+
+
+_LINE = re.compile(
+    r"^(?P<word>holds|check)  (?P<id>\S+)  (?P<statement>.*)  (?:(?P<low>\S+) <= )?(?P<measured>\S+) (?P<way>[<>]=) "
+    r"(?P<bound>\S+)(?:  \(\d+ seeds: .*\))?(?:  \[\S+\])?$",
+    re.MULTILINE,
+)
+
+
+def lines(text):
+    """Return the claims and checks that a text shows, as a list of :class:`Line`.
+
+    Examples
+    --------
+    >>> lines("holds  demo.half  a half is small  0.5 <= 1  (10 seeds: 0.4 to 0.6)  [he2016]")[0].measured
+    0.5
+    """
+    found = []
+    for match in _LINE.finditer(text):
+        bounds = {"at_least": match["low"], "at_most": None}
+        bounds["at_most" if match["way"] == "<=" else "at_least"] = match["bound"]
+        bounds = {name: None if value is None else float(value) for name, value in bounds.items()}
+        found.append(Line(match["word"], match["id"], match["statement"], measured=float(match["measured"]), **bounds))
+    return found

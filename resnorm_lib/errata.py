@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from resnorm_lib import runtime
-from resnorm_lib.claims import claim
+from resnorm_lib.claims import check
 from resnorm_lib.data import load_digits
 
 __all__ = [
@@ -35,13 +35,13 @@ def differ(finding, statement, claimed, correct, at_least=1e-3):
     Examples
     --------
     >>> differ("a0-demo", "dividing by the variance is no standardization", [1.0, 2.0], [1.0, 2.5])
-    holds  erratum.a0-demo  dividing by the variance is no standardization  0.5 >= 0.001
+    check  erratum.a0-demo  dividing by the variance is no standardization  0.5 >= 0.001
     """
     claimed, correct = _tensors(claimed, correct)
     if claimed.shape != correct.shape:
-        claim(f"erratum.{finding}", statement, abs(claimed.numel() - correct.numel()), at_least=1)
+        check(f"erratum.{finding}", statement, abs(claimed.numel() - correct.numel()), at_least=1)
     else:
-        claim(f"erratum.{finding}", statement, (claimed - correct).abs().max(), at_least=at_least)
+        check(f"erratum.{finding}", statement, (claimed - correct).abs().max(), at_least=at_least)
 
 
 def agree(finding, statement, first, second, at_most=EXACT):
@@ -55,7 +55,7 @@ def agree(finding, statement, first, second, at_most=EXACT):
     first, second = _tensors(first, second)
     if first.shape != second.shape:
         raise ValueError(f"first has shape {tuple(first.shape)} and second {tuple(second.shape)}, but they must agree.")
-    claim(f"erratum.{finding}", statement, (first - second).abs().max(), at_most=at_most)
+    check(f"erratum.{finding}", statement, (first - second).abs().max(), at_most=at_most)
 
 
 def raises(finding, statement, error, function):
@@ -65,7 +65,7 @@ def raises(finding, statement, error, function):
     --------
     >>> raises("a0-demo", "a list has no item 3", IndexError, lambda: [][3])
     IndexError: list index out of range
-    holds  erratum.a0-demo  a list has no item 3  1 >= 1
+    check  erratum.a0-demo  a list has no item 3  1 >= 1
     """
     try:
         function()
@@ -74,7 +74,7 @@ def raises(finding, statement, error, function):
         happened = 1
     else:
         happened = 0
-    claim(f"erratum.{finding}", statement, happened, at_least=1)
+    check(f"erratum.{finding}", statement, happened, at_least=1)
 
 
 @torch.no_grad()
@@ -96,7 +96,7 @@ def neighbours_matter(layer, x):
 def counts(finding, statement, model, kind, *, at_least=None, at_most=None):
     """Claim how many modules of one kind a model holds."""
     found = sum(isinstance(module, kind) for module in model.modules())
-    claim(f"erratum.{finding}", statement, found, at_least=at_least, at_most=at_most)
+    check(f"erratum.{finding}", statement, found, at_least=at_least, at_most=at_most)
 
 
 def stream_growth(block, x, depth):

@@ -1,26 +1,30 @@
-"""Where and how a chapter runs: device, preset, seed, data folder, progress bars.
+"""Where and how a chapter runs: device, preset, seed, data folder, progress bars, arithmetic.
 
-Five environment variables decide, and nothing else does:
+Six environment variables decide, and nothing else does:
 
 - ``RESNORM_PRESET``, ``cpu`` (default) or ``gpu``: the size of the experiments.
 - ``RESNORM_DEVICE``, ``cpu``, ``cuda`` or ``mps``: where tensors live; by default what the preset asks for.
 - ``RESNORM_SEED``, an integer, default 0: shifts every seed of the book.
 - ``RESNORM_DATA``, a folder: data that is too large to come with the book.
 - ``RESNORM_PROGRESS``, ``1`` (default) or ``0``: progress bars on the screen.
+- ``RESNORM_ARITHMETIC``, ``same`` (default) or ``native``: the arithmetic of the stored outputs, or this machine's own.
+
+Importing this module imports no torch and changes nothing: :func:`start` does both.
 """
 
 import os
+import platform
+import sys
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
-from tqdm.auto import tqdm
 
 __all__ = [
     "SettingError",
     "check",
     "data_folder",
     "device",
+    "find",
+    "fix_arithmetic",
     "generator",
     "preset",
     "progress",
@@ -31,11 +35,21 @@ __all__ = [
 
 PRESETS = ("cpu", "gpu")
 DEVICES = ("cpu", "cuda", "mps")
+# One arithmetic for every x86-64 machine. Without these the instruction set decides the last digits of a product, and
+# training carries them into the first. PyTorch and its libraries read them once, when they are imported.
+ARITHMETIC = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_CBWR": "COMPATIBLE",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OMP_NUM_THREADS": "1",
+}
+# What else holds where outputs are stored and compared.
+STORED = {"RESNORM_PROGRESS": "0", "RESNORM_PRESET": "cpu", "RESNORM_DEVICE": "cpu", "RESNORM_SEED": "0"}
 SHIFT = 1000  # between the seeds of two values of RESNORM_SEED: more than a chapter uses
 
 
 class SettingError(ValueError):
-    """One of the five variables has a value that cannot be used; the message says which and why."""
+    """One of the six variables has a value that cannot be used; the message says which and why."""
 
 
 def _one_of(name, default, allowed):
@@ -64,6 +78,8 @@ def device():
     SettingError
         If the name is unknown, or this machine has no such device.
     """
+    import torch
+
     name = _one_of("RESNORM_DEVICE", "cuda" if preset() == "gpu" else "cpu", DEVICES)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present[name]:
@@ -71,11 +87,44 @@ def device():
     return torch.device(name)
 
 
+def fix_arithmetic():
+    """Ask PyTorch and its libraries for the arithmetic under which the outputs of the book were stored.
+
+    It takes effect if torch is not yet imported; variables that are set already stay as they are.
+
+    Returns
+    -------
+    bool
+        Whether this process computes with that arithmetic.
+
+    Raises
+    ------
+    SettingError
+        If RESNORM_ARITHMETIC is neither ``same`` nor ``native``.
+    """
+    if not native() and "torch" not in sys.modules and platform.machine() in ("x86_64", "AMD64"):
+        for name, value in ARITHMETIC.items():
+            os.environ.setdefault(name, value)
+    return all(os.environ.get(name) == value for name, value in ARITHMETIC.items())
+
+
+def native():
+    """Return whether RESNORM_ARITHMETIC asks for the machine's own instructions and number of threads.
+
+    Raises
+    ------
+    SettingError
+        If it is neither ``same`` nor ``native``.
+    """
+    return _one_of("RESNORM_ARITHMETIC", "same", ("same", "native")) == "native"
+
+
 def start(threads=1):
-    """Prepare a chapter: check all settings, fix the number of threads, and say where the run takes place.
+    """Prepare a chapter: fix the arithmetic and the number of threads, check all settings, and say where it runs.
 
     The order in which threads add up changes the last digits of a sum. One thread gives the same digits on a laptop
-    and on a server, and is the fastest for networks as small as those of the "cpu" preset.
+    and on a server, and is the fastest for networks as small as those of the "cpu" preset. Call it before torch is
+    imported (see :func:`fix_arithmetic`); otherwise, and on other processors, it says that digits may differ.
 
     Returns
     -------
@@ -84,11 +133,17 @@ def start(threads=1):
     Raises
     ------
     SettingError
-        If one of the five variables has a value that cannot be used.
+        If one of the six variables has a value that cannot be used.
     """
+    fixed = fix_arithmetic()
+    import torch
+
     settings = check()
-    torch.set_num_threads(threads)
+    if not native():
+        torch.set_num_threads(threads)
     print(f"preset {settings['preset']}, device {settings['device']}, seed {settings['seed']}")
+    if not fixed:
+        print("arithmetic of this machine: digits may differ from those stored with the book")
     return settings["device"]
 
 
@@ -103,7 +158,7 @@ def check():
     Raises
     ------
     SettingError
-        If one of the five variables has a value that cannot be used.
+        If one of the six variables has a value that cannot be used.
     """
     return {
         "preset": preset(),
@@ -133,9 +188,12 @@ def generator(base=0, device="cpu"):
 
     Examples
     --------
+    >>> import torch
     >>> bool(torch.equal(torch.rand(3, generator=generator(7)), torch.rand(3, generator=generator(7))))
     True
     """
+    import torch
+
     return torch.Generator(device).manual_seed(seed(base))
 
 
@@ -145,6 +203,7 @@ def seeded(base=0):
 
     Examples
     --------
+    >>> import torch
     >>> with seeded(3):
     ...     first = torch.nn.Linear(2, 2)
     >>> with seeded(3):
@@ -152,6 +211,8 @@ def seeded(base=0):
     >>> bool(torch.equal(first.weight, second.weight))
     True
     """
+    import torch
+
     with torch.random.fork_rng():
         torch.manual_seed(seed(base))
         yield
@@ -182,8 +243,25 @@ def progress(iterable, description="", total=None):
     SettingError
         If RESNORM_PROGRESS is neither 0 nor 1.
     """
-    return tqdm(iterable, desc=description, total=total, leave=False) if shows_progress() else iterable
+    if not shows_progress():
+        return iterable
+    from tqdm.auto import tqdm
+
+    return tqdm(iterable, desc=description, total=total, leave=False)
 
 
 def shows_progress():
     return _one_of("RESNORM_PROGRESS", "1", ("0", "1")) == "1"
+
+
+def find(name, folder=None):
+    """Return the path of a file that was recorded with the book, or ``None`` where there is none.
+
+    Parameters
+    ----------
+    name : str
+    folder : path, optional
+        By default ``book/recorded`` in the working folder or in one above it.
+    """
+    folders = [Path(folder)] if folder else [p / "book" / "recorded" for p in (Path.cwd(), *Path.cwd().parents)]
+    return next((place / name for place in folders if (place / name).exists()), None)

@@ -1,4 +1,8 @@
-"""The five settings: what they give, and the sentence that a wrong one gets."""
+"""The six settings: what they give, and the sentence that a wrong one gets."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -15,6 +19,7 @@ from resnorm_lib import runtime
         ("RESNORM_SEED", "one", "RESNORM_SEED is 'one', but it must be an integer, 0 or larger."),
         ("RESNORM_SEED", "²", "RESNORM_SEED is '²', but it must be an integer, 0 or larger."),
         ("RESNORM_DATA", "/no/such/folder", "RESNORM_DATA is '/no/such/folder', but there is no such folder."),
+        ("RESNORM_ARITHMETIC", "fast", "RESNORM_ARITHMETIC is 'fast', but it must be one of same, native."),
         ("RESNORM_PROGRESS", "yes", "RESNORM_PROGRESS is 'yes', but it must be one of 0, 1."),
     ],
 )
@@ -84,3 +89,43 @@ def test_progress_changes_nothing_but_the_screen(monkeypatch, capsys):
         monkeypatch.setenv("RESNORM_PROGRESS", shown)
         assert list(runtime.progress(range(4), "counting")) == [0, 1, 2, 3]
         assert bool(capsys.readouterr().err) == (shown == "1")
+
+
+DIGEST = """
+import sys
+from resnorm_lib import runtime
+assert "torch" not in sys.modules
+runtime.start()
+import torch
+from resnorm_lib.models import MLP
+with runtime.seeded(0):
+    y = MLP(64, 64, 20, 10)(torch.randn(32, 64)).double().sum()
+print(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), y.item().hex())
+"""
+
+
+def plain(code, **settings):
+    """Return the lines that a Python prints which nobody has prepared: none of our variables is set."""
+    env = {k: v for k, v in os.environ.items() if k not in runtime.ARITHMETIC and not k.startswith("RESNORM_")}
+    done = subprocess.run([sys.executable, "-c", code], env=env | settings, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_chapter_computes_alike_in_a_kernel_that_nobody_has_prepared():
+    prepared = plain(DIGEST, **runtime.ARITHMETIC)
+    assert plain(DIGEST) == prepared
+    assert prepared[0] == "preset cpu, device cpu, seed 0"
+    assert prepared[1].startswith("AVX2 1 ")
+
+
+def test_native_arithmetic_is_the_machine_s_own_and_is_said():
+    told, computed = plain(DIGEST, RESNORM_ARITHMETIC="native")[1:]
+    assert told == "arithmetic of this machine: digits may differ from those stored with the book"
+    code = "import torch; print(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())"
+    assert computed.split()[:2] == plain(code)[0].split()
+
+
+def test_a_torch_that_was_imported_before_is_told():
+    assert plain("import torch\n" + DIGEST.replace('assert "torch" not in sys.modules\n', ""))[1].startswith(
+        "arithmetic of"
+    )

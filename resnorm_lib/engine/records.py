@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from resnorm_lib.runtime import find
+
 __all__ = ["SCHEMA", "RecordError", "Run", "Trial", "find", "finite", "machine", "read", "recorded", "write"]
 
 VERSION = 1
@@ -247,19 +249,6 @@ def read(path):
         raise RecordError(f"There is no recorded run at {path}.") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RecordError(f"{path} holds no recorded run: {error}.") from error
-
-
-def find(name, folder=None):
-    """Return the path of a file that was recorded with the book, or ``None`` where there is none.
-
-    Parameters
-    ----------
-    name : str
-    folder : path, optional
-        By default ``book/recorded`` in the working folder or in one above it.
-    """
-    folders = [Path(folder)] if folder else [p / "book" / "recorded" for p in (Path.cwd(), *Path.cwd().parents)]
-    return next((place / name for place in folders if (place / name).exists()), None)
 
 
 def recorded(experiment, preset="gpu", folder=None):

@@ -6,6 +6,7 @@ Each check takes one notebook and returns its problems as sentences.
 import json
 import re
 
+from resnorm_lib.claims import lines
 from tests.book.cells import all_cells, code_cells, printed_text
 from tests.book.myst import directives, headings
 
@@ -122,9 +123,8 @@ def exercises_name_their_effort(notebook):
 
 
 def claim_ids(notebook):
-    """Return the ids of the claims that the stored outputs say hold, in order."""
-    text = "\n".join(printed_text(cell) for cell, _ in code_cells(notebook))
-    return re.findall(r"^holds  (\S+)  ", text, re.MULTILINE)
+    """Return the ids of the claims and checks that the stored outputs say hold, in order."""
+    return [line.id for cell, _ in code_cells(notebook) for line in lines(printed_text(cell))]
 
 
 def _markdown(notebook):

@@ -97,7 +97,7 @@ def figures_are_described(notebook):
 
 def _text_beside_claims(cell):
     # nbval leaves out the measured value of a claim, and the rest of its line is fixed in the source.
-    return "\n".join(line for line in printed_text(cell).splitlines() if not line.startswith("holds  "))
+    return "\n".join(line for line in printed_text(cell).splitlines() if not line.startswith(("holds  ", "check  ")))
 
 
 def _is_exempt(cell):

@@ -1,6 +1,5 @@
 """The commands of the README: one clear sentence for what cannot work, an exit code, and nothing half written."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,10 +8,12 @@ import sys
 import nbformat
 import pytest
 
-from book._tools import runs
+from book._tools import seeds, store
 from resnorm_lib.bench import __main__ as bench
+from resnorm_lib.claims import Line
 from resnorm_lib.experiments import __main__ as experiments
 from tests.book import sources
+from tests.book.cells import read
 from tests.book.sources import ROOT
 
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="this machine has no make")
@@ -112,15 +113,14 @@ def notebook(path, *cells):
 def test_a_chapter_that_raises_stays_as_it_was(tmp_path):
     path = notebook(tmp_path / "broken.ipynb", "print(1)", "1 / 0")
     before = path.read_bytes()
-    with pytest.raises(SystemExit, match="left as it is, because a cell raised ZeroDivisionError"):
-        runs.store(path)
+    assert "left as it was, because a cell raised ZeroDivisionError" in store.store(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_stored_chapter_holds_its_outputs_and_no_trace_of_the_machine(tmp_path):
     path = notebook(tmp_path / "fine.ipynb", "print(1)")
-    runs.store(path)
+    assert store.store(path) is None
     stored = nbformat.read(path, as_version=4)
     assert stored.cells[0].outputs[0].text == "1\n"
     assert stored.cells[0].execution_count == 1
@@ -135,16 +135,43 @@ def test_claims_are_read_from_a_run_whether_they_held_or_not(tmp_path):
         "claim('a.fails', 'in words', 2, at_most=1)",
         "claim('a.after', 'a later cell', 3, at_least=1)",
     )
-    assert runs.claims(runs.execute(path)) == {"a.holds": 0.25, "a.fails": None, "a.after": 3.0}
+    assert seeds.claims(store.execute(path)) == {"a.holds": 0.25, "a.fails": None, "a.after": 3.0}
 
 
-def test_every_claim_holds_under_ten_seeds():
-    report = json.loads(runs.REPORT.read_text())
-    for path in sources.chapters():
-        stored = runs.claims(nbformat.read(path, as_version=4))
-        assert set(report["claims"][path.stem]) == set(stored), "the report is old: run make seeds"
-        failed = [name for name, measured in report["claims"][path.stem].items() if None in measured]
-        assert not failed
+def test_the_report_of_the_seeds_belongs_to_the_chapters_as_they_are():
+    assert not seeds.stale(), "their claims were tried with other code: make seeds STALE=1"
+
+
+@pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
+def test_every_claim_holds_under_ten_seeds_and_natively(path):
+    found = seeds.load()["chapters"][path.stem]
+    assert set(found["claims"]) == set(seeds.claims(read(path)))
+    assert not [name for name, measured in found["claims"].items() if None in measured]
+    assert not [name for name, measured in found["native"].items() if measured is None]
+
+
+@pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
+def test_a_claim_could_have_failed_under_some_seed(path):
+    assert not seeds.out_of_reach(path.stem, read(path)), "their bounds are out of reach: tighten them, or call check()"
+
+
+def line(**bounds):
+    return Line("holds", "a.b", "in words", **({"at_least": None, "at_most": None, "measured": 1.0} | bounds))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "values", "widths"),
+    [
+        ({"at_most": 5.0}, [1.0, 2.0], 1.32),  # in logarithms, as ln(5/2) / ln 2 is less than 3
+        ({"at_least": -1.0}, [0.0, 0.5], 2),  # no logarithm of what is not positive
+        ({"at_least": 3.0}, [600.0, 700.0], 5.97),  # in values, where the range is narrow
+        ({"at_least": 0.0, "at_most": 4.0}, [1.0, 2.0], 1),  # the nearer of two bounds
+        ({"at_most": 1.0}, [0.5, 0.5], float("inf")),  # no seed changes it
+        ({"at_most": 1.0}, [0.5, 1.5], 0),
+    ],
+)
+def test_the_reach_of_a_bound_is_counted_in_widths_of_the_range(bounds, values, widths):
+    assert seeds.reach(line(**bounds), values) == pytest.approx(widths, rel=0.01)
 
 
 @needs_make

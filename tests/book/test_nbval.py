@@ -55,7 +55,6 @@ def project(tmp_path_factory):
         "pyproject.toml",
         "conftest.py",
         "tests/__init__.py",
-        "tests/environment.py",
         "tests/book/__init__.py",
         "tests/book/figures.py",
         "tests/book/nbval_sanitize.cfg",

@@ -1,0 +1,68 @@
+"""Run chapters in fresh kernels and store their outputs: ``python -m book._tools.store chapters/NAME.ipynb ...``."""
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from resnorm_lib.runtime import STORED
+from tests.book.cells import code_cells
+from tests.book.sources import chapters
+
+JOBS = 2  # chapters that run at a time, each on one thread
+
+
+def named(paths):
+    """Return the paths of the chapters that a command names, or of all."""
+    found = [Path(path) for path in paths] or chapters()
+    if missing := [str(path) for path in found if not path.is_file()]:
+        sys.exit(f"There is no notebook {missing[0]}.")
+    return found
+
+
+def execute(path, **settings):
+    """Run the notebook in a fresh kernel and return it; cells that raise keep their error as output."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=600, allow_errors=True, record_timing=False, kernel_name="python3", coalesce_streams=True
+    )
+    client.execute(cwd=str(Path(path).parent), env=os.environ | STORED | settings)
+    return notebook
+
+
+def errors(notebook):
+    """Return the last line of each error that a cell of the notebook raised."""
+    outputs = [output for cell, _ in code_cells(notebook) for output in cell.outputs]
+    return [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+
+
+def store(path):
+    """Run the notebook and write it back with its outputs; return why it was left as it is, if a cell raised."""
+    notebook = execute(path)
+    if failed := errors(notebook):
+        return f"{path} was left as it was, because a cell raised {failed[0]}"
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    temporary = Path(path).with_suffix(".part")
+    nbformat.write(notebook, temporary)
+    temporary.replace(path)
+    return None
+
+
+def main():
+    paths, failed = named(sys.argv[1:]), []
+    with ProcessPoolExecutor(JOBS) as pool:
+        for path, why in zip(paths, pool.map(store, paths)):
+            failed += [why] if why else []
+            print(why or f"stored {path}", flush=True)
+    if failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
