@@ -1,5 +1,7 @@
 """The one table of norms that the shared tests run over, each norm with its NumPy twin."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -33,66 +35,29 @@ class WithGate(nn.Module):
         return torch.cat([y, gate.expand_as(y)], dim=-1)
 
 
-def _flat(x, shape):
-    return x.reshape(*x.shape[: x.ndim - len(shape)], -1)
+def formula(name, axes=1, zero_centered=False, **settings):
+    """Twin of a norm: ``reference.<name>_forward`` and ``_backward``, given those parameters that the formula names.
 
-
-def layer(shape, zero_centered=False, eps=1e-5):
-    def twin(p, inputs, dy):
-        gain = p["weight"].ravel() + zero_centered if "weight" in p else None
-        offset = p["bias"].ravel() if "bias" in p else None
-        y, cache = reference.layer_norm_forward(_flat(inputs[0], shape), gain, offset, eps)
-        dx, dw, db = reference.layer_norm_backward(_flat(dy, shape), cache)
-        return y.reshape(dy.shape), {"x0": dx.reshape(dy.shape), "weight": dw.reshape(shape), "bias": db.reshape(shape)}
-
-    return twin
-
-
-def rms(shape, zero_centered=False, eps=None):
-    def twin(p, inputs, dy):
-        gain = p["weight"].ravel() + zero_centered if "weight" in p else None
-        y, cache = reference.rms_norm_forward(_flat(inputs[0], shape), gain, eps)
-        dx, dw = reference.rms_norm_backward(_flat(dy, shape), cache)
-        return y.reshape(dy.shape), {"x0": dx.reshape(dy.shape), "weight": dw.reshape(shape)}
-
-    return twin
-
-
-def channels(name, *before, after=()):
-    """Twin of a norm with a gain and an offset per channel; ``before`` and ``after`` complete its arguments."""
+    The last ``axes`` become one. A setting that is a function is called with the parameters.
+    """
     forward, backward = getattr(reference, f"{name}_forward"), getattr(reference, f"{name}_backward")
+    names = [key for key in signature(forward).parameters if key in ("alpha", "shift", "scale", "weight", "bias")]
+
+    def flat(x):
+        return x.reshape(*x.shape[: x.ndim - axes], -1)
 
     def twin(p, inputs, dy):
-        start = [b(p) if callable(b) else b for b in before]
-        y, cache = forward(inputs[0], *start, p.get("weight"), p.get("bias"), *after)
-        dx, dw, db = backward(dy, cache)
-        return y, {"x0": dx, "weight": dw, "bias": db}
+        given = {key: p[key].item() if p[key].size == 1 else p[key].ravel() for key in names if key in p}
+        if zero_centered:
+            given["weight"] = 1 + given["weight"]
+        own = {key: value(p) if callable(value) else value for key, value in settings.items()}
+        y, cache = forward(flat(inputs[0]), **given, **own)
+        grads = backward(flat(dy), cache)
+        dx, *others = grads if isinstance(grads, tuple) else (grads,)
+        found = {key: np.reshape(grad, p[key].shape) for key, grad in zip(names, others) if key in p}
+        return y.reshape(dy.shape), found | {"x0": dx.reshape(dy.shape)}
 
     return twin
-
-
-def scale(p, inputs, dy):
-    y, cache = reference.scale_norm_forward(inputs[0], p["scale"].item())
-    dx, dscale = reference.scale_norm_backward(dy, cache)
-    return y, {"x0": dx, "scale": np.reshape(dscale, 1)}
-
-
-def ada(p, inputs, dy):
-    y, cache = reference.ada_norm_forward(inputs[0], scale=1.3, k=0.2)
-    return y, {"x0": reference.ada_norm_backward(dy, cache)}
-
-
-def dyt(p, inputs, dy):
-    y, cache = reference.dynamic_tanh_forward(inputs[0], p["alpha"].item(), p.get("weight"), p.get("bias"))
-    dx, dalpha, dw, db = reference.dynamic_tanh_backward(dy, cache)
-    return y, {"x0": dx, "alpha": np.reshape(dalpha, 1), "weight": dw, "bias": db}
-
-
-def derf(p, inputs, dy):
-    y, cache = reference.derf_forward(inputs[0], p["alpha"].item(), p["shift"].item(), p.get("weight"), p.get("bias"))
-    dx, dalpha, dshift, dw, db = reference.derf_backward(dy, cache)
-    grads = {"alpha": np.reshape(dalpha, 1), "shift": np.reshape(dshift, 1), "weight": dw, "bias": db}
-    return y, grads | {"x0": dx}
 
 
 def adaptive(p, inputs, dy):
@@ -144,56 +109,59 @@ PARAMETRIZED = frozenset({"matmul", "parametrized"})
 
 N = norms
 CASES = [
-    Case("layer", lambda: N.LayerNorm(7), ((3, 5, 7),), layer((7,)), lambda: nn.LayerNorm(7), traits=ROWS),
-    Case("layer_of_two_axes", lambda: N.LayerNorm((3, 4)), ((5, 3, 4),), layer((3, 4)), lambda: nn.LayerNorm((3, 4))),
-    Case("layer_without_bias", lambda: N.LayerNorm(7, bias=False), ((5, 7),), layer((7,)),
+    Case("layer", lambda: N.LayerNorm(7), ((3, 5, 7),), formula("layer_norm"), lambda: nn.LayerNorm(7), traits=ROWS),
+    Case("layer_of_two_axes", lambda: N.LayerNorm((3, 4)), ((5, 3, 4),), formula("layer_norm", axes=2),
+         lambda: nn.LayerNorm((3, 4))),
+    Case("layer_without_bias", lambda: N.LayerNorm(7, bias=False), ((5, 7),), formula("layer_norm"),
          lambda: nn.LayerNorm(7, bias=False), traits=ROWS),
-    Case("layer_affine_free", lambda: N.LayerNorm(7, 1e-3, elementwise_affine=False), ((5, 7),), layer((7,), eps=1e-3),
-         lambda: nn.LayerNorm(7, 1e-3, elementwise_affine=False), traits=ROWS),
-    Case("layer_zero_centered", lambda: N.LayerNorm(7, zero_centered_gain=True), ((5, 7),), layer((7,), True),
-         traits=ROWS),
-    Case("rms", lambda: N.RMSNorm(7), ((3, 5, 7),), rms((7,)), lambda: nn.RMSNorm(7), traits=ROWS),
-    Case("rms_of_two_axes", lambda: N.RMSNorm((3, 4), 1e-5), ((5, 3, 4),), rms((3, 4), eps=1e-5),
+    Case("layer_affine_free", lambda: N.LayerNorm(7, 1e-3, elementwise_affine=False), ((5, 7),),
+         formula("layer_norm", eps=1e-3), lambda: nn.LayerNorm(7, 1e-3, elementwise_affine=False), traits=ROWS),
+    Case("layer_zero_centered", lambda: N.LayerNorm(7, zero_centered_gain=True), ((5, 7),),
+         formula("layer_norm", zero_centered=True), traits=ROWS),
+    Case("rms", lambda: N.RMSNorm(7), ((3, 5, 7),), formula("rms_norm"), lambda: nn.RMSNorm(7), traits=ROWS),
+    Case("rms_of_two_axes", lambda: N.RMSNorm((3, 4), 1e-5), ((5, 3, 4),), formula("rms_norm", axes=2, eps=1e-5),
          lambda: nn.RMSNorm((3, 4), 1e-5)),
-    Case("rms_affine_free", lambda: N.RMSNorm(7, elementwise_affine=False), ((5, 7),), rms((7,)),
+    Case("rms_affine_free", lambda: N.RMSNorm(7, elementwise_affine=False), ((5, 7),), formula("rms_norm"),
          lambda: nn.RMSNorm(7, elementwise_affine=False), traits=ROWS),
-    Case("rms_zero_centered", lambda: N.RMSNorm(7, 1e-6, zero_centered_gain=True), ((5, 7),), rms((7,), True, 1e-6),
-         traits=ROWS),
-    Case("scale", lambda: N.ScaleNorm(7), ((3, 5, 7),), scale, traits=ROWS),
-    Case("ada", lambda: N.AdaNorm(7, scale=1.3, k=0.2), ((3, 5, 7),), ada, true_gradient=False, traits=ROWS),
-    Case("dyt", lambda: N.DynamicTanh(7), ((3, 5, 7),), dyt, traits=ROWS),
-    Case("derf", lambda: N.Derf(7), ((3, 5, 7),), derf, traits=ROWS),
-    Case("derf_affine_free", lambda: N.Derf(7, elementwise_affine=False), ((3, 5, 7),), derf, traits=ROWS),
-    Case("batch_1d", lambda: N.BatchNorm(5), ((6, 5),), channels("batch_norm"), lambda: nn.BatchNorm1d(5), **BATCH),
-    Case("batch_2d", lambda: N.BatchNorm(5), ((4, 5, 3, 2),), channels("batch_norm"),
+    Case("rms_zero_centered", lambda: N.RMSNorm(7, 1e-6, zero_centered_gain=True), ((5, 7),),
+         formula("rms_norm", zero_centered=True, eps=1e-6), traits=ROWS),
+    Case("scale", lambda: N.ScaleNorm(7), ((3, 5, 7),), formula("scale_norm"), traits=ROWS),
+    Case("ada", lambda: N.AdaNorm(7, scale=1.3, k=0.2), ((3, 5, 7),),
+         formula("ada_norm", scale=1.3, k=0.2), true_gradient=False, traits=ROWS),
+    Case("dyt", lambda: N.DynamicTanh(7), ((3, 5, 7),), formula("dynamic_tanh"), traits=ROWS),
+    Case("derf", lambda: N.Derf(7), ((3, 5, 7),), formula("derf"), traits=ROWS),
+    Case("derf_affine_free", lambda: N.Derf(7, elementwise_affine=False), ((3, 5, 7),), formula("derf"), traits=ROWS),
+    Case("batch_1d", lambda: N.BatchNorm(5), ((6, 5),), formula("batch_norm"), lambda: nn.BatchNorm1d(5), **BATCH),
+    Case("batch_2d", lambda: N.BatchNorm(5), ((4, 5, 3, 2),), formula("batch_norm"),
          lambda: nn.BatchNorm2d(5), **BATCH),
-    Case("batch_affine_free", lambda: N.BatchNorm(5, affine=False), ((6, 5, 2),), channels("batch_norm"),
+    Case("batch_affine_free", lambda: N.BatchNorm(5, affine=False), ((6, 5, 2),), formula("batch_norm"),
          lambda: nn.BatchNorm1d(5, affine=False), **BATCH),
-    Case("batch_averaging", lambda: N.BatchNorm(5, momentum=None), ((6, 5),), channels("batch_norm"),
+    Case("batch_averaging", lambda: N.BatchNorm(5, momentum=None), ((6, 5),), formula("batch_norm"),
          lambda: nn.BatchNorm1d(5, momentum=None), **BATCH),
-    Case("batch_untracked", lambda: N.BatchNorm(5, track_running_stats=False), ((6, 5),), channels("batch_norm"),
+    Case("batch_untracked", lambda: N.BatchNorm(5, track_running_stats=False), ((6, 5),), formula("batch_norm"),
          lambda: nn.BatchNorm1d(5, track_running_stats=False), **BATCH),
-    Case("batch_without_bias", lambda: N.BatchNorm(5, bias=False), ((6, 5),), channels("batch_norm"),
+    Case("batch_without_bias", lambda: N.BatchNorm(5, bias=False), ((6, 5),), formula("batch_norm"),
          lambda: nn.BatchNorm1d(5, bias=False), **BATCH),
-    Case("ghost_batch", lambda: N.GhostBatchNorm(5, 3), ((7, 5, 2),), channels("ghost_batch_norm", 3), **BATCH),
-    Case("batch_renorm", lambda: N.BatchRenorm(5), ((6, 5, 2),), channels("batch_renorm", _running),
+    Case("ghost_batch", lambda: N.GhostBatchNorm(5, 3), ((7, 5, 2),),
+         formula("ghost_batch_norm", ghost_batch_size=3), **BATCH),
+    Case("batch_renorm", lambda: N.BatchRenorm(5), ((6, 5, 2),), formula("batch_renorm", running=_running),
          true_gradient=False, **BATCH),
     Case("batch_renorm_affine_free", lambda: N.BatchRenorm(5, 1.1, 0.1, affine=False), ((6, 5),),
-         lambda p, x, dy: channels("batch_renorm", _running, after=(1.1, 0.1))(p, x, dy),
+         formula("batch_renorm", running=_running, r_max=1.1, d_max=0.1),
          true_gradient=False, **BATCH),
     Case("batch_renorm_without_bias", lambda: N.BatchRenorm(5, bias=False), ((6, 5),),
-         channels("batch_renorm", _running), true_gradient=False, **BATCH),
-    Case("batch_renorm_closed", lambda: N.BatchRenorm(5, 1, 0), ((6, 5),), channels("batch_norm"), **BATCH),
-    Case("group", lambda: N.GroupNorm(2, 6), ((3, 6, 2, 2),), channels("group_norm", 2),
+         formula("batch_renorm", running=_running), true_gradient=False, **BATCH),
+    Case("batch_renorm_closed", lambda: N.BatchRenorm(5, 1, 0), ((6, 5),), formula("batch_norm"), **BATCH),
+    Case("group", lambda: N.GroupNorm(2, 6), ((3, 6, 2, 2),), formula("group_norm", num_groups=2),
          lambda: nn.GroupNorm(2, 6), **SAMPLE),
-    Case("group_affine_free", lambda: N.GroupNorm(2, 8, affine=False), ((3, 8),), channels("group_norm", 2),
+    Case("group_affine_free", lambda: N.GroupNorm(2, 8, affine=False), ((3, 8),), formula("group_norm", num_groups=2),
          lambda: nn.GroupNorm(2, 8, affine=False), **SAMPLE),
-    Case("group_without_bias", lambda: N.GroupNorm(2, 6, bias=False), ((3, 6, 2),), channels("group_norm", 2),
+    Case("group_without_bias", lambda: N.GroupNorm(2, 6, bias=False), ((3, 6, 2),), formula("group_norm", num_groups=2),
          lambda: nn.GroupNorm(2, 6, bias=False), **SAMPLE),
-    Case("instance", lambda: N.InstanceNorm(4), ((3, 4, 5),), channels("instance_norm"),
+    Case("instance", lambda: N.InstanceNorm(4), ((3, 4, 5),), formula("instance_norm"),
          lambda: nn.InstanceNorm1d(4), **SAMPLE),
     Case("instance_tracking", lambda: N.InstanceNorm(4, affine=True, track_running_stats=True), ((3, 4, 3, 2),),
-         channels("instance_norm"), lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True), **SAMPLE),
+         formula("instance_norm"), lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True), **SAMPLE),
     Case("adaptive", lambda: WithGate(N.AdaptiveLayerNorm(4, 3)), ((2, 5, 4), (2, 3)), adaptive, traits=MATMUL),
     Case("qk", lambda: Logits(N.QKNorm(4), 0.5), ((5, 4), (3, 4)), qk, traits=MATMUL | {"pairs"}),
     Case("cosine_qk", lambda: Logits(N.CosineQKNorm(4), 1.0), ((5, 4), (3, 4)), cosine_qk, traits=MATMUL | {"pairs"}),
