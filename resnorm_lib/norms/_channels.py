@@ -31,7 +31,7 @@ def check_channels(x, channels, position=""):
 
 
 def check_spread(x, num_features):
-    """Raise unless a channel of the batch has at least two entries."""
+    """Raise unless each channel of the batch has at least two entries."""
     if x.numel() < 2 * num_features:
         raise ValueError(
             f"x has shape {tuple(x.shape)}: in training each channel needs at least two entries, "
@@ -40,16 +40,17 @@ def check_spread(x, num_features):
 
 
 def count_batch(norm):
-    """Count a batch and return its share in the running statistics: the momentum, or 1/n if there is none."""
+    """Count a batch, and return its weight in the running statistics: the momentum, or 1/n if that is None."""
     norm.num_batches_tracked.add_(1)
-    # The share 1/n stays a tensor: as a float it would stop a GPU, and break a compiled graph.
+    # 1/n stays a tensor: turning it into a float would make the CPU wait for the GPU, and break a compiled graph.
     return 1 / norm.num_batches_tracked.to(upcast(norm.running_mean).dtype) if norm.momentum is None else norm.momentum
 
 
 def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
-    """Call ``kernel`` (F.batch_norm or F.instance_norm), in 16 bits with float32 beside the input.
+    """Return what ``kernel`` (F.batch_norm or F.instance_norm) computes, with statistics in float32 for 16-bit inputs.
 
-    Where every tensor has 16 bits, or there is none but x, torch rounds mean and deviation of the batch to 16 bits.
+    If all tensors have 16 bits, or x is the only tensor, torch rounds the mean and the standard deviation of the batch
+    to 16 bits. A gain in float32 prevents it.
     """
     companion = mean if weight is None else weight
     if x.dtype not in HALF or (companion is not None and companion.dtype == torch.float32):

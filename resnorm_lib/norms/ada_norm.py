@@ -1,4 +1,4 @@
-"""AdaNorm: layer normalization with a factor that depends on the row instead of a learned gain and offset."""
+"""AdaNorm: layer normalization with a factor that depends on the row instead of a learned gain and bias."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class AdaNorm(nn.Module):
 
     .. math:: y = C\,(1 - k\,\hat x) \odot \hat x, \qquad \hat x = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}}
 
-    No gradient passes through the factor: it counts as a constant. There is nothing to learn.
+    No gradient passes through the factor: it counts as a constant. The layer has no parameters.
 
     Parameters
     ----------
@@ -30,9 +30,10 @@ class AdaNorm(nn.Module):
     k : float, default 0.1
         How much large entries are damped; 0 leaves layer normalization times C.
     eps : float, default 1e-5
-        Inside the root. (The authors' program divides by the unbiased standard deviation plus eps; the paper by this.)
+        Added to the variance, inside the square root, as in the paper. (The authors' program divides by the unbiased
+        standard deviation plus eps.)
     device, dtype : optional
-        Taken as by the other norms, and of no effect: there are no parameters.
+        Accepted as by every norm, without effect: there are no parameters.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Adaptive layer normalization (adaLN-Zero): gain, offset and gate come from a condition."""
+"""Adaptive layer normalization (adaLN-Zero): gain, bias and gate are computed from a condition."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ __all__ = ["AdaptiveLayerNorm"]
 
 
 class _ZeroLinear(nn.Linear):
-    """A linear map that starts at 0, also when someone resets all parts of a model one by one."""
+    """A linear map that starts at 0, and returns to 0 when each part of a model is reset by itself."""
 
     def reset_parameters(self):
         nn.init.zeros_(self.weight)
@@ -19,7 +19,7 @@ class _ZeroLinear(nn.Linear):
 
 
 class AdaptiveLayerNorm(nn.Module):
-    r"""Layer normalization whose gain and offset a condition decides, and a gate for the branch (adaLN-Zero).
+    r"""Layer normalization with gain and bias from a condition, and a gate for the branch (adaLN-Zero).
 
     .. math::
 
@@ -28,8 +28,8 @@ class AdaptiveLayerNorm(nn.Module):
     where LN is affine-free. A block adds :math:`g \odot F(y)` to the stream. W and v start at 0, so every block
     starts as the identity, whatever the condition.
 
-    Call it with x of shape (N, ..., d) and ``condition`` of shape (N, c), or with any axes of x but the last in
-    front of c, such as (N, T, c): it returns ``(y, gate)``, the gate ready to multiply a branch.
+    Call it with x of shape (N, ..., d) and ``condition`` of shape (N, c), or with more of the leading axes of x before
+    c, such as (N, T, c). It returns ``(y, gate)``; the gate has a shape that multiplies a branch.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class AdaptiveLayerNorm(nn.Module):
     condition_features : int
         Number of entries c of the condition.
     eps : float, default 1e-6
-        Inside the root, as DiT has it; LayerNorm has 1e-5.
+        Added to the variance, inside the square root. The default is DiT's; LayerNorm has 1e-5.
     device, dtype : optional
-        Of the parameters ``modulation.weight`` (3 d, c) and ``modulation.bias`` (3 d,), in the order s, a, g.
+        Of the parameters ``modulation.weight`` (3 d, c) and ``modulation.bias`` (3 d,): the rows of s, a and g.
 
     Raises
     ------

@@ -24,29 +24,29 @@ class BatchNorm(_BatchNorm):
 
     .. math:: y_{\cdot c} = w_c \frac{x_{\cdot c} - \mu_c}{\sqrt{\sigma_c^2 + \varepsilon}} + b_c
 
-    In training :math:`\mu_c, \sigma_c^2` are those of the batch, and the running statistics move towards them,
+    In training :math:`\mu_c, \sigma_c^2` are the statistics of the batch, and the running statistics move towards them,
 
     .. math:: \text{running} \leftarrow (1 - \text{momentum})\,\text{running} + \text{momentum} \cdot \text{batch},
 
     where the running variance takes the unbiased estimate (m - 1 in the denominator). In evaluation the running
-    statistics are used, and rows no longer depend on each other. Takes and gives the state dict of
-    :class:`torch.nn.BatchNorm1d`, ``2d`` and ``3d``, and stands for all three.
+    statistics are used, and rows no longer depend on each other. One class for any number of axes: it shares the base
+    class and the state dict of :class:`torch.nn.BatchNorm1d`, ``2d`` and ``3d``.
 
     Parameters
     ----------
     num_features : int
         Number of channels C, the second axis.
     eps : float, default 1e-5
-        Inside the root. Keras has 1e-3.
+        Added to the variance, inside the square root. Keras has 1e-3.
     momentum : float or None, default 0.1
-        The share of the new batch. Keras writes the share of the old value, and its default is 0.99. ``None``: the
-        plain average over all batches so far.
+        The weight of the new batch in the running statistics. Keras gives the weight of the old value, by default 0.99.
+        ``None``: the plain average over all batches so far.
     affine : bool, default True
         Learn ``weight`` and ``bias``, both of shape (C,).
     bias : bool, default True
         Learn the bias as well as the gain.
     track_running_stats : bool, default True
-        False: keep no running statistics and use those of the batch in evaluation too.
+        False: keep no running statistics, and use the statistics of the batch in evaluation too.
     device, dtype : optional
         Of parameters and running statistics. ``module.bfloat16()`` rounds the running statistics as well; autocast
         leaves them in float32.
@@ -54,8 +54,8 @@ class BatchNorm(_BatchNorm):
     Raises
     ------
     ValueError
-        If an argument does not fit, if the input has not C channels, or if a batch whose statistics are needed has
-        fewer than two entries in a channel: one value has no spread, none has no mean.
+        If an argument does not fit, if the input does not have C channels, or if a channel has fewer than two entries
+        in a batch whose statistics are needed: one value has no variance, and no value has no mean.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Batch renormalization: batch normalization whose training output agrees with its evaluation output."""
+"""Batch renormalization: batch normalization that computes in training what it computes in evaluation."""
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,8 @@ __all__ = ["BatchRenorm"]
 class BatchRenorm(_BatchNorm):
     r"""Batch normalization corrected towards the running statistics, within limits.
 
-    With :math:`\mu_c, \sigma_c = \sqrt{\mathrm{var}_c + \varepsilon}` those of the batch and :math:`\mu, \sigma` the
-    running ones, per channel, in training
+    Let :math:`\mu_c` and :math:`\sigma_c = \sqrt{\mathrm{var}_c + \varepsilon}` be the batch statistics of a channel,
+    and :math:`\mu, \sigma` its running statistics. In training
 
     .. math::
 
@@ -33,12 +33,13 @@ class BatchRenorm(_BatchNorm):
         r = \mathrm{clip}\Big(\frac{\sigma_c}{\sigma}, \frac{1}{r_{\max}}, r_{\max}\Big), \qquad
         d = \mathrm{clip}\Big(\frac{\mu_c - \mu}{\sigma}, -d_{\max}, d_{\max}\Big)
 
-    where no gradient passes through r and d. Inside the limits y is :math:`w (x - \mu) / \sigma + b`, which is what
-    evaluation computes; with :math:`r_{\max} = 1, d_{\max} = 0` it is batch normalization. Then the running
+    where no gradient passes through r and d. Within the limits y is :math:`w (x - \mu) / \sigma + b`, which is what
+    evaluation computes. With :math:`r_{\max} = 1, d_{\max} = 0` it is batch normalization. Afterwards the running
     statistics move: :math:`\mu \leftarrow \mu + \text{momentum}\,(\mu_c - \mu)`, and :math:`\sigma` in the same way.
+    torch's ``convert_sync_batchnorm`` refuses this layer, which has no running variance.
 
     ``r_max`` and ``d_max`` are attributes: set them during training. The paper starts from 1 and 0 and
-    relaxes them to 3 and 5, once the running statistics mean something.
+    relaxes them to 3 and 5 as the running statistics become reliable.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ class BatchRenorm(_BatchNorm):
     d_max : float, default 5.0
         At least 0.
     eps : float, default 1e-5
-        Inside the root.
+        Added to the variance, inside the square root.
     momentum : float or None, default 0.01
-        The share of the new batch. ``None``: the plain average over all batches so far.
+        The weight of the new batch in the running statistics. ``None``: the plain average over all batches so far.
     affine : bool, default True
         Learn ``weight`` and ``bias``, both of shape (C,).
     bias : bool, default True
@@ -62,7 +63,7 @@ class BatchRenorm(_BatchNorm):
     Raises
     ------
     ValueError
-        If an argument does not fit, if the input has not C channels, or if a training batch has fewer than two
+        If an argument does not fit, if the input does not have C channels, or if a training batch has fewer than two
         entries in a channel.
 
     References
@@ -72,7 +73,7 @@ class BatchRenorm(_BatchNorm):
     Examples
     --------
     >>> norm = BatchRenorm(1)
-    >>> norm(torch.tensor([[0.1], [0.9]])).detach().round(decimals=3).flatten()  # running: mean 0, deviation 1
+    >>> norm(torch.tensor([[0.1], [0.9]])).detach().round(decimals=3).flatten()  # running mean 0, std 1
     tensor([0.1000, 0.9000])
     """
 

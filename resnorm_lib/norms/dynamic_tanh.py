@@ -1,4 +1,4 @@
-"""Layers that stand where a norm stood and compute no statistics: DynamicTanh and Derf."""
+"""Layers that replace a norm and compute no statistics: DynamicTanh and Derf."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["Derf", "DynamicTanh"]
 
 
 class _Squash(nn.Module):
-    """A learned scalar ``alpha``, a gain and a bias: what DynamicTanh and Derf share."""
+    """The base of DynamicTanh and Derf: a learned scalar ``alpha``, a gain and a bias."""
 
     def __init__(self, normalized_shape, alpha_init_value, elementwise_affine, device, dtype):
         super().__init__()
@@ -27,7 +27,7 @@ class _Squash(nn.Module):
         self.alpha = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
 
     def reset_parameters(self):
-        """Put gain, bias and alpha back to where they start."""
+        """Put gain, bias and alpha back to their starting values."""
         if self.elementwise_affine:
             nn.init.ones_(self.weight)
             nn.init.zeros_(self.bias)
@@ -43,7 +43,7 @@ class _Squash(nn.Module):
 
 @named("dyt")
 class DynamicTanh(_Squash):
-    r"""Dynamic tanh, every entry by itself: no statistics, no row, no batch.
+    r"""Dynamic tanh of each entry, without any statistics.
 
     .. math:: y = w \odot \tanh(\alpha x) + b
 
@@ -52,7 +52,7 @@ class DynamicTanh(_Squash):
     normalized_shape : int or tuple of ints
         The sizes of the last axes; x has shape (..., \*normalized_shape).
     alpha_init_value : float, default 0.5
-        Where the learned scalar :math:`\alpha` starts. The paper starts it elsewhere in large language models.
+        The starting value of the learned scalar :math:`\alpha`. The paper uses other values in large language models.
     elementwise_affine : bool, default True
         Learn ``weight`` and ``bias`` of the normalized shape.
     device, dtype : optional
@@ -87,7 +87,7 @@ class DynamicTanh(_Squash):
 
 @named("derf")
 class Derf(_Squash):
-    r"""Dynamic erf, every entry by itself: the rescaled Gaussian distribution function with a learned shift.
+    r"""Dynamic erf of each entry: the rescaled Gaussian distribution function with a learned shift.
 
     .. math:: y = w \odot \operatorname{erf}(\alpha x + s) + b
 
@@ -96,9 +96,9 @@ class Derf(_Squash):
     normalized_shape : int or tuple of ints
         The sizes of the last axes; x has shape (..., \*normalized_shape).
     alpha_init_value : float, default 0.5
-        Where the learned scalar :math:`\alpha` starts.
+        The starting value of the learned scalar :math:`\alpha`.
     shift_init_value : float, default 0.0
-        Where the learned scalar s starts.
+        The starting value of the learned scalar s.
     elementwise_affine : bool, default True
         Learn ``weight`` and ``bias`` of the normalized shape.
     device, dtype : optional

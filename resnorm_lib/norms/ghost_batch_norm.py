@@ -1,4 +1,4 @@
-"""Ghost batch normalization: the statistics of small batches inside a large one."""
+"""Ghost batch normalization: statistics of small parts of a large batch."""
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +18,12 @@ class GhostBatchNorm(BatchNorm):
     r"""Batch normalization of parts of the batch, each by its own mean and variance.
 
     In training the N rows are cut, in order, into :math:`\max(1, \lfloor N / \text{ghost\_batch\_size} \rfloor)`
-    parts that differ by at most one row, and each part is normalized as :class:`BatchNorm` does it. None is smaller
-    than ``ghost_batch_size`` unless the whole batch is. The running statistics see the parts one after another, so
-    their memory is counted in ghost batches. In evaluation it is :class:`BatchNorm`, whose state dict it shares.
+    parts that differ by at most one row, and each part is normalized as by :class:`BatchNorm`. No part is smaller
+    than ``ghost_batch_size`` unless the whole batch is. The running statistics are updated with one part after another,
+    so ``momentum`` counts parts, not batches. In evaluation it is :class:`BatchNorm`, whose state dict it shares.
 
-    It separates the batch of the statistics from the batch of the optimizer.
+    So the batch that gives the statistics can be smaller than the batch of an optimizer's step. torch's
+    ``convert_sync_batchnorm`` turns this layer into plain synchronized batch normalization.
 
     Parameters
     ----------
@@ -70,19 +71,19 @@ class GhostBatchNorm(BatchNorm):
         parts = len(x) // self.ghost_batch_size
         if not self.training or parts < 2:
             return super().forward(x)
-        rows, longer = divmod(len(x), parts)  # the first parts are longer by a row
+        rows, longer = divmod(len(x), parts)  # that many parts, the first ones, have a row more
         if not longer:
             return self._normalize(x, parts)
         first, rest = x.split([longer * (rows + 1), (parts - longer) * rows])
         return torch.cat([self._normalize(first, longer), self._normalize(rest, parts - longer)])
 
     def _normalize(self, x, parts):
-        """Parts of equal length, in one call: the channels of each part become channels of their own."""
+        """Normalize parts of equal length in one call, in which the channels of each part are channels of their own."""
         rows = len(x) // parts
         check_spread(x[:rows], self.num_features)
         apart = x.unflatten(0, (parts, rows)).transpose(0, 1).flatten(1, 2)
         weight, bias = (None if value is None else upcast(value).repeat(parts) for value in (self.weight, self.bias))
-        # They are there without running statistics too: beside them torch computes in float32 what comes in 16 bits.
+        # Passed even when untracked: with float32 buffers torch keeps the statistics of 16-bit inputs in float32.
         mean, var = upcast(x).new_zeros((2, parts * self.num_features))
         y = F.batch_norm(apart, mean, var, weight, bias, True, 1.0, self.eps)
         if self.track_running_stats and self.running_mean is not None:
@@ -93,7 +94,7 @@ class GhostBatchNorm(BatchNorm):
 
     @torch.no_grad()
     def _remember(self, means, variances):
-        """Let the running statistics see one part after the other: a later one has the larger share."""
+        """Update the running statistics with one part after another: a later part has the larger weight."""
         parts = len(means)
         self.num_batches_tracked.add_(parts)
         if self.momentum is None:
@@ -102,7 +103,7 @@ class GhostBatchNorm(BatchNorm):
             later = torch.arange(parts - 1, -1, -1, device=means.device, dtype=means.dtype)
             shares = self.momentum * (1 - self.momentum) ** later
         for running, news in ((self.running_mean, means), (self.running_var, variances)):
-            # A sum and no matrix product, which autocast would do in 16 bits.
+            # A sum instead of a matrix product, which autocast would compute in 16 bits.
             running.copy_(upcast(running) * (1 - shares.sum()) + (shares[:, None] * news).sum(0))
 
     def extra_repr(self) -> str:

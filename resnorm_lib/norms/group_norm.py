@@ -1,4 +1,4 @@
-"""Group normalization and instance normalization: each sample by itself, over groups of channels or single ones."""
+"""Group normalization and instance normalization: statistics of one sample, over a group of channels or one channel."""
 
 import math
 
@@ -21,7 +21,8 @@ class GroupNorm(nn.GroupNorm):
 
     with :math:`\mu_{ng}, \sigma_{ng}^2` the mean and the (biased) variance over the C/G channels of the group
     :math:`g \ni c` and all positions. One group normalizes over everything but N; C groups are instance
-    normalization. Takes and gives the state dict of :class:`torch.nn.GroupNorm`.
+    normalization. It is a :class:`torch.nn.GroupNorm`, with the same
+    state dict.
 
     On a CPU, a channels-last input is normalized in the default layout, because torch's channels-last kernel there
     computes the variance as :math:`\overline{x^2} - \overline{x}^2`, which cancels.
@@ -33,7 +34,7 @@ class GroupNorm(nn.GroupNorm):
     num_channels : int
         C, the second axis.
     eps : float, default 1e-5
-        Inside the root. Keras has 1e-3, and 32 groups by default.
+        Added to the variance, inside the square root. Keras has 1e-3, and 32 groups by default.
     affine : bool, default True
         Learn ``weight`` and ``bias``, both of shape (C,): one for each channel, not for each group.
     bias : bool, default True
@@ -44,7 +45,7 @@ class GroupNorm(nn.GroupNorm):
     Raises
     ------
     ValueError
-        If an argument does not fit, if G does not divide C, or if the input has not C channels.
+        If an argument does not fit, if G does not divide C, or if the input does not have C channels.
 
     References
     ----------
@@ -92,31 +93,31 @@ class InstanceNorm(_InstanceNorm):
 
     .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{nc}}{\sqrt{\sigma_{nc}^2 + \varepsilon}} + b_c
 
-    Takes and gives the state dict of :class:`torch.nn.InstanceNorm1d`, ``2d`` and ``3d``, and stands for all three,
-    always with the axis N.
+    One class for any number of positional axes: it shares the base class and the state dict of
+    :class:`torch.nn.InstanceNorm1d`, ``2d`` and ``3d``, and always expects the axis N.
 
     Parameters
     ----------
     num_features : int
         Number of channels C, the second axis.
     eps : float, default 1e-5
-        Inside the root.
+        Added to the variance, inside the square root.
     momentum : float, default 0.1
-        The share of the new batch in the running statistics, if there are any.
+        The weight of the new batch in the running statistics, if they are tracked.
     affine : bool, default False
         Learn ``weight`` and ``bias``, both of shape (C,).
     bias : bool, default True
         Learn the bias as well as the gain, if ``affine``.
     track_running_stats : bool, default False
-        Average the statistics of the samples over training, and use the averages in evaluation.
+        Keep running averages of the samples' statistics in training, and use them in evaluation.
     device, dtype : optional
         Of parameters and running statistics.
 
     Raises
     ------
     ValueError
-        If an argument does not fit, if the input has not C channels, or if there is a single position where its
-        statistics are needed.
+        If an argument does not fit, if the input does not have C channels, or if a channel has a single position and
+        its statistics are needed.
 
     Notes
     -----

@@ -19,19 +19,19 @@ class LayerNorm(nn.LayerNorm):
 
     .. math:: y = w \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + b
 
-    with :math:`\mu, \sigma^2` the mean and the (biased) variance over the last axes. A row's output depends on that
-    row alone, in training and in evaluation alike. Takes and gives the state dict of :class:`torch.nn.LayerNorm`.
+    with :math:`\mu, \sigma^2` the mean and the (biased) variance over the last axes. The output of a row depends on
+    that row alone, in training and in evaluation alike. It is a :class:`torch.nn.LayerNorm`, with the same state dict.
 
     Parameters
     ----------
     normalized_shape : int or tuple of ints
         The sizes of the last axes, d or (..., d); x has shape (..., \*normalized_shape).
     eps : float, default 1e-5
-        Inside the root. Keras has 1e-3, and many BERT-like models have 1e-12.
+        Added to the variance, inside the square root. Keras has 1e-3, and many BERT-like models have 1e-12.
     elementwise_affine : bool, default True
-        Learn a gain ``weight`` and an offset ``bias``, both of the normalized shape. False: affine-free.
+        Learn a gain ``weight`` and a ``bias``, both of the normalized shape. False: learn neither.
     bias : bool, default True
-        Learn the offset as well as the gain.
+        Learn the bias as well as the gain.
     device, dtype : optional
         Of the parameters.
     zero_centered_gain : bool, default False

@@ -1,4 +1,4 @@
-"""Query-key normalization: the logits of attention stay bounded."""
+"""Query-key normalization, which bounds the logits of attention."""
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +16,24 @@ _KINDS = {"layer": LayerNorm, "rms": RMSNorm}
 
 
 class QKNorm(nn.Module):
-    r"""Normalize queries and keys, each head by itself, each with a gain of its own.
+    r"""Normalize the queries and the keys of each head, with one gain for queries and one for keys.
 
     .. math::
 
         \hat q = N_q(q), \quad \hat k = N_k(k), \qquad
         \Big|\frac{\hat q \cdot \hat k}{\sqrt d}\Big| \le \sqrt d\; \max_i |w^q_i|\, \max_i |w^k_i|
 
-    for norms without offsets: however long the queries and keys grow, the logits of attention do not. Attention
+    for norms without a bias: the logits of attention stay bounded, however long the queries and keys grow. Attention
     keeps its usual factor :math:`1 / \sqrt d`.
 
     Parameters
     ----------
     head_dim : int
-        Number of features d of one head; q and k have shape (..., d), and may differ in their other axes.
+        Number of features d of one head. q and k have shape (..., d); their other axes may differ.
     norm : {"rms", "layer"}, default "rms"
-        Dehghani et al. have "layer" without offset (``bias=False``).
+        Dehghani et al. use "layer" without a bias (``bias=False``).
     **options
-        For both norms, such as ``eps=1e-6`` or ``bias=False``.
+        Passed on to both norms, such as ``eps=1e-6`` or ``bias=False``.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class QKNorm(nn.Module):
 
 
 class CosineQKNorm(nn.Module):
-    r"""Bring queries and keys to unit length and multiply their cosine by a learned number.
+    r"""Scale queries and keys to unit length, and multiply their cosine by a learned number.
 
     .. math:: \text{logit} = g \, \frac{q \cdot k}{\lVert q \rVert\,\lVert k \rVert}
 
@@ -77,8 +77,8 @@ class CosineQKNorm(nn.Module):
     head_dim : int
         Number of features d of one head; q and k have shape (..., d).
     gain : float, optional
-        Where g starts: by default :math:`\sqrt d`, which gives the cosine of random vectors the deviation 1 that the
-        usual logits have. The paper derives its start from the length of the sequences.
+        The starting value of g: by default :math:`\sqrt d`, for which the logits of random vectors have standard
+        deviation 1, as usual logits have. The paper derives the starting value from the length of the sequences.
     eps : float, default 1e-6
         The smallest length to divide by.
     device, dtype : optional
@@ -109,7 +109,7 @@ class CosineQKNorm(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self):
-        """Put the factor back to where it starts."""
+        """Put the gain back to its starting value."""
         nn.init.constant_(self.gain, self.gain_init_value)
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:

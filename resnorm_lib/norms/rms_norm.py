@@ -15,19 +15,19 @@ __all__ = ["RMSNorm"]
 
 @named("rms")
 class RMSNorm(nn.RMSNorm):
-    r"""Root mean square normalization: layer normalization without centring and without an offset.
+    r"""Root mean square normalization: layer normalization without centring and without a bias.
 
     .. math:: y = w \odot \frac{x}{\sqrt{\frac1d \sum_i x_i^2 + \varepsilon}}
 
-    Takes and gives the state dict of :class:`torch.nn.RMSNorm`.
+    It is a :class:`torch.nn.RMSNorm`, with the same state dict.
 
     Parameters
     ----------
     normalized_shape : int or tuple of ints
         The sizes of the last axes, d or (..., d); x has shape (..., \*normalized_shape).
     eps : float, optional
-        Inside the root. ``None`` means, as in torch, the machine epsilon of the dtype that holds the statistics:
-        float32 for float16, bfloat16 and float32, float64 for float64. Llama has 1e-5 or 1e-6.
+        Added to the mean square, inside the square root. ``None`` means, as in torch, the machine epsilon of the dtype
+        of the statistics: of float64 for float64, of float32 for all others. Llama has 1e-5 or 1e-6.
     elementwise_affine : bool, default True
         Learn a gain ``weight`` of the normalized shape. False: affine-free.
     device, dtype : optional

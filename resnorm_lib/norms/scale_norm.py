@@ -1,4 +1,4 @@
-"""Scale normalization: every row is brought to one learned length."""
+"""Scale normalization: every row is scaled to one learned length."""
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +17,14 @@ class ScaleNorm(nn.Module):
 
     .. math:: y = g\,\frac{x}{\max(\lVert x \rVert, \varepsilon)}
 
-    With :math:`g = \sqrt d`, where it starts, this is RMSNorm without eps and with one gain for all features.
+    At the start :math:`g = \sqrt d`, and this is RMSNorm without eps, with one gain for all features.
 
     Parameters
     ----------
     dim : int
         Number of features d; x has shape (..., d).
     eps : float, default 1e-5
-        The smallest length to divide by. It does not stand inside a root, so rows longer than eps do not feel it.
+        The smallest length to divide by. Rows longer than eps are not changed by it.
     device, dtype : optional
         Of the parameter ``scale``, of shape (1,).
 
@@ -51,7 +51,7 @@ class ScaleNorm(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self):
-        """Put the length back to the root of ``dim``."""
+        """Put the learned length back to the square root of ``dim``."""
         nn.init.constant_(self.scale, self.dim**0.5)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ __all__ = ["WeightNorm", "WeightStandardization", "weight_norm", "weight_standar
 
 
 class WeightNorm(nn.Module):
-    r"""Length and direction of a weight as separate parameters: the parametrization behind :func:`weight_norm`.
+    r"""Compute a weight from its length and its direction: the parametrization behind :func:`weight_norm`.
 
     .. math:: W_i = g_i \frac{v_i}{\lVert v_i \rVert}
 
@@ -41,7 +41,7 @@ class WeightNorm(nn.Module):
         if not -v.dim() <= self.dim < v.dim():
             raise ValueError(f"dim is {self.dim}, but the weight has {v.dim()} axes.")
         others = [axis for axis in range(v.dim()) if axis != self.dim % v.dim()]
-        # vector_norm takes no axes for all axes, so the slices of a vector are its entries.
+        # The slices of a vector are its entries; vector_norm would take an empty list of axes for all axes.
         return torch.linalg.vector_norm(v, dim=others, keepdim=True) if others else v.abs()
 
     def forward(self, g: Tensor, v: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class WeightNorm(nn.Module):
 
 
 class WeightStandardization(nn.Module):
-    r"""Mean 0 and variance 1 for each output channel's weights: behind :func:`weight_standardization`.
+    r"""Standardize the weights of each output channel: the parametrization behind :func:`weight_standardization`.
 
     .. math:: \hat W_i = \frac{W_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
 
@@ -122,8 +122,8 @@ def weight_standardization(module: nn.Module, name: str = "weight", eps: float =
 
     .. math:: \hat W_i = \frac{W_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
 
-    over all axes but the first. Meant for convolutions that a norm of activations follows: the scale of W is lost.
-    ``parametrizations.weight.original`` is W.
+    with statistics over all axes but the first. Use it for convolutions that are followed by a norm of activations,
+    since the scale of W is lost. ``parametrizations.weight.original`` is W.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def weight_standardization(module: nn.Module, name: str = "weight", eps: float =
     name : str, default "weight"
         The parameter; it has at least two axes.
     eps : float, default 1e-5
-        Inside the root.
+        Added to the variance, inside the square root.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Input checks that every reference function shares."""
+"""Checks of arrays that all reference functions share."""
 
 import numpy as np
 

@@ -5,11 +5,11 @@ from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_for
 
 
 def ada_norm_forward(x, scale=1.0, k=0.1, eps=1e-5):
-    r"""Layer normalization times a factor that shrinks with the entry.
+    r"""Normalize each row, and multiply each entry by a factor that falls as the entry grows.
 
     .. math:: \phi = C\,(1 - k\,\hat x), \qquad y = \phi \odot \hat x
 
-    with :math:`\hat x` that of layer normalization.
+    with :math:`\hat x` the output of layer normalization.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def ada_norm_forward(x, scale=1.0, k=0.1, eps=1e-5):
 
 
 def ada_norm_backward(dy, cache):
-    r"""The gradient that AdaNorm defines: :math:`\phi` counts as a constant.
+    r"""Return the gradient that AdaNorm defines, with :math:`\phi` held constant.
 
     With :math:`g = \phi \odot dy`, and means over the last axis,
 

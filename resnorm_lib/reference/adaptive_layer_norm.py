@@ -7,7 +7,7 @@ from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_for
 
 
 def adaptive_layer_norm_forward(x, condition, weight, bias, eps=1e-6):
-    r"""Layer normalization with gain, offset and gate from a condition, one of each per sample.
+    r"""Normalize each row, with a gain, a bias and a gate that each sample's condition determines.
 
     .. math::
 
@@ -20,7 +20,7 @@ def adaptive_layer_norm_forward(x, condition, weight, bias, eps=1e-6):
     weight : array, shape (3 d, c)
         W; ``bias`` is v of shape (3 d,).
     eps : float
-        Added to the variance of a row, inside the root.
+        Added to the variance of a row, inside the square root.
 
     Returns
     -------
@@ -44,8 +44,8 @@ def adaptive_layer_norm_forward(x, condition, weight, bias, eps=1e-6):
 def adaptive_layer_norm_backward(dy, dgate, cache):
     r"""Gradients of :func:`adaptive_layer_norm_forward`.
 
-    The row's own part is layer normalization's backward of :math:`(1 + a) \odot dy`. The condition's part collects
-    the rows of a sample,
+    dx is the backward of layer normalization applied to :math:`(1 + a) \odot dy`. The gradient of the condition sums
+    over the rows t of a sample,
 
     .. math::
 

@@ -16,15 +16,15 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5, running=None):
         \sigma_c = \sqrt{\frac1m \sum_j (x_{jc} - \mu_c)^2 + \varepsilon}, \qquad
         y_{jc} = w_c \frac{x_{jc} - \mu_c}{\sigma_c} + b_c
 
-    In evaluation the mean and the variance are constants, the running ones.
+    In evaluation the running mean and variance take their place, as constants.
 
     Parameters
     ----------
     x : array, shape (N, C) or (N, C, ...)
     weight, bias : array, shape (C,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
     eps : float
-        Added to the variance, inside the root.
+        Added to the variance, inside the square root.
     running : pair of arrays, shape (C,), optional
         ``(mean, var)`` to use instead of the statistics of ``x``: evaluation.
 
@@ -74,8 +74,8 @@ def batch_norm_backward(dy, cache):
         dx = \frac{1}{\sigma_c}\left(g - \overline{g} - \hat x\,\overline{g\,\hat x}\right), \qquad
         dw_c = \sum dy\,\hat x, \qquad db_c = \sum dy
 
-    the formula of layer normalization along another axis. In evaluation the statistics do not depend on ``x``
-    and :math:`dx = g / \sigma_c`.
+    which is the formula of layer normalization along other axes. In evaluation the statistics do not depend on
+    ``x``, and :math:`dx = g / \sigma_c`.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def batch_norm_running(x, running, momentum=0.1):
         \mu \leftarrow (1 - \rho)\,\mu + \rho\,\mu_c, \qquad
         v \leftarrow (1 - \rho)\,v + \rho\,\frac{1}{m - 1} \sum_j (x_{jc} - \mu_c)^2
 
-    with :math:`\rho` the momentum: the batch is divided by m where it is normalized, and by m - 1 where it
-    estimates the variance of the data.
+    with :math:`\rho` the momentum. The sum of squares is divided by m to normalize the batch, and by m - 1 to estimate
+    the variance of the data.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def batch_norm_running(x, running, momentum=0.1):
     running : pair of arrays, shape (C,)
         ``(mean, var)`` before the batch.
     momentum : float
-        The share of the batch.
+        The weight of the batch.
 
     Returns
     -------

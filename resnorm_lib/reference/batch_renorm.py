@@ -16,15 +16,15 @@ def batch_renorm_forward(x, running, weight=None, bias=None, r_max=3.0, d_max=5.
         d = \mathrm{clip}\Big(\frac{\mu_c - \mu}{\sigma}, -d_{\max}, d_{\max}\Big), \qquad
         y = w (r \hat x + d) + b
 
-    with the batch's :math:`\mu_c` and :math:`\sigma_c` (eps inside the root) and the running :math:`\mu, \sigma`.
+    with the statistics :math:`\mu_c, \sigma_c` of the batch (eps inside the root) and the running :math:`\mu, \sigma`.
 
     Parameters
     ----------
     x : array, shape (N, C) or (N, C, ...)
     running : pair of arrays, shape (C,)
-        ``(mean, std)``, the running mean and deviation.
+        ``(mean, std)``, the running mean and standard deviation.
     weight, bias : array, shape (C,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
     r_max, d_max, eps : float
 
     Returns

@@ -10,14 +10,14 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def dynamic_tanh_forward(x, alpha=0.5, weight=None, bias=None):
-    r"""Squash each entry by itself: :math:`t = \tanh(\alpha x)`, :math:`y = w \odot t + b`.
+    r"""Apply a scaled tanh to each entry: :math:`t = \tanh(\alpha x)`, :math:`y = w \odot t + b`.
 
     Parameters
     ----------
     x : array, shape (..., d)
     alpha : float
     weight, bias : array, shape (d,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
 
     Returns
     -------
@@ -62,14 +62,14 @@ def dynamic_tanh_backward(dy, cache):
 
 
 def derf_forward(x, alpha=0.5, shift=0.0, weight=None, bias=None):
-    r"""Squash each entry by itself: :math:`t = \operatorname{erf}(\alpha x + s)`, :math:`y = w \odot t + b`.
+    r"""Apply a shifted erf to each entry: :math:`t = \operatorname{erf}(\alpha x + s)`, :math:`y = w \odot t + b`.
 
     Parameters
     ----------
     x : array, shape (..., d)
     alpha, shift : float
     weight, bias : array, shape (d,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from resnorm_lib.reference.batch_norm import batch_norm_backward, batch_norm_for
 
 
 def ghost_batch_norm_forward(x, ghost_batch_size, weight=None, bias=None, eps=1e-5):
-    r"""Batch normalization of each part of the batch by itself.
+    r"""Normalize each part of the batch by its own statistics, as batch normalization does.
 
     .. math:: y_{jc} = w_c \frac{x_{jc} - \mu_{pc}}{\sigma_{pc}} + b_c \qquad \text{for } j \text{ in part } p
 
@@ -20,9 +20,9 @@ def ghost_batch_norm_forward(x, ghost_batch_size, weight=None, bias=None, eps=1e
     ghost_batch_size : int
         Fewest rows in a part.
     weight, bias : array, shape (C,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
     eps : float
-        Added to the variance, inside the root.
+        Added to the variance, inside the square root.
 
     Returns
     -------

@@ -13,8 +13,7 @@ def group_norm_forward(x, num_groups, weight=None, bias=None, eps=1e-5):
         \sigma_{ng} = \sqrt{\frac1m \sum_{c \in g,\, j} (x_{ncj} - \mu_{ng})^2 + \varepsilon}, \qquad
         y_{ncj} = w_c \frac{x_{ncj} - \mu_{ng}}{\sigma_{ng}} + b_c
 
-    with m the number of entries of a group. The statistics are those of the group, gain and offset those of the
-    channel.
+    with m the number of entries of a group. Each group has its statistics, each channel its gain and bias.
 
     Parameters
     ----------
@@ -22,9 +21,9 @@ def group_norm_forward(x, num_groups, weight=None, bias=None, eps=1e-5):
     num_groups : int
         G, a divisor of C.
     weight, bias : array, shape (C,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
     eps : float
-        Added to the variance, inside the root.
+        Added to the variance, inside the square root.
 
     Returns
     -------
@@ -86,7 +85,7 @@ def instance_norm_forward(x, weight=None, bias=None, eps=1e-5):
 
     .. math:: y_{ncj} = w_c \frac{x_{ncj} - \mu_{nc}}{\sigma_{nc}} + b_c
 
-    with the mean and the deviation (eps inside the root) over j. Arguments, result and errors are those of
+    with the mean and the standard deviation (eps inside the root) over j. Arguments, result and errors are as for
     :func:`group_norm_forward` without ``num_groups``; the cache is for :func:`instance_norm_backward`.
 
     Examples

@@ -19,9 +19,9 @@ def layer_norm_forward(x, weight=None, bias=None, eps=1e-5):
     ----------
     x : array, shape (..., d)
     weight, bias : array, shape (d,), optional
-        Gain and offset; 1 and 0 when left out.
+        Gain and bias; 1 and 0 when left out.
     eps : float
-        Added to the variance, inside the root.
+        Added to the variance, inside the square root.
 
     Returns
     -------

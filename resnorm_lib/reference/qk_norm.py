@@ -6,7 +6,7 @@ from resnorm_lib.reference.scale_norm import scale_norm_backward, scale_norm_for
 
 
 def qk_norm_forward(q, k, q_weight=None, k_weight=None, eps=None):
-    r"""Logits of one head with root mean square normalized queries and keys.
+    r"""Return the logits of one head after root mean square normalization of queries and keys.
 
     .. math:: \hat q = N(q), \qquad \hat k = N(k), \qquad S = \frac{1}{\sqrt d}\,\hat q\,\hat k^\top
 
@@ -39,7 +39,7 @@ def qk_norm_backward(dlogits, cache):
 
     .. math:: d\hat q = \frac{1}{\sqrt d}\,dS\,\hat k, \qquad d\hat k = \frac{1}{\sqrt d}\,dS^\top \hat q
 
-    and from there the backward of root mean square normalization, once for q and once for k.
+    followed by the backward of root mean square normalization, once for q and once for k.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def qk_norm_backward(dlogits, cache):
 
 
 def cosine_qk_norm_forward(q, k, gain=None, eps=1e-6):
-    r"""Logits of one head that are cosines times a number: :math:`S_{ij} = g \cos(q_i, k_j)`.
+    r"""Return the logits of one head, cosines times a learned number: :math:`S_{ij} = g \cos(q_i, k_j)`.
 
     Parameters
     ----------
     q, k : arrays, shapes (T, d) and (T', d)
     gain : float, optional
-        g; the root of d when left out.
+        g; the square root of d when left out.
     eps : float
         The smallest length to divide by.
 
@@ -87,7 +87,7 @@ def cosine_qk_norm_backward(dlogits, cache):
 
     .. math:: d\hat q = dS\,\hat k, \qquad d\hat k = dS^\top \hat q
 
-    with :math:`\hat q` of length g and :math:`\hat k` of length 1; from there the backward of scale normalization.
+    with :math:`\hat q` of length g and :math:`\hat k` of length 1, followed by the backward of scale normalization.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def rms_norm_forward(x, weight=None, eps=None):
     weight : array, shape (d,), optional
         Gain; 1 when left out.
     eps : float, optional
-        Added to the mean square, inside the root; the machine epsilon of float64 when left out, as torch does.
+        Added to the mean square, inside the square root; when left out, the machine epsilon of float64, as in torch.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from resnorm_lib.reference._arrays import as_float64, check_gradient
 
 
 def scale_norm_forward(x, scale=None, eps=1e-5):
-    r"""Bring each row of ``x`` to the length ``scale``.
+    r"""Scale each row of ``x`` to the length ``scale``.
 
     .. math:: \ell = \max(\lVert x \rVert, \varepsilon), \qquad u = \frac{x}{\ell}, \qquad y = g\,u
 
@@ -14,7 +14,7 @@ def scale_norm_forward(x, scale=None, eps=1e-5):
     ----------
     x : array, shape (..., d)
     scale : float, optional
-        The length g; the root of d when left out.
+        The length g; the square root of d when left out.
     eps : float
         The smallest length to divide by.
 
@@ -44,8 +44,8 @@ def scale_norm_backward(dy, cache):
         dx = \frac{g}{\ell}\left(dy - u\,\langle u, dy \rangle\right), \qquad
         dg = \sum_{\text{rows}} \langle u, dy \rangle
 
-    The subtracted term is the projection on the row. A row shorter than eps is divided by a constant, and there
-    :math:`dx = g\,dy / \varepsilon`.
+    The subtracted term is the projection of dy on the row. A row shorter than eps is divided by the constant eps, and
+    its gradient is :math:`dx = g\,dy / \varepsilon`.
 
     Parameters
     ----------

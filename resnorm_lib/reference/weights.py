@@ -7,7 +7,7 @@ from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_for
 
 
 def weight_norm_forward(g, v):
-    r"""A weight from its lengths and directions, one of each per slice along the first axis.
+    r"""Compute a weight from a length and a direction for each slice along the first axis.
 
     .. math:: W_i = g_i\,u_i, \qquad u_i = \frac{v_i}{\lVert v_i \rVert}
 
@@ -46,7 +46,7 @@ def weight_norm_backward(dw, cache):
 
     .. math:: dg_i = \langle u_i, dw_i \rangle, \qquad dv_i = \frac{g_i}{\lVert v_i \rVert}\,(dw_i - u_i\,dg_i)
 
-    :math:`dv_i` is orthogonal to :math:`v_i`: a step along it makes :math:`v_i` longer.
+    :math:`dv_i` is orthogonal to :math:`v_i`, so a gradient step makes :math:`v_i` longer.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def weight_standardization_forward(w, eps=1e-5):
 
     .. math:: \hat W_i = \frac{W_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
 
-    over all axes but the first: layer normalization of the rows of a weight.
+    with statistics over all axes but the first: layer normalization of the rows of a weight.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Every wrong argument gets a sentence that names it, what it was and what it must be."""
 
 import inspect
+import pkgutil
 import re
 from functools import partial
 
@@ -153,6 +154,12 @@ def test_every_norm_answers_wrong_sizes_and_inputs_with_a_sentence(name):
 def test_a_negative_eps_gets_a_sentence(name):
     with pytest.raises(ValueError, match=r"^eps is -1, but it must be at least 0\.$"):
         n.make_norm(name, 4, eps=-1)
+
+
+def test_every_file_of_norms_is_imported_with_the_package():
+    files = {file.name for file in pkgutil.iter_modules(n.__path__)}
+    missing = ", ".join(files - vars(n).keys())
+    assert not missing, f"resnorm_lib/norms/__init__.py does not import {missing}: add a line for its class."
 
 
 def test_what_has_no_name_is_among_the_wrong_calls():

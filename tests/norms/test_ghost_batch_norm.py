@@ -11,7 +11,7 @@ def normal(*shape, seed=0):
 
 
 def pair(size, **settings):
-    """Ghosts and the plain norm, in float64, with the same gain and offset."""
+    """Ghosts and the plain norm, in float64, with the same gain and bias."""
     layers = GhostBatchNorm(3, size, **settings).double(), BatchNorm(3, **settings).double()
     for layer in layers:
         for seed, value in enumerate(layer.parameters(), 1):

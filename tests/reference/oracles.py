@@ -72,7 +72,7 @@ def standardization_bound(x, axes, eps, dtype):
     A mean of n numbers, in any order of summation, is off by at most n u mean|x|; a variance found by two passes or
     by updating is off by n u kappa relatively, with kappa = sqrt(1 + mean^2 / sigma^2) its condition number (Chan,
     Golub and LeVeque, 1983), while the mean of squares minus the square of the mean is off by n u kappa^2. The
-    constant 8 counts the operations after the sums: difference, product, root, quotient, gain, offset.
+    constant 8 counts the operations after the sums: difference, product, root, quotient, gain, bias.
     """
     n = np.prod([x.shape[axis] for axis in axes])
     mean, sigma = x.mean(axis=axes, keepdims=True), np.sqrt(x.var(axis=axes, keepdims=True) + eps)

@@ -147,7 +147,7 @@ def test_layer_norm_agrees_with_autograd_through_elementary_operations(eps):
         np.testing.assert_allclose(tensor.grad.numpy(), gradient, rtol=1e-11, atol=1e-13)
 
 
-def test_one_column_and_constant_rows_give_the_offset():
+def test_one_column_and_constant_rows_give_the_bias():
     assert (r.layer_norm_forward(X[:, :1], bias=[3.0])[0] == 3).all()
     assert (r.layer_norm_forward(np.full((2, 6), 4.0), WEIGHT, BIAS)[0] == BIAS).all()
     assert (r.batch_norm_forward(np.full((2, 6), 4.0), WEIGHT, BIAS)[0] == BIAS).all()
