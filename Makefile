@@ -9,6 +9,8 @@ CHAPTERS ?= $(wildcard chapters/*.ipynb)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# Two processes, each with one thread; the tests of a file, and the cells of a chapter, stay together.
+TWO := -n 2 --dist loadfile
 SITE := $(OUT)/_build/html/index.html
 SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -not -path '*/.*' -not -name '*.pyc')
 
@@ -35,10 +37,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 library: $(READY)  ## the tests of the library and of the chapters' sources, and how much of the library they run
-	$(BIN)/python -m pytest --cov --ignore tests/site
+	$(BIN)/python -m pytest $(TWO) --cov --ignore tests/site
 
 notebooks: $(READY)  ## run the chapters and compare every stored output (CHAPTERS=... for some)
-	$(BIN)/python -m pytest --nbval $(CHAPTERS)
+	$(BIN)/python -m pytest $(TWO) --nbval $(CHAPTERS)
 
 site: book  ## open every page in a browser
 	RESNORM_SITE=$(abspath $(OUT)/_build/html) $(BIN)/python -m pytest tests/site

@@ -18,7 +18,7 @@ def new(name):
     if path.exists():
         sys.exit(f"{path} is there already.")
     title = name.replace("_", " ").capitalize()
-    text = TEMPLATE.read_text().replace("TITLE", title).replace("LABEL", name.replace("_", "-"))
+    text = TEMPLATE.read_text().replace("TITLE", title).replace("LABEL", name.replace("_", "-")).replace("NAME", name)
     jupytext.write(jupytext.reads(text, fmt="md:myst"), path)
     print(f"Wrote {path}. Add chapters/{name} to _toc.yml, write, then: make run CHAPTERS=chapters/{name}.ipynb")
 

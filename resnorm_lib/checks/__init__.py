@@ -1,11 +1,13 @@
 """Checks for the code exercises: each takes an answer, and says in one sentence what is wrong with it.
 
-A chapter calls, for instance, ``check_residual_block(my_block)``. A right answer prints one line; a wrong one raises
-``Wrong`` with a sentence that names the mistake where it can be recognised, and shows the first difference where
-it cannot. One file a chapter. The checks are checked: for each of them the tests hold the reference answer, the
-stub, and wrong answers that must fail with the right sentence.
+A chapter calls, for instance, ``check_residual_block(my_block)``, and the verdict shows itself in a notebook:
+``right: ...``, or ``not yet: ...`` with the mistake where it can be recognised, and the first difference where it
+cannot. There is one file a chapter; :func:`resnorm_lib.checks.registry.registry` finds them all, with label and
+points. The checks are checked: the tests hold for each the reference answer, the stub, and wrong answers that must get
+the right sentence.
 """
 
 from resnorm_lib.checks.answers import Wrong
+from resnorm_lib.checks.registry import Exercise, Verdict, exercise, registry
 
-__all__ = ["Wrong"]
+__all__ = ["Exercise", "Verdict", "Wrong", "exercise", "registry"]

@@ -1,31 +1,32 @@
 """What all checks share: call the answer, compare with what is expected, and word the difference."""
 
+import traceback
+
 import numpy as np
 
-__all__ = ["Wrong", "call", "expect_close", "right", "to_array"]
+__all__ = ["Wrong", "call", "expect_close", "to_array"]
 
 
 class Wrong(AssertionError):
     """An answer to an exercise is wrong; the message says how."""
 
 
-def right(exercise):
-    """Print that the answer to ``exercise`` is right."""
-    print(f"right: {exercise}")
-
-
 def call(answer, *arguments):
-    """Return ``answer(*arguments)``; an answer that is not written yet, or that returns nothing, is :class:`Wrong`.
+    """Return ``answer(*arguments)``.
 
     Raises
     ------
     Wrong
-        If the answer raises NotImplementedError or returns None or ``...``.
+        If the answer is not written yet, raises an error of its own (the sentence names its line), or returns nothing.
     """
     try:
         result = answer(*arguments)
     except NotImplementedError:
         raise Wrong("There is no answer yet: replace the line that raises NotImplementedError.") from None
+    except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[1:2]
+        place = f" in the line `{line[0].line}`" if line and line[0].line else ""
+        raise Wrong(f"The answer raises {type(error).__name__}{place}: {error}") from error
     if result is None or result is ...:
         raise Wrong("The answer returns nothing: does it end with return?")
     return result

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from resnorm_lib.checks.answers import call, expect_close, right
+from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_fixup_start", "check_shares"]
 
@@ -15,13 +16,11 @@ def _shares(place, depth, v):
     return np.sqrt(v / (1 + v * block)) if place == "in the branch" else np.full(depth, np.sqrt(v / (1 + v)))
 
 
+@exercise("exercise-ident-shares", points=2)
 def check_shares(answer):
     """Check ``answer(place, depth, v)``: the share of each block's branch in the stream that leaves the block.
 
-    Raises
-    ------
-    Wrong
-        If a share is wrong.
+    The verdict is wrong if a share is wrong.
     """
     for place in PLACES:
         for depth, v in ((1, 1.0), (6, 1.0), (9, 0.5)):
@@ -38,16 +37,14 @@ def check_shares(answer):
             ]
             what = f"The list of shares for {place!r}, depth {depth}, v = {v},"
             expect_close(call(answer, place, depth, v), wanted, what, mistakes=mistakes, tolerance=1e-9)
-    right("the shares of the branches")
+    return "the shares of the branches"
 
 
+@exercise("exercise-ident-fixup", points=2)
 def check_fixup_start(answer):
     """Check ``answer(branches, head)``: the matrices of Fixup from those of He's initialisation, without changing them.
 
-    Raises
-    ------
-    Wrong
-        If a matrix is wrong, or one that was given has changed.
+    The verdict is wrong if a matrix is wrong, or one that was given has changed.
     """
     generator = torch.Generator().manual_seed(0)
     for depth, maps in ((16, 2), (9, 3)):
@@ -69,4 +66,4 @@ def check_fixup_start(answer):
                 (depth ** (-1 / (2 * maps)) * before, "The exponent is -1/(2m - 2): the last matrix does not count."),
             ]
             expect_close(matrix, factor * before if place < maps else 0 * before, what, mistakes, tolerance=1e-9)
-    right("the start of Fixup")
+    return "the start of Fixup"

@@ -1,6 +1,7 @@
 """Checks for the exercises of "Degradation, measured"."""
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_length_after", "check_verdict"]
 
@@ -15,13 +16,11 @@ CASES = (  # shallow, deep, verdict, why
 )
 
 
+@exercise("exercise-degr-verdict", points=1)
 def check_verdict(answer):
     """Check ``answer(shallow, deep)``: pairs of training and test error to one of three words.
 
-    Raises
-    ------
-    Wrong
-        If a verdict is wrong.
+    The verdict is wrong if a verdict is wrong.
     """
     for shallow, deep, expected, why in CASES:
         got = call(answer, shallow, deep)
@@ -29,16 +28,14 @@ def check_verdict(answer):
             raise Wrong(f"The verdict must be one of {', '.join(VERDICTS)}, but it is {got!r}.")
         if got != expected:
             raise Wrong(f"For shallow {shallow} and deep {deep} the verdict is {expected!r}, not {got!r}: {why}.")
-    right("the verdict")
+    return "the verdict"
 
 
+@exercise("exercise-degr-length", points=2)
 def check_length_after(answer):
     """Check ``answer(g, lr, steps)``: the length of a scale-invariant matrix that starts with length 1.
 
-    Raises
-    ------
-    Wrong
-        If a length is wrong.
+    The verdict is wrong if a length is wrong.
     """
     for g, lr, steps in ((3.0, 0.5, 1), (3.0, 0.5, 2), (100.0, 0.05, 20)):
         step, square, same = lr * g, 1.0, 1.0
@@ -59,4 +56,4 @@ def check_length_after(answer):
             mistakes=mistakes,
             tolerance=1e-9,
         )
-    right("the length of the matrix")
+    return "the length of the matrix"

@@ -2,20 +2,19 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_family", "check_merged_statistics", "check_moved_gain"]
 
 EPS = 1e-3  # large enough to tell whether it stands inside the root
 
 
+@exercise("exercise-norms-function", points=2)
 def check_family(answer):
     """Check ``answer(x, kind, num_groups, eps)`` for x of shape (N, C, H, W) and each of five kinds.
 
-    Raises
-    ------
-    Wrong
-        If a norm is wrong; the message names the set that was averaged, where it can be told.
+    The verdict is wrong if a norm is wrong; the message names the set that was averaged, where it can be told.
     """
     x = torch.linspace(-1, 1, 288, dtype=torch.float64).pow(3).add(0.4)
     x = x[torch.arange(288).mul(37) % 288].view(3, 6, 4, 4)
@@ -24,7 +23,7 @@ def check_family(answer):
         if hasattr(got, "shape") and tuple(got.shape) != tuple(x.shape):
             raise Wrong(f"{kind}: the output has shape {tuple(got.shape)}, but a norm keeps that of x: (3, 6, 4, 4).")
         expect_close(got, _norm(x, kind), f"{kind}: the output", mistakes=_mistakes(x, kind))
-    right("the family in one function")
+    return "the family in one function"
 
 
 def _sets(x, kind):
@@ -67,13 +66,11 @@ def _mistakes(x, kind):
     return mistakes
 
 
+@exercise("exercise-norms-merge", points=2)
 def check_merged_statistics(answer):
     """Check ``answer(mean_a, var_a, m_a, mean_b, var_b, m_b) -> (mean, variance)`` of two parts of a batch.
 
-    Raises
-    ------
-    Wrong
-        If mean or biased variance of the whole are wrong.
+    The verdict is wrong if mean or biased variance of the whole are wrong.
     """
     whole = torch.tensor([1.0, 3.0, 4.0, 4.0, 9.0, 15.0, 2.0, 10.0], dtype=torch.float64)
     for size in (2, 4):
@@ -100,16 +97,14 @@ def check_merged_statistics(answer):
                 (whole.var(correction=1), "The biased variance was asked for: divide by m, not by m - 1."),
             ],
         )
-    right("the statistics of two halves of a batch")
+    return "the statistics of two halves of a batch"
 
 
+@exercise("exercise-norms-move", points=2)
 def check_moved_gain(answer):
     """Check ``answer(weight, running_var, eps_from, eps_to)``: the gain that keeps the output of BN in evaluation.
 
-    Raises
-    ------
-    Wrong
-        If the output changes.
+    The verdict is wrong if the output changes.
     """
     weight = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     variance = torch.tensor([1.0, 1e-4, 1e-2], dtype=torch.float64)
@@ -125,4 +120,4 @@ def check_moved_gain(answer):
                 (weight, "The gain is unchanged, and the output is not."),
             ],
         )
-    right("the gain that moves eps")
+    return "the gain that moves eps"

@@ -2,18 +2,17 @@
 
 import numpy as np
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_backward_bytes", "check_merge"]
 
 
+@exercise("exercise-fast-bytes", points=1)
 def check_backward_bytes(answer):
     """Check ``answer(rows, columns, itemsize, programs)``: bytes of a persistent backward pass of LayerNorm.
 
-    Raises
-    ------
-    Wrong
-        If a number of bytes is wrong.
+    The verdict is wrong if a number of bytes is wrong.
     """
     half = "Not all partial sums: float32 whatever the tensors are, written and read, for the gain and for the offset."
     for rows, columns, itemsize, programs in ((64, 32, 4, 3), (4096, 1024, 2, 132)):
@@ -32,16 +31,14 @@ def check_backward_bytes(answer):
         got = call(answer, rows, columns, itemsize, programs)
         what = f"For {rows} rows of {columns} and {programs} programs, the number of bytes"
         expect_close(got, total, what, mistakes, tolerance=1e-9)
-    right("the bytes of a backward pass")
+    return "the bytes of a backward pass"
 
 
+@exercise("exercise-fast-merge", points=2)
 def check_merge(answer):
     """Check ``answer(a, b)``: count, mean and sum of squared deviations of two chunks together.
 
-    Raises
-    ------
-    Wrong
-        If one of the three is wrong, or the answer loses the digits of numbers with a large mean.
+    The verdict is wrong if one of the three is wrong, or the answer loses the digits of numbers with a large mean.
     """
     generator = np.random.default_rng(0)
     for sizes, offset in (((3, 5), 0.0), ((8, 2), 4.0), ((64, 64), 1e8)):
@@ -54,7 +51,7 @@ def check_merge(answer):
             _expect_digits(result, a, b)
         else:
             _expect_statistics(result, triples, np.concatenate([a, b]))
-    right("the statistics of two chunks together")
+    return "the statistics of two chunks together"
 
 
 def _expect_statistics(result, triples, both):

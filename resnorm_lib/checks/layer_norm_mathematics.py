@@ -3,18 +3,17 @@
 import torch
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_folded_centring", "check_layer_norm_backward", "check_same_path"]
 
 
+@exercise("exercise-layernorm-backward", points=2)
 def check_layer_norm_backward(answer):
     """Check ``answer(dy, x, weight, eps) -> (dx, dweight, dbias)`` for rows ``x`` of shape (n, d).
 
-    Raises
-    ------
-    Wrong
-        If a gradient is wrong.
+    The verdict is wrong if a gradient is wrong.
     """
     generator = torch.Generator().manual_seed(0)
     dy, x = (torch.randn(4, 6, generator=generator, dtype=torch.float64) for _ in range(2))
@@ -29,7 +28,7 @@ def check_layer_norm_backward(answer):
     for got, right_one, (terms, name) in zip((dweight, dbias), wanted[1:], per_row):
         mean = f"The gradient of {name} is the sum over the rows, not their mean."
         expect_close(got, right_one, f"The gradient of {name}", mistakes=[(terms.mean(0), mean)])
-    right("the backward pass of layer normalization")
+    return "the backward pass of layer normalization"
 
 
 def _mistakes_in_dx(dy, x, weight, eps):
@@ -58,13 +57,11 @@ def _mistakes_in_dx(dy, x, weight, eps):
     ]
 
 
+@exercise("exercise-layernorm-fold", points=2)
 def check_folded_centring(answer):
     """Check ``answer(weight, bias) -> (weight, bias)``: with them RMSNorm gives what LN gave before.
 
-    Raises
-    ------
-    Wrong
-        If the outputs differ for some input.
+    The verdict is wrong if the outputs differ for some input.
     """
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(5, 3, generator=generator, dtype=torch.float64) + 1
@@ -87,7 +84,7 @@ def check_folded_centring(answer):
         ),
     ]
     expect_close(_rms(x, *folded), wanted, "The output of RMSNorm", mistakes=mistakes, tolerance=1e-9)
-    right("the centring is folded into the weights")
+    return "the centring is folded into the weights"
 
 
 def _rms(x, weight, bias):
@@ -95,13 +92,11 @@ def _rms(x, weight, bias):
     return reference.rms_norm_forward(a, eps=0.0)[0]
 
 
+@exercise("exercise-layernorm-path", points=3)
 def check_same_path(answer):
     """Check ``answer(rate, decay, c) -> (rate, decay)``: from c times the weights the direction takes the same path.
 
-    Raises
-    ------
-    Wrong
-        If the rate or the decay is wrong.
+    The verdict is wrong if the rate or the decay is wrong.
     """
     for rate, decay, c in ((0.1, 0.01, 3.0), (0.5, 0.2, 0.1)):
         new_rate, new_decay = _tuple(call(answer, rate, decay, c), 2, "two numbers: rate, decay")
@@ -126,7 +121,7 @@ def check_same_path(answer):
             ],
             tolerance=1e-9,
         )
-    right("the same path from longer weights")
+    return "the same path from longer weights"
 
 
 def _tuple(result, length, what):

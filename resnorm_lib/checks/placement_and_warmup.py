@@ -1,17 +1,16 @@
 """Checks for the exercises of "Placement and warm-up"."""
 
-from resnorm_lib.checks.answers import call, expect_close, right
+from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_perturbation", "check_warmup_rate"]
 
 
+@exercise("exercise-warmup-rate", points=1)
 def check_warmup_rate(answer):
     """Check ``answer(step, rate, warmup)``: the learning rate of a step, counted from 0, with linear warm-up.
 
-    Raises
-    ------
-    Wrong
-        If a rate is wrong.
+    The verdict is wrong if a rate is wrong.
     """
     for warmup in (4, 1, 0):
         for step in (0, 2, 3, 4, 9):
@@ -34,7 +33,7 @@ def check_warmup_rate(answer):
                 got = float("nan")
                 mistakes.insert(0, (got, "With warmup=0 the rate is full at once: do not divide by it."))
             expect_close(got, wanted, what, mistakes=mistakes, tolerance=1e-9)
-    right("linear warm-up")
+    return "linear warm-up"
 
 
 def _perturbation(scheme, blocks, v, c):
@@ -50,16 +49,14 @@ def _perturbation(scheme, blocks, v, c):
     return total
 
 
+@exercise("exercise-perturbation", points=2)
 def check_perturbation(answer):
     """Check ``answer(scheme, blocks, v, c)``: the relative squared change of a stack's output.
 
     Schemes are ``"post_norm"``, ``"pre_norm"`` and ``"deep_norm"``; ``v`` is the mean square of an undamped branch,
     ``c`` the relative squared change of one.
 
-    Raises
-    ------
-    Wrong
-        If a change is wrong.
+    The verdict is wrong if a change is wrong.
     """
     for scheme in ("post_norm", "pre_norm", "deep_norm"):
         for blocks in (8, 1, 24):
@@ -88,4 +85,4 @@ def check_perturbation(answer):
                 mistakes=mistakes,
                 tolerance=1e-9,
             )
-    right("the change of the output")
+    return "the change of the output"

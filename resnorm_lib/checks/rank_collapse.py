@@ -2,18 +2,17 @@
 
 import torch
 
-from resnorm_lib.checks.answers import call, expect_close, right
+from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_distance", "check_post_norm_share"]
 
 
+@exercise("exercise-rank-distance", points=1)
 def check_distance(answer):
     """Check ``answer(x)``: how far tokens (T, d) are from being one vector.
 
-    Raises
-    ------
-    Wrong
-        If the distance is wrong.
+    The verdict is wrong if the distance is wrong.
     """
     generator = torch.Generator().manual_seed(0)
     for tokens, features in ((4, 3), (7, 7)):
@@ -29,16 +28,14 @@ def check_distance(answer):
             (centred.square().sum() / x.square().sum(), "These are squares: take the root."),
         ]
         expect_close(call(answer, x), centred.norm() / x.norm(), "The distance", mistakes, tolerance=1e-9)
-    right("the distance of tokens from one vector")
+    return "the distance of tokens from one vector"
 
 
+@exercise("exercise-rank-recursion", points=2)
 def check_post_norm_share(answer):
     """Check ``answer(depth, tokens)``: the common part's share after Post-LN blocks of plain averaging.
 
-    Raises
-    ------
-    Wrong
-        If a share is wrong.
+    The verdict is wrong if a share is wrong.
     """
     for depth, tokens in ((0, 8), (1, 4), (5, 32)):
         odds = (tokens - 1) / 2**depth
@@ -54,4 +51,4 @@ def check_post_norm_share(answer):
         ]
         what = f"The share after {depth} blocks of {tokens} tokens"
         expect_close(call(answer, depth, tokens), 1 / (1 + odds), what, mistakes if depth else (), tolerance=1e-9)
-    right("the common part under Post-LN")
+    return "the common part under Post-LN"

@@ -2,18 +2,17 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_concat_weights", "check_residual_backward", "check_safe_add"]
 
 
+@exercise("exercise-concat-weights", points=1)
 def check_concat_weights(answer):
     """Check ``answer(dim, growth, depth)``: numbers in the matrices of a concatenating stack.
 
-    Raises
-    ------
-    Wrong
-        If a count is wrong.
+    The verdict is wrong if a count is wrong.
     """
     for dim, growth, depth in ((5, 2, 3), (64, 12, 1), (64, 12, 40), (16, 3, 100)):
         pairs = depth * (depth - 1) // 2
@@ -37,16 +36,14 @@ def check_concat_weights(answer):
             ],
             tolerance=0,
         )
-    right("the weights of a concatenating stack")
+    return "the weights of a concatenating stack"
 
 
+@exercise("exercise-residual-backward", points=2)
 def check_residual_backward(answer):
     """Check ``answer(dy, x, weight) -> (dx, dweight)`` for y = x + ReLU(x) W', rows of x being samples.
 
-    Raises
-    ------
-    Wrong
-        If a gradient is wrong.
+    The verdict is wrong if a gradient is wrong.
     """
     draw = torch.Generator().manual_seed(8)
     for rows, dim in ((1, 2), (5, 3)):
@@ -79,16 +76,14 @@ def check_residual_backward(answer):
                 (dy.T @ x, "dweight is made from x, but the matrix multiplies ReLU(x)."),
             ],
         )
-    right("the backward pass of a residual block")
+    return "the backward pass of a residual block"
 
 
+@exercise("exercise-safe-add", points=1)
 def check_safe_add(answer):
     """Check ``answer(stream, branch)``: the sum of two tensors of one shape, and a ValueError for any others.
 
-    Raises
-    ------
-    Wrong
-        If it adds what it must refuse, refuses what it must add, or changes its arguments.
+    The verdict is wrong if it adds what it must refuse, refuses what it must add, or changes its arguments.
     """
     stream, branch = torch.arange(6.0).reshape(2, 3), torch.ones(2, 3)
     result = call(answer, stream, branch)
@@ -107,4 +102,4 @@ def check_safe_add(answer):
         if tuple(result.shape) == shape:
             raise Wrong(f"A branch of shape {shape} changed the shape of a stream of shape (2, 3).")
         raise Wrong(f"A branch of shape {shape} was added to a stream of shape (2, 3) without an error.")
-    right("a sum that never broadcasts")
+    return "a sum that never broadcasts"

@@ -2,7 +2,8 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_ghosts", "check_pooled"]
 
@@ -16,13 +17,11 @@ def _normalized(x, axes, eps, correction=0):
     return (x - mean) / (var + eps).sqrt()
 
 
+@exercise("exercise-small-ghosts", points=2)
 def check_ghosts(answer):
     """Check ``answer(x, size, eps)``: batch normalization of x, of shape (N, C), in ghosts of ``size`` rows in order.
 
-    Raises
-    ------
-    Wrong
-        If an output is wrong.
+    The verdict is wrong if an output is wrong.
     """
     for rows, size in ((12, 4), (6, 6), (8, 2)):
         x, eps, parts = _normal(rows, 3), 0.5, rows // size
@@ -52,16 +51,14 @@ def check_ghosts(answer):
         ]
         # Where one ghost is the whole batch, the right answer is among the mistakes; it is compared first.
         expect_close(call(answer, x, size, eps), wanted, f"The output for {parts} ghosts of {size}", mistakes=mistakes)
-    right("ghosts")
+    return "ghosts"
 
 
+@exercise("exercise-small-pooled", points=2)
 def check_pooled(answer):
     """Check ``answer(means, variances)``: mean and biased variance of all rows, from those of equal parts.
 
-    Raises
-    ------
-    Wrong
-        If one of the two is wrong.
+    The verdict is wrong if one of the two is wrong.
     """
     parts = _normal(5, 4, 3) + torch.arange(5, dtype=torch.float64)[:, None, None]
     means, variances = parts.mean(1), parts.var(1, correction=0)
@@ -87,4 +84,4 @@ def check_pooled(answer):
         (variances.sum(0) + means.var(0, correction=0), "The variances are summed: average them."),
     ]
     expect_close(got[1], wanted, "The variance", mistakes=mistakes)
-    right("pooled statistics")
+    return "pooled statistics"

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from resnorm_lib.checks.answers import call, expect_close, right
+from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_pre_norm_stack", "check_stream_size"]
 
@@ -38,13 +39,11 @@ def _size_mistakes(name, depth, v):
     return [sentences[name], linear, *([squares] if name == "ln_scaling" else [])]
 
 
+@exercise("exercise-stream-size", points=2)
 def check_stream_size(answer):
     """Check ``answer(name, depth, v)``: the mean square of the stream after ``depth`` blocks, 1 at the start.
 
-    Raises
-    ------
-    Wrong
-        If a size is wrong.
+    The verdict is wrong if a size is wrong.
     """
     for name in ("add", "pre_norm", "post_norm", "sandwich", "ln_scaling"):
         for depth, v in ((0, 0.5), (3, 0.5), (12, 0.25)):
@@ -55,16 +54,14 @@ def check_stream_size(answer):
                 mistakes=_size_mistakes(name, depth, v) if depth else (),
                 tolerance=1e-9,
             )
-    right("the size of the stream")
+    return "the size of the stream"
 
 
+@exercise("exercise-pre-norm-stack", points=2)
 def check_pre_norm_stack(answer):
     """Check ``answer(x, branches, norms, last_norm)``: a Pre-LN stack.
 
-    Raises
-    ------
-    Wrong
-        If the output is that of another network, or ``x`` was changed.
+    The verdict is wrong if the output is that of another network, or ``x`` was changed.
     """
     generator = torch.Generator().manual_seed(0)
     x, *matrices = torch.randn(4, 6, 6, generator=generator, dtype=torch.float64)
@@ -107,4 +104,4 @@ def check_pre_norm_stack(answer):
         (result(lambda h, branch, norm: h + branch(h)), "The branches read the stream itself: the norms are not used."),
     ]
     expect_close(got, result(pre), "The output", mistakes=mistakes, tolerance=1e-9)
-    right("a Pre-LN stack")
+    return "a Pre-LN stack"

@@ -2,18 +2,17 @@
 
 import math
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_dropout_shortcut", "check_gate_bias"]
 
 
+@exercise("exercise-short-bias", points=2)
 def check_gate_bias(answer):
     """Check ``answer(p, L)``: the bias with which L gates 1 - sigmoid(b) let a share p through all together.
 
-    Raises
-    ------
-    Wrong
-        If a bias is wrong.
+    The verdict is wrong if a bias is wrong.
     """
     for p, gates in ((0.5, 1), (0.5, 54), (0.9, 40), (0.01, 3)):
         each = p ** (1 / gates)
@@ -30,16 +29,14 @@ def check_gate_bias(answer):
             mistakes=[(value, why) for value, why in mistakes if abs(value - bias) > 1e-6],
             tolerance=1e-6,
         )
-    right("the bias of a gate")
+    return "the bias of a gate"
 
 
+@exercise("exercise-short-dropout", points=2)
 def check_dropout_shortcut(answer):
     """Check ``answer(p, L)``: how likely a feature arrives through L dropouts, and how its mean square grows.
 
-    Raises
-    ------
-    Wrong
-        If a number is wrong.
+    The verdict is wrong if a number is wrong.
     """
     for p, blocks in ((0.5, 1), (0.5, 40), (0.2, 3)):
         result = call(answer, p, blocks)
@@ -64,4 +61,4 @@ def check_dropout_shortcut(answer):
             ],
             tolerance=1e-9,
         )
-    right("dropout on the shortcut")
+    return "dropout on the shortcut"

@@ -2,19 +2,18 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, right
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
 from resnorm_lib.models import MLP
 
 __all__ = ["check_copying_blocks", "check_end_to_end_slopes"]
 
 
+@exercise("exercise-products", points=1)
 def check_end_to_end_slopes(answer):
     """Check ``answer(w, depth) -> (plain, residual)``: the slope of a stack whose branches multiply by w.
 
-    Raises
-    ------
-    Wrong
-        If a slope is wrong.
+    The verdict is wrong if a slope is wrong.
     """
     for w, depth in ((-0.1, 40), (0.5, 40), (0.5, 1), (-2.0, 3)):
         result = call(answer, w, depth)
@@ -38,16 +37,14 @@ def check_end_to_end_slopes(answer):
             ],
             tolerance=1e-9,
         )
-    right("the slopes of the two stacks")
+    return "the slopes of the two stacks"
 
 
+@exercise("exercise-copy", points=3)
 def check_copying_blocks(answer):
     """Check ``answer(deep, shallow)``: it makes ``deep`` compute what ``shallow`` does, by weights alone.
 
-    Raises
-    ------
-    Wrong
-        If the outputs differ, or ``shallow`` was changed.
+    The verdict is wrong if the outputs differ, or ``shallow`` was changed.
     """
     torch_state = torch.random.get_rng_state()
     shallow, deep = MLP(8, 16, 2, 3).eval(), MLP(8, 16, 6, 3).eval()
@@ -63,4 +60,4 @@ def check_copying_blocks(answer):
         if any(parameter.any() for block in deep.blocks[2:] for parameter in block.branch.parameters()):
             raise Wrong("A residual block copies when its branch gives 0: some branch after the second is not zero.")
         expect_close(deep(x), shallow(x), "The output of the deep network", tolerance=1e-5)
-    right("the deep network computes what the shallow one does")
+    return "the deep network computes what the shallow one does"

@@ -29,6 +29,11 @@ def headings(text):
     return [(int(opening.tag[1:]), inline.content) for opening, inline in tokens if opening.type == "heading_open"]
 
 
+def blocks(text):
+    """Return the types of the blocks that follow each other at the top level: paragraphs, lists, directives."""
+    return [token.type for token in _PARSER.parse(text) if token.level == 0 and token.nesting >= 0]
+
+
 def directives(text):
     """Return all directives, those inside other directives included."""
     found = []

@@ -3,12 +3,14 @@
 Each check takes one notebook and returns its problems as sentences.
 """
 
+import ast
 import json
 import re
 
+from resnorm_lib.checks import registry
 from resnorm_lib.claims import lines
 from tests.book.cells import all_cells, code_cells, printed_text
-from tests.book.myst import directives, headings
+from tests.book.myst import blocks, directives, headings
 
 LONGEST_CELL = 25
 LARGEST_FILE = 1_500_000
@@ -17,6 +19,11 @@ FEWEST_EXERCISES = 6
 TIMINGS = ["execution", "ExecuteTime"]
 LAST_PARTS = ["Summary", "Exercises", "Further reading"]
 EFFORT = re.compile(r"\((easy|medium|hard), \d+ min\)")
+LONGEST_PROSE = 150  # words
+ROLES = ("exercise", "stub", "solution")
+SOLUTION = {"solution", "solution-start", "solution-end"}
+FORMULA = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+IMPORTED_CHECK = re.compile(r"^from resnorm_lib\.checks\.\w+ import (check_\w+)$", re.MULTILINE)
 OWN_FOLDER = re.compile(r"(?<![\w.])(?:/(?:home|Users|root|tmp|work|content|mnt|opt|usr|var)/|[A-Z]:\\\\?\w)")
 
 
@@ -110,6 +117,69 @@ def exercises_have_folded_solutions(notebook):
         for each in solutions
         if "dropdown" not in each.options.get("class", "").split()
     ]
+    return found
+
+
+def cells_have_one_role(notebook):
+    """A student version, a grader and a translation are cut out by tags: one thing a cell, and its tag."""
+    found, inside = [], False
+    for cell, where in all_cells(notebook):
+        roles = [role for role in ROLES if role in cell.metadata.get("tags", [])]
+        names = [each.name for each in directives(cell.source)] if cell.cell_type == "markdown" else []
+        wanted = "exercise" if "exercise" in names else "solution" if inside or set(names) & SOLUTION else None
+        if "stub" in roles and cell.cell_type == "code" and not inside:
+            wanted = "stub"
+        inside = (inside or "solution-start" in names) and "solution-end" not in names
+        if roles != [wanted] * bool(wanted):
+            found.append(f"{where} has the tags {roles}, but it must have {[wanted] * bool(wanted)}.")
+        if wanted and set(names) & (SOLUTION | {"exercise"}) and len(blocks(cell.source)) > 1:
+            found.append(f"{where} holds more than its {names[0]}.")
+    return found
+
+
+def prose_has_one_idea(notebook):
+    """A translation, a comment and a review take a cell at a time."""
+    return [
+        f"{where} has {count} words, more than {LONGEST_PROSE}: split it between paragraphs."
+        for cell, where in all_cells(notebook)
+        if cell.cell_type == "markdown"
+        and (count := len(FORMULA.sub("", cell.source).split())) > LONGEST_PROSE
+        and len([block for block in blocks(cell.source) if block not in ("heading_open", "myst_target")]) > 2
+    ]
+
+
+def claims_alone_are_folded(notebook):
+    """On the page a cell that only claims shows its lines, and its code on demand."""
+    found = []
+    for cell, where in code_cells(notebook):
+        calls = [
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and getattr(node.value.func, "id", "") in ("check", "claim")
+            for node in ast.parse(cell.source).body
+        ]
+        if calls and all(calls) and "hide-input" not in cell.metadata.get("tags", []):
+            found.append(f"{where} only claims: give it the tag hide-input.")
+    return found
+
+
+def code_exercises_have_stub_and_check(notebook):
+    """Who solves an exercise in code finds where to begin, and learns whether it is right."""
+    found, label, stubs = [], None, {}
+    for cell, where in all_cells(notebook):
+        tags = cell.metadata.get("tags", [])
+        if "exercise" in tags:
+            label = next((_label(each) for each in directives(cell.source) if each.name == "exercise"), None)
+        elif "stub" in tags and cell.cell_type == "code":
+            stubs[label] = IMPORTED_CHECK.findall(cell.source)
+            if "raise NotImplementedError" not in cell.source or '"""' not in cell.source:
+                found.append(f"{where} is no stub: it needs a docstring and `raise NotImplementedError`.")
+        elif "solution" not in tags and IMPORTED_CHECK.search(cell.source):
+            found.append(f"{where} imports a check, which belongs to the stub of its exercise.")
+    known = {name: each.check.__name__ for name, each in registry().items()}
+    for name, checks in stubs.items():
+        if [known.get(name)] != checks:
+            found.append(f"The stub of {name!r} imports {checks}, but the check of this label is {known.get(name)}.")
     return found
 
 

@@ -14,7 +14,8 @@ EXERCISE = """
 :label: demo-{0}
 Do it.
 :::
-
+"""
+SOLUTION = """
 :::{{solution}} demo-{0}
 :class: dropdown
 Done.
@@ -26,7 +27,11 @@ ALT = "Two lines rise from left to right; the upper one twice as fast."
 
 def chapter():
     """Build a chapter in which no check finds anything."""
-    exercises = "\n".join(EXERCISE.format(name) for name in "abcdef")
+    exercises = [
+        markdown(text.format(name), tags=[role])
+        for name in "abcdef"
+        for text, role in ((EXERCISE, "exercise"), (SOLUTION, "solution"))
+    ]
     cells = [
         markdown("(demo)=\n# A demonstration"),
         code("print('claims')", stream(CLAIMS)),
@@ -36,7 +41,10 @@ def chapter():
             figure(),
             mystnb={"image": {"alt": ALT}, "figure": {"caption": "What to see.", "name": "fig-demo"}},
         ),
-        markdown(f"## Summary\n\n## Exercises\n\n{exercises}\n\n## Further reading"),
+        markdown("## Summary"),
+        markdown("## Exercises"),
+        *exercises,
+        markdown("## Further reading"),
     ]
     return notebook(cells)
 
@@ -51,9 +59,9 @@ def notebook(cells):
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
-def markdown(source):
+def markdown(source, **metadata):
     """Build a cell of prose."""
-    return nbformat.v4.new_markdown_cell(source)
+    return nbformat.v4.new_markdown_cell(source, metadata=metadata)
 
 
 def code(source, *outputs, **metadata):

@@ -20,9 +20,14 @@ CHECKS = [
     notebooks.headings_form_a_tree,
     notebooks.claims_are_made,
     notebooks.exercises_name_their_effort,
+    notebooks.cells_have_one_role,
+    notebooks.prose_has_one_idea,
+    notebooks.claims_alone_are_folded,
+    notebooks.code_exercises_have_stub_and_check,
 ]
 TEACHING = [notebooks.parts_are_complete, notebooks.exercises_have_folded_solutions]
-PROSE, CLAIMS, NUMBER, FIGURE, ENDING = range(5)
+PROSE, CLAIMS, NUMBER, FIGURE, SUMMARY, EXERCISES = range(6)
+EXERCISE, SOLUTION, ENDING = -3, -2, -1  # the last ones
 
 
 def problems(notebook):
@@ -139,6 +144,31 @@ def write(place, old, new):
     return plant
 
 
+IMPORT = "from resnorm_lib.checks.degradation import check_length_after"
+STUB = f'{IMPORT}\n\n\ndef answer(x):\n    """Return x."""\n    raise NotImplementedError'
+
+
+def stub(source, label):
+    """Give the last exercise this label and this stub."""
+
+    def plant(notebook):
+        for place in (EXERCISE, SOLUTION):
+            notebook.cells[place].source = notebook.cells[place].source.replace("demo-f", label)
+        notebook.cells.insert(SOLUTION, planted.code(source, tags=["stub"]))
+        notebook.cells = planted.notebook(notebook.cells).cells
+
+    return plant
+
+
+def drop(first, count):
+    """Leave out some cells."""
+
+    def plant(notebook):
+        del notebook.cells[first : first + count]
+
+    return plant
+
+
 FAULTS = {
     "has the count None, not 2": put(NUMBER, "execution_count", None),
     "has the count 7, not 2": put(NUMBER, "execution_count", 7),
@@ -162,14 +192,26 @@ FAULTS = {
     "has no id": put(NUMBER, "id", ""),
     "bytes, more than": write(PROSE, "A", "A" * 1_500_000),
     "jumps from level 0 to level 2": write(PROSE, "#", ""),
-    "is a second title": write(ENDING, "## Summary", "# Again\n\n## Summary"),
-    "jumps from level 2 to level 4": write(ENDING, "## Exercises", "#### Deep\n\n## Exercises"),
+    "is a second title": write(SUMMARY, "## Summary", "# Again\n\n## Summary"),
+    "jumps from level 2 to level 4": write(EXERCISES, "## Exercises", "## Exercises\n\n#### Deep"),
     "The last sections are": write(ENDING, "## Further reading", ""),
     "makes 0 claims, fewer than 5": put(CLAIMS, "outputs", []),
-    "has 5 exercises, fewer than 6": write(ENDING, planted.EXERCISE.format("f"), ""),
-    "'demo-f' has no solution": write(ENDING, "{solution} demo-f", "{solution} demo-e"),
-    "does not say its difficulty and time": write(ENDING, "(easy, 5 min)\n:label: demo-f", "(easy)\n:label: demo-f"),
-    "is not folded": write(ENDING, "{solution} demo-f\n:class: dropdown", "{solution} demo-f"),
+    "has 5 exercises, fewer than 6": drop(EXERCISE, 2),
+    "'demo-f' has no solution": write(SOLUTION, "{solution} demo-f", "{solution} demo-e"),
+    "does not say its difficulty and time": write(EXERCISE, "(easy, 5 min)", "(easy)"),
+    "is not folded": write(SOLUTION, "{solution} demo-f\n:class: dropdown", "{solution} demo-f"),
+    "has the tags [], but it must have ['exercise']": put(EXERCISE, "metadata", {}),
+    "has the tags ['stub'], but it must have ['solution']": put(SOLUTION, "metadata", {"tags": ["stub"]}),
+    "has the tags ['solution'], but it must have []": put(ENDING, "metadata", {"tags": ["solution"]}),
+    "holds more than its exercise": write(EXERCISE, "\n:::{exercise}", "Before.\n\n:::{exercise}"),
+    "has 152 words, more than 150": write(SUMMARY, "Summary", "Summary\n\n" + "\n\n".join(["word " * 50] * 3)),
+    "only claims: give it the tag hide-input": put(NUMBER, "source", "claim('demo.x', 'a sentence', 1, at_most=2)"),
+    "imports a check, which belongs to the stub": put(NUMBER, "source", IMPORT),
+    "is no stub: it needs a docstring": stub(f"{IMPORT}\n\n\ndef answer(x):\n    return x", "exercise-degr-length"),
+    "but the check of this label is None": stub(STUB, "demo-f"),
+    "but the check of this label is check_length_after": stub(
+        STUB.replace("length_after", "verdict"), "exercise-degr-length"
+    ),
 }
 
 
@@ -178,6 +220,12 @@ def test_a_planted_fault_is_named_and_nothing_else(sentence):
     notebook = planted.chapter()
     FAULTS[sentence](notebook)
     assert [sentence in problem for problem in problems(notebook)] == [True]
+
+
+def test_an_exercise_in_code_with_stub_and_check_has_no_fault():
+    notebook = planted.chapter()
+    stub(STUB, "exercise-degr-length")(notebook)
+    assert problems(notebook) == []
 
 
 def test_a_repeated_alt_text_is_named():

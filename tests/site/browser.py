@@ -31,6 +31,8 @@ ARGUMENTS = [
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 MODES = ("light", "dark")
+LISTINGS = "_modules/"
+BROWSERS = 2  # at a time
 
 # While it preloads, axe asks for style sheets of its own, at addresses that it gets wrong.
 RULES = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
@@ -89,42 +91,44 @@ def require():
 
 def survey(site):
     """Visit all pages in both modes; return the problems by kind, each sentence led by the name of its page."""
-    found = defaultdict(dict)
-    with serve(site) as address, ThreadPoolExecutor() as pool:
-        for problems in pool.map(functools.partial(_visit_all, site, address), MODES):
+    found, names = defaultdict(dict), [path.relative_to(site).as_posix() for path in pages(site)]
+    with serve(site) as address, ThreadPoolExecutor(BROWSERS) as pool:
+        parts = [names[start::BROWSERS] for start in range(BROWSERS)]
+        for problems in pool.map(functools.partial(_visit_all, address), parts):
             for kind, sentence in problems:
                 found[kind][sentence] = None
     return {kind: list(sentences) for kind, sentences in found.items()}
 
 
-def _visit_all(site, address, mode):
+def _visit_all(address, names):
     found = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
-        page = browser.new_page(color_scheme=mode, reduced_motion="reduce")
-        page.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")
-        for path in pages(site):
-            name = path.relative_to(site).as_posix()
-            found += [(kind, f"{name}: {sentence}") for kind, sentence in visit(page, address, name, mode)]
+        for mode in MODES:
+            page = browser.new_page(color_scheme=mode, reduced_motion="reduce")
+            page.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")
+            for name in names:
+                # Listings of source code, many and long, have the colours of the code cells: once is enough.
+                if mode == MODES[0] or not name.startswith(LISTINGS):
+                    found += [(kind, f"{name}: {sentence}") for kind, sentence in visit(page, address, name, mode)]
         browser.close()
     return found
 
 
 def visit(page, address, name, mode):
-    """Open one page and return its problems as (kind, sentence)."""
+    """Open one page and return its problems as (kind, sentence). Only colours depend on the mode: a phone has one."""
     with watched(page, address) as found:
         # The narrow screen first: only on loading does the theme let the keyboard reach what scrolls.
-        page.set_viewport_size(PHONE)
+        page.set_viewport_size(PHONE if mode == MODES[0] else DESK)
         page.goto(f"{address}/{name}")
-        found += [("formulas", sentence) for sentence in page.evaluate(FORMULAS)]
-        found += [("width", sentence) for sentence in page.evaluate(WIDTH)]
-        found += [("access", f"On a phone, {sentence}") for sentence in _access(page, RULES_BESIDE_CONTRAST)]
-        if name.startswith("_modules/"):
-            # Listings of source code, many and long, in the colours of the code cells.
-            return found
-        page.set_viewport_size(DESK)
-        page.evaluate(SETTLED)
-        found += [("access", f"In {mode} mode, {sentence}") for sentence in _access(page, RULES)]
+        if mode == MODES[0]:
+            found += [("formulas", sentence) for sentence in page.evaluate(FORMULAS)]
+            found += [("width", sentence) for sentence in page.evaluate(WIDTH)]
+            found += [("access", f"On a phone, {sentence}") for sentence in _access(page, RULES_BESIDE_CONTRAST)]
+        if not name.startswith(LISTINGS):
+            page.set_viewport_size(DESK)
+            page.evaluate(SETTLED)
+            found += [("access", f"In {mode} mode, {sentence}") for sentence in _access(page, RULES)]
     return found
 
 
