@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
-from resnorm_lib.ops.elementwise import squash
+from resnorm_lib.ops.elementwise.function import squash
 
 __all__ = ["Derf", "DynamicTanh"]
 

@@ -9,7 +9,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib.norms._channels import bias_option, channel_arguments, check_channels, normalize
 from resnorm_lib.norms.registry import named
-from resnorm_lib.ops.group_norm import normalize_groups
+from resnorm_lib.ops.group_norm.function import normalize_groups
 
 __all__ = ["GroupNorm", "InstanceNorm"]
 

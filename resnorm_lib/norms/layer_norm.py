@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
-from resnorm_lib.ops.add_norm import add_norm
-from resnorm_lib.ops.norm import normalize_rows
+from resnorm_lib.ops.norm.add_norm import add_norm
+from resnorm_lib.ops.norm.function import normalize_rows
 
 __all__ = ["LayerNorm"]
 
@@ -98,7 +98,7 @@ class LayerNorm(nn.LayerNorm):
             norm="layer",
             eps=self.eps,
             prenorm=prenorm,
-            zero_centered=self.zero_centered_gain,
+            zero_centered_gain=self.zero_centered_gain,
         )
 
     def extra_repr(self) -> str:

@@ -5,12 +5,12 @@ On a GPU the modules of :mod:`resnorm_lib.norms` and :mod:`resnorm_lib.residual`
 first runs.
 """
 
-from resnorm_lib.ops.add_norm import add_norm
 from resnorm_lib.ops.dispatch import KernelsUnavailable, has_kernels, kernels
-from resnorm_lib.ops.elementwise import derf, dyt, scaled_add
-from resnorm_lib.ops.group_norm import group_norm
-from resnorm_lib.ops.norm import layer_norm, rms_norm
-from resnorm_lib.ops.norm_dropout import dropout_mask
+from resnorm_lib.ops.elementwise.function import derf, dyt, scaled_add
+from resnorm_lib.ops.group_norm.function import group_norm
+from resnorm_lib.ops.norm.add_norm import add_norm
+from resnorm_lib.ops.norm.dropout import dropout_mask
+from resnorm_lib.ops.norm.function import layer_norm, rms_norm
 
 __all__ = [
     "KernelsUnavailable",

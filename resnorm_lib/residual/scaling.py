@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib.ops.elementwise import scaled_add
+from resnorm_lib.ops.elementwise.function import scaled_add
 from resnorm_lib.residual.branch import output_projection, scaled_weights
 from resnorm_lib.residual.core import Scheme, residual_add, same_shape
 

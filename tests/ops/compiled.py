@@ -13,7 +13,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from resnorm_lib.ops import launch, norm_kernels, norm_kernels_backward
+from resnorm_lib.ops import launch
+from resnorm_lib.ops.norm import kernels, kernels_backward
 from tests.ops.compiled_usage import resident, usage
 
 SIZES = {"*fp32": torch.float32.itemsize, "*bf16": torch.bfloat16.itemsize}
@@ -43,7 +44,7 @@ def compiled(kernel, config, dtype, absent, constants, capped):
 def forward(n, dtype, rms, add, drop, capped=True):
     """The launch and what it compiles to."""
     config = launch.row_forward(n, SIZES[dtype])
-    kernel = norm_kernels.norm_forward_chunked if config.chunked(n) else norm_kernels.norm_forward
+    kernel = kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward
     absent = ([] if add else ["R", "S"]) + ([] if drop else ["SEED", "C"]) + (["B", "MEAN"] if rms else [])
     constants = {"N": n, "X_STRIDE": n, "R_STRIDE": n, "RMS": rms}
     return config, compiled(kernel, config, dtype, absent, constants, capped)
@@ -51,8 +52,7 @@ def forward(n, dtype, rms, add, drop, capped=True):
 
 def backward(n, dtype, rms, add, drop, capped=True):
     config = launch.row_backward(n, SIZES[dtype], 2 + add, 1 if rms else 2, drop)
-    kernels = norm_kernels_backward
-    kernel = kernels.norm_backward_chunked if config.chunked(n) else kernels.norm_backward
+    kernel = kernels_backward.norm_backward_chunked if config.chunked(n) else kernels_backward.norm_backward
     absent = ([] if add else ["DS"]) + ([] if drop else ["SEED", "C", "DR"]) + (["DB", "MEAN"] if rms else [])
     constants = {"N": n, "DY_STRIDE": n, "DS_STRIDE": n, "S_STRIDE": n}
     return config, compiled(kernel, config, dtype, absent, constants, capped)

@@ -11,7 +11,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from resnorm_lib.ops import elementwise_launch, group_norm_launch, launch
+from resnorm_lib.ops import launch
+from resnorm_lib.ops.elementwise import launch as elementwise_launch
+from resnorm_lib.ops.group_norm import launch as group_norm_launch
 from tests.ops.compiled_usage import resident, usage
 
 TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64"}

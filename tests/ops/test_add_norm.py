@@ -22,7 +22,7 @@ PATHS = {"whole": {}, "chunked": {"rows": 2, "block": 16, "programs": 2}}
 TABLE = pairwise(
     norm=("layer", "rms"),
     prenorm=(True, False),
-    affine=("full", "zero_centered", "none", "no_bias"),
+    affine=("full", "zero_centered_gain", "none", "no_bias"),
     dtype=(*LOW, torch.float32),
     stream=("same", "fp32", "to_fp32"),
     dropout_p=(0.0, 0.3),
@@ -38,10 +38,10 @@ def case(norm, prenorm, affine, dtype, stream, dropout_p, row_scale, n, layout="
     """The function of (x, residual, weight, bias), these, and upstream gradients, for a row of the table."""
     x, r = random(2, 5, n, dtype=dtype), random(2, 5, n, dtype=torch.float32 if stream == "fp32" else dtype, seed=1)
     w = None if affine == "none" else random(n, dtype=dtype, seed=2)
-    b = random(n, dtype=dtype, seed=3) if norm == "layer" and affine in ("full", "zero_centered") else None
+    b = random(n, dtype=dtype, seed=3) if norm == "layer" and affine in ("full", "zero_centered_gain") else None
     scale = torch.tensor([[0.0, 1.25, 1.25, 0.5, 1.0]] * 2, device=DEVICE) if row_scale else None
     flags = {
-        "norm": norm, "prenorm": prenorm, "zero_centered": affine == "zero_centered", "dropout_p": dropout_p,
+        "norm": norm, "prenorm": prenorm, "zero_centered_gain": affine == "zero_centered_gain", "dropout_p": dropout_p,
         "row_scale": scale, "residual_in_fp32": stream == "to_fp32", "seed": 2**40 + 3 if dropout_p else None,
         "eps": 1e-5,
     }  # fmt: skip
@@ -87,7 +87,7 @@ def test_add_and_layer_norm_in_float64_are_the_formula_of_the_book(path, prenorm
 def test_gradients_and_their_gradients_are_those_of_the_function(path, norm, prenorm, extras):
     tile = {} if path == "whole" else {"rows": 1, "block": 4, "programs": 1}
     x, r, w = random(2, 6, grad=True), random(2, 6, seed=1, grad=True), random(6, seed=2, grad=True)
-    flags = {"norm": norm, "prenorm": prenorm, "eps": 1e-5, "zero_centered": norm == "rms"}
+    flags = {"norm": norm, "prenorm": prenorm, "eps": 1e-5, "zero_centered_gain": norm == "rms"}
     if extras != "plain":
         scale = torch.tensor([1.5, 0.5], dtype=torch.float64, device=DEVICE)
         flags |= {"dropout_p": 0.4, "seed": 7, "row_scale": scale}

@@ -11,7 +11,7 @@ import torch
 
 from resnorm_lib import norms, reference
 from resnorm_lib.ops import group_norm, kernels, launch
-from resnorm_lib.ops.group_norm_launch import slab
+from resnorm_lib.ops.group_norm.launch import slab
 from tests.ops.cases import (
     DEVICE,
     assert_as_good_as_torch,

@@ -22,7 +22,7 @@ NORMS = {"layer": layer_norm, "rms": rms_norm}
 PATHS = {"whole": {}, "chunked": {"rows": 2, "block": 16, "programs": 2}}  # rows of one tile, or of several chunks
 TABLE = pairwise(
     norm=("layer", "rms"),
-    affine=("full", "zero_centered", "none", "no_bias"),
+    affine=("full", "zero_centered_gain", "none", "no_bias"),
     dtype=(*LOW, torch.float32),  # float64 is held to the formula itself, below
     parameters=("own", torch.float32),
     n=(1, 16, 37, 64),
@@ -38,8 +38,8 @@ def case(norm, affine, dtype, parameters, n, layout, path=None):
     dtype_w = dtype if parameters == "own" else parameters
     x, dy = random(2, 5, n, dtype=dtype), random(2, 5, n, dtype=dtype, seed=1)
     w = None if affine == "none" else random(n, dtype=dtype_w, seed=2)
-    b = random(n, dtype=dtype_w, seed=3) if affine in ("full", "zero_centered") and norm == "layer" else None
-    flags = {"zero_centered": affine == "zero_centered", "eps": 1e-5}
+    b = random(n, dtype=dtype_w, seed=3) if affine in ("full", "zero_centered_gain") and norm == "layer" else None
+    flags = {"zero_centered_gain": affine == "zero_centered_gain", "eps": 1e-5}
     if norm == "layer":
         inputs = (x, w, b)
         return lambda x, w, b: layer_norm(x, w, b, **flags), _layout(inputs, layout), dy
@@ -83,7 +83,7 @@ def test_rms_norm_in_float64_is_the_formula_of_the_book(path):
 @needs_kernels
 @both
 @paths
-@pytest.mark.parametrize("affine", ["full", "zero_centered", "none"])
+@pytest.mark.parametrize("affine", ["full", "zero_centered_gain", "none"])
 def test_gradients_and_their_gradients_are_those_of_the_function(norm, path, affine):
     function, inputs, _ = case(norm, affine, torch.float64, "own", 6, "dense")
     inputs = [x if x is None else x.detach().requires_grad_() for x in (inputs[0][0, :3], *inputs[1:])]
@@ -201,7 +201,7 @@ def test_only_the_gradients_that_are_asked_for_are_made():
         ((torch.zeros(2, 3), torch.zeros(3), torch.zeros(1, 3)), r"bias has shape \(1, 3\)"),
         ((torch.zeros(2, 3), torch.zeros(3, device="meta")), "lies on meta, but it must be"),
         ((torch.zeros(2, 3), None, None, -1.0), "eps is -1.0, but it must be at least 0"),
-        ((torch.zeros(2, 3), None, None, 1e-5, 1), "zero_centered is 1, but it must be True or False"),
+        ((torch.zeros(2, 3), None, None, 1e-5, 1), "zero_centered_gain is 1, but it must be True or False"),
     ],
 )
 def test_wrong_arguments_are_named(mode, arguments, message):

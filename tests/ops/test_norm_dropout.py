@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnorm_lib.ops import add_norm, dropout_mask, kernels, launch
-from resnorm_lib.ops.norm_dropout import philox
+from resnorm_lib.ops.norm.dropout import philox
 from tests.ops.cases import DEVICE, gradients, needs_kernels, random
 
 PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344)  # digits of pi, as in the published tests of Random123

@@ -41,7 +41,7 @@ def calls(dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("number", range(6))
 def test_torchs_own_check_of_an_operation_passes(dtype, number):
-    import resnorm_lib.ops.add_norm_registered  # noqa: F401
+    import resnorm_lib.ops.norm.add_norm_registered  # noqa: F401
 
     name, arguments = list(calls(dtype))[number]
     torch.library.opcheck(getattr(torch.ops.resnorm, name).default, arguments)
@@ -110,9 +110,9 @@ def test_autocast_leaves_the_dtype_of_the_input_alone(dtype):
 @needs_kernels
 @pytest.mark.parametrize("make", [LayerNorm, RMSNorm])
 @pytest.mark.parametrize("shape", [(12,), (3, 4)])
-@pytest.mark.parametrize("zero_centered", [False, True])
-def test_modules_give_the_same_with_kernels(make, shape, zero_centered):
-    module = make(shape, zero_centered_gain=zero_centered).to(DEVICE)
+@pytest.mark.parametrize("zero_centered_gain", [False, True])
+def test_modules_give_the_same_with_kernels(make, shape, zero_centered_gain):
+    module = make(shape, zero_centered_gain=zero_centered_gain).to(DEVICE)
     for k, parameter in enumerate(module.parameters()):
         parameter.data += random(*shape, dtype=torch.float32, seed=k)
     x, results = random(5, *shape, dtype=torch.float32, grad=True), []

@@ -8,7 +8,7 @@ do the gradients of gain and offset: PART (2, N, C), or (2, spans, N, C) in chun
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.group_norm_kernels import inside, load_parameter, load_rows, load_tile, offsets, place
+from resnorm_lib.ops.group_norm.kernels import inside, load_parameter, load_rows, load_tile, offsets, place
 from resnorm_lib.ops.kernel_tools import store
 
 

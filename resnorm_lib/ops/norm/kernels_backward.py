@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from resnorm_lib.ops.kernel_tools import kept, store, widened
-from resnorm_lib.ops.norm_kernels import load_row, load_tile
+from resnorm_lib.ops.norm.kernels import load_row, load_tile
 
 
 @triton.jit

@@ -5,12 +5,12 @@ from torch import Tensor
 
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.ops.norm_torch import wide_dtype
+from resnorm_lib.ops.norm.torch_version import wide_dtype
 
 __all__ = ["layer_norm", "rms_norm"]
 
 
-def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered=False):
+def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered_gain=False):
     r"""Normalize each row of ``x`` over its last axis.
 
     .. math:: y = w \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + b
@@ -27,7 +27,7 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered=False):
         Gain and offset, of any floating point dtype.
     eps : float
         Inside the root.
-    zero_centered : bool
+    zero_centered_gain : bool
         The gain is 1 + weight, formed in float32.
 
     Returns
@@ -48,11 +48,11 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered=False):
     >>> layer_norm(torch.tensor([[1.0, 2.0, 3.0]])).round(decimals=3)
     tensor([[-1.2250,  0.0000,  1.2250]])
     """
-    check_rows(x, weight, bias, zero_centered)
-    return normalize_rows(x, x.shape[-1:], weight, bias, number("eps", eps, at_least=0), False, zero_centered)
+    check_rows(x, weight, bias, zero_centered_gain)
+    return normalize_rows(x, x.shape[-1:], weight, bias, number("eps", eps, at_least=0), False, zero_centered_gain)
 
 
-def rms_norm(x, weight=None, eps=None, zero_centered=False):
+def rms_norm(x, weight=None, eps=None, zero_centered_gain=False):
     r"""Divide each row of ``x`` by its root mean square over the last axis.
 
     .. math:: y = w \odot \frac{x}{\sqrt{\frac1N \sum_i x_i^2 + \varepsilon}}
@@ -65,7 +65,7 @@ def rms_norm(x, weight=None, eps=None, zero_centered=False):
     weight : tensor, shape (N,), optional
     eps : float, optional
         The machine epsilon of the dtype of the statistics when left out, as in torch.
-    zero_centered : bool
+    zero_centered_gain : bool
         The gain is 1 + weight.
 
     Returns
@@ -86,17 +86,17 @@ def rms_norm(x, weight=None, eps=None, zero_centered=False):
     >>> rms_norm(torch.tensor([[1.0, 2.0, 2.0]])).round(decimals=3)
     tensor([[0.5770, 1.1550, 1.1550]])
     """
-    check_rows(x, weight, None, zero_centered)
+    check_rows(x, weight, None, zero_centered_gain)
     eps = None if eps is None else number("eps", eps, at_least=0)
-    return normalize_rows(x, x.shape[-1:], weight, None, eps, True, zero_centered)
+    return normalize_rows(x, x.shape[-1:], weight, None, eps, True, zero_centered_gain)
 
 
-def check_rows(x, weight, bias, zero_centered):
+def check_rows(x, weight, bias, zero_centered_gain):
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() == 0 or x.shape[-1] == 0:
         what = f"shape {tuple(x.shape)} and {x.dtype}" if isinstance(x, Tensor) else f"the value {x!r}"
         raise ValueError(f"x has {what}, but it must be a floating point tensor (..., N) with N at least 1.")
     check_parameters(x, x.shape[-1], weight, bias)
-    flag("zero_centered", zero_centered)
+    flag("zero_centered_gain", zero_centered_gain)
 
 
 def check_parameters(x, length, weight, bias):
@@ -112,22 +112,22 @@ def as_eps(eps, x):
     return torch.finfo(wide_dtype(x)).eps if eps is None else eps
 
 
-def normalize_rows(x, shape, weight, bias, eps, rms, zero_centered):
+def normalize_rows(x, shape, weight, bias, eps, rms, zero_centered_gain):
     """The last axes of x, of this shape, which the caller has checked: the kernel, or torch's own operation."""
     if uses_kernels(x):
-        import resnorm_lib.ops.norm_registered  # noqa: F401
+        import resnorm_lib.ops.norm.registered  # noqa: F401
 
         last = x if len(shape) == 1 else x.flatten(-len(shape))
         weight, bias = (p if p is None else p.flatten() for p in (weight, bias))
-        return torch.ops.resnorm.norm(last, weight, bias, as_eps(eps, x), rms, zero_centered)[0].view(x.shape)
+        return torch.ops.resnorm.norm(last, weight, bias, as_eps(eps, x), rms, zero_centered_gain)[0].view(x.shape)
     if weight is None and bias is None:
         return _torch_norm(x, shape, None, None, eps, rms)
-    if not zero_centered and all(p is None or p.dtype == x.dtype for p in (weight, bias)):
+    if not zero_centered_gain and all(p is None or p.dtype == x.dtype for p in (weight, bias)):
         return _torch_norm(x, shape, weight, bias, eps, rms)
     # 1 + w must not round w away, and torch leaves its fused kernels, or refuses, where dtypes differ.
     wide = torch.promote_types(torch.promote_types(x.dtype, (bias if weight is None else weight).dtype), torch.float32)
     weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
-    weight = 1 + weight if zero_centered and weight is not None else weight
+    weight = 1 + weight if zero_centered_gain and weight is not None else weight
     return _torch_norm(x.to(wide), shape, weight, bias, eps, rms).to(x.dtype)
 
 

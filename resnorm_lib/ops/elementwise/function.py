@@ -5,7 +5,7 @@ from torch import Tensor
 
 from resnorm_lib._arguments import number
 from resnorm_lib.ops.dispatch import kernels, uses_kernels
-from resnorm_lib.ops.elementwise_torch import squash_torch
+from resnorm_lib.ops.elementwise.torch_version import squash_torch
 
 __all__ = ["derf", "dyt", "scaled_add"]
 
@@ -129,7 +129,7 @@ def scaled_add(residual, x, scale):
 
 
 def _registered():
-    import resnorm_lib.ops.elementwise_registered  # noqa: F401
+    import resnorm_lib.ops.elementwise.registered  # noqa: F401
 
     return torch.ops.resnorm
 

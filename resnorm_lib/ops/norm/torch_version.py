@@ -6,7 +6,7 @@ kernels in the tests. All work on the last axis, in float32, or float64 for floa
 
 import torch
 
-from resnorm_lib.ops.norm_dropout import drop
+from resnorm_lib.ops.norm.dropout import drop
 
 __all__ = ["branch_gradient", "normalize", "normalize_backward", "stream", "stream_dtype", "wide_dtype"]
 
@@ -21,9 +21,9 @@ def stream_dtype(residual, in_fp32):
     return wide_dtype(residual) if in_fp32 else residual.dtype
 
 
-def gain(weight, zero_centered, wide):
+def gain(weight, zero_centered_gain, wide):
     """The gain in the wide dtype: 1 + w must not round w away."""
-    return 1 + weight.to(wide) if zero_centered else weight.to(wide)
+    return 1 + weight.to(wide) if zero_centered_gain else weight.to(wide)
 
 
 def stream(x, residual, row_scale, seed, dropout_p, in_fp32):
@@ -40,7 +40,7 @@ def branch_gradient(ds, row_scale, seed, dropout_p):
     return drop(ds if row_scale is None else ds * row_scale.to(ds.dtype).unsqueeze(-1), seed, dropout_p)
 
 
-def normalize(s, weight, bias, eps, rms, zero_centered, dtype):
+def normalize(s, weight, bias, eps, rms, zero_centered_gain, dtype):
     """y in ``dtype``, the means (None for RMSNorm) and one over the root, each with a last axis of one."""
     wide = wide_dtype(s)
     s = s.to(wide)
@@ -49,13 +49,13 @@ def normalize(s, weight, bias, eps, rms, zero_centered, dtype):
     rstd = 1 / (centred.square().mean(-1, keepdim=True) + eps).sqrt()
     y = centred * rstd
     if weight is not None:
-        y = y * gain(weight, zero_centered, wide)
+        y = y * gain(weight, zero_centered_gain, wide)
     if bias is not None:
         y = y + bias.to(wide)
     return y.to(dtype), mean, rstd
 
 
-def normalize_backward(dy, s, mean, rstd, weight, zero_centered):
+def normalize_backward(dy, s, mean, rstd, weight, zero_centered_gain):
     """Gradients with respect to s, weight and bias, all wide, from the statistics of the forward pass.
 
     The formulas of :func:`resnorm_lib.reference.layer_norm_backward`.
@@ -63,7 +63,7 @@ def normalize_backward(dy, s, mean, rstd, weight, zero_centered):
     wide = wide_dtype(s)
     dy = dy.to(wide)
     s_hat = (s.to(wide) if mean is None else s.to(wide) - mean) * rstd
-    g = dy if weight is None else dy * gain(weight, zero_centered, wide)
+    g = dy if weight is None else dy * gain(weight, zero_centered_gain, wide)
     ds = g - s_hat * (g * s_hat).mean(-1, keepdim=True)
     if mean is not None:
         ds = ds - g.mean(-1, keepdim=True)

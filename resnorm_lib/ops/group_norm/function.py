@@ -6,7 +6,7 @@ from torch import Tensor
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.ops.norm import check_parameters
+from resnorm_lib.ops.norm.function import check_parameters
 
 __all__ = ["group_norm"]
 
@@ -60,7 +60,7 @@ def normalize_groups(x, num_groups, weight, bias, eps):
     """What the caller has checked: the kernel, or torch's own operation."""
     doubles = [p for p in (weight, bias) if p is not None and p.dtype == torch.float64]
     if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
-        import resnorm_lib.ops.group_norm_registered  # noqa: F401
+        import resnorm_lib.ops.group_norm.registered  # noqa: F401
 
         return torch.ops.resnorm.group_norm(x, num_groups, weight, bias, eps)[0]
     if weight is None and bias is not None:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.library import triton_op
 
-from resnorm_lib.ops import elementwise_launch as launch
 from resnorm_lib.ops.dispatch import runs_kernel
-from resnorm_lib.ops.elementwise_torch import squash_torch
-from resnorm_lib.ops.norm_registered import differentiable
+from resnorm_lib.ops.elementwise import launch
+from resnorm_lib.ops.elementwise.torch_version import squash_torch
+from resnorm_lib.ops.norm.registered import differentiable
 
 
 @triton_op("resnorm::squash", mutates_args=())

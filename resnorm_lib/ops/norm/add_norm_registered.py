@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.library import triton_op
 
-from resnorm_lib.ops import norm_launch
 from resnorm_lib.ops.dispatch import runs_kernel
-from resnorm_lib.ops.norm_registered import differentiable, fake_outputs, parameter_gradients
-from resnorm_lib.ops.norm_torch import branch_gradient, normalize, stream, stream_dtype
+from resnorm_lib.ops.norm import launch as norm_launch
+from resnorm_lib.ops.norm.registered import differentiable, fake_outputs, parameter_gradients
+from resnorm_lib.ops.norm.torch_version import branch_gradient, normalize, stream, stream_dtype
 
 
 @triton_op("resnorm::add_norm", mutates_args=())
@@ -20,7 +20,7 @@ def _add_norm(
     seed: Tensor | None,
     eps: float,
     rms: bool,
-    zero_centered: bool,
+    zero_centered_gain: bool,
     dropout_p: float,
     wide_stream: bool,
     keep: bool,
@@ -28,17 +28,17 @@ def _add_norm(
     """y, s (empty unless ``keep``), the means (empty for RMSNorm) and one over the root."""
     if runs_kernel(x):
         y, s, mean, rstd = norm_launch.forward(
-            x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered, dropout_p, wide_stream, keep
+            x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered_gain, dropout_p, wide_stream, keep
         )
     else:
         s = stream(x, residual, row_scale, seed, dropout_p, wide_stream).contiguous()
-        y, mean, rstd = normalize(s, weight, bias, eps, rms, zero_centered, x.dtype)
+        y, mean, rstd = normalize(s, weight, bias, eps, rms, zero_centered_gain, x.dtype)
         y, mean, rstd = y.contiguous(), None if rms else mean.flatten(), rstd.flatten()
     return y, s if keep else residual.new_empty(0), rstd.new_empty(0) if rms else mean, rstd
 
 
 @_add_norm.register_fake
-def _(x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered, dropout_p, wide_stream, keep):
+def _(x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered_gain, dropout_p, wide_stream, keep):
     y, mean, rstd = fake_outputs(x, rms)
     s = x.new_empty(x.shape, dtype=stream_dtype(residual, wide_stream)) if keep else residual.new_empty(0)
     return y, s, mean, rstd
@@ -57,7 +57,7 @@ def _setup(ctx, inputs, output):
 
 def _backward(ctx, dy, ds, dmean, drstd):
     s, weight, bias, mean, rstd, row_scale, seed = ctx.saved_tensors
-    _, rms, zero_centered, dropout_p, _ = ctx.settings
+    _, rms, zero_centered_gain, dropout_p, _ = ctx.settings
     x_dtype, residual_dtype = ctx.dtypes
     dy = s.new_zeros(s.shape, dtype=x_dtype) if dy is None else dy
     if torch.is_grad_enabled():
@@ -66,7 +66,7 @@ def _backward(ctx, dy, ds, dmean, drstd):
     one = row_scale is None and seed is None and x_dtype == residual_dtype
     dtype = (s if weight is None and bias is None else bias if weight is None else weight).dtype
     dx, dr, dw, db = torch.ops.resnorm.norm_backward(
-        dy, ds, s, None if rms else mean, rstd, weight, row_scale, seed, zero_centered, dropout_p,
+        dy, ds, s, None if rms else mean, rstd, weight, row_scale, seed, zero_centered_gain, dropout_p,
         x_dtype, None if one else residual_dtype, dtype, *ctx.needs_input_grad[2:4],
     )  # fmt: skip
     return dx, dx if one else dr, *parameter_gradients(dw, db, weight, bias), *(None,) * 8
@@ -74,11 +74,11 @@ def _backward(ctx, dy, ds, dmean, drstd):
 
 def _differentiable_backward(ctx, dy, ds, s, weight, bias, row_scale, seed):
     """dx, dr, dw and db in operations that can be differentiated; s is the stored sum, with its own history."""
-    eps, rms, zero_centered, dropout_p, _ = ctx.settings
+    eps, rms, zero_centered_gain, dropout_p, _ = ctx.settings
     x_dtype, residual_dtype = ctx.dtypes
 
     def again(s, weight, bias):
-        return normalize(s, weight, bias, eps, rms, zero_centered, x_dtype)[0]
+        return normalize(s, weight, bias, eps, rms, zero_centered_gain, x_dtype)[0]
 
     total, dw, db = differentiable(again, dy, s, weight, bias)
     total = total if ds is None else total + ds

@@ -4,15 +4,15 @@ import torch
 
 from resnorm_lib._arguments import choice, flag, number
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.ops.norm import as_eps, check_rows, normalize_rows
-from resnorm_lib.ops.norm_dropout import check_probability, make_seed
-from resnorm_lib.ops.norm_torch import stream, stream_dtype
+from resnorm_lib.ops.norm.dropout import check_probability, make_seed
+from resnorm_lib.ops.norm.function import as_eps, check_rows, normalize_rows
+from resnorm_lib.ops.norm.torch_version import stream, stream_dtype
 
 __all__ = ["add_norm"]
 
 
 def add_norm(
-    x, residual, weight=None, bias=None, *, norm="layer", eps=None, prenorm=True, zero_centered=False,
+    x, residual, weight=None, bias=None, *, norm="layer", eps=None, prenorm=True, zero_centered_gain=False,
     dropout_p=0.0, row_scale=None, residual_in_fp32=False, seed=None,
 ):  # fmt: skip
     r"""Add a branch to the stream and normalize the sum.
@@ -38,7 +38,7 @@ def add_norm(
         By default 1e-5 for LayerNorm, and for RMSNorm the machine epsilon of the dtype of the statistics.
     prenorm : bool
         Return s, too.
-    zero_centered : bool
+    zero_centered_gain : bool
         The gain is 1 + weight.
     dropout_p : float, 0 to below 1
         Of the branch. The mask follows from the seed, the row and the column, so that it is not stored.
@@ -68,7 +68,7 @@ def add_norm(
     tensor([[-1.2250,  0.0000,  1.2250]])
     """
     rms = choice("norm", norm, ("layer", "rms")) == "rms"
-    check_rows(x, weight, bias, zero_centered)
+    check_rows(x, weight, bias, zero_centered_gain)
     check_stream(x, residual, row_scale)
     flag("prenorm", prenorm)
     wide_stream = flag("residual_in_fp32", residual_in_fp32)
@@ -76,16 +76,16 @@ def add_norm(
     eps = number("eps", eps, at_least=0) if eps is not None else None if rms else 1e-5
     seed = make_seed(seed, x.device) if dropout_p else None
     if uses_kernels(x):
-        import resnorm_lib.ops.add_norm_registered  # noqa: F401
+        import resnorm_lib.ops.norm.add_norm_registered  # noqa: F401
 
         inputs = (x, residual, weight, bias)
         keep = prenorm or (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs))
         y, s, _, _ = torch.ops.resnorm.add_norm(
-            *inputs, row_scale, seed, as_eps(eps, x), rms, zero_centered, dropout_p, wide_stream, keep
+            *inputs, row_scale, seed, as_eps(eps, x), rms, zero_centered_gain, dropout_p, wide_stream, keep
         )
     else:
         s = plain_stream(x, residual, row_scale, seed, dropout_p, wide_stream)
-        y = normalize_rows(s, s.shape[-1:], weight, bias, eps, rms, zero_centered).to(x.dtype)
+        y = normalize_rows(s, s.shape[-1:], weight, bias, eps, rms, zero_centered_gain).to(x.dtype)
     return (y, s) if prenorm else y
 
 

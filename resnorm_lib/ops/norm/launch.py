@@ -3,8 +3,8 @@
 import torch
 
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.norm_dropout import ROUNDS, keep_scale, threshold
-from resnorm_lib.ops.norm_torch import stream_dtype, wide_dtype
+from resnorm_lib.ops.norm.dropout import ROUNDS, keep_scale, threshold
+from resnorm_lib.ops.norm.torch_version import stream_dtype, wide_dtype
 
 __all__ = ["backward", "forward"]
 
@@ -31,9 +31,9 @@ def dropout_constants(seed, p):
     return {"THRESHOLD": threshold(p), "KEEP_SCALE": keep_scale(p), "ROUNDS": ROUNDS}
 
 
-def forward(x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered, dropout_p, wide_stream, keep):
+def forward(x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered_gain, dropout_p, wide_stream, keep):
     """y, s (None unless ``keep``), the means (None for RMSNorm) and one over the root of each row."""
-    from resnorm_lib.ops import norm_kernels
+    from resnorm_lib.ops.norm import kernels
 
     rows, branch = as_rows(x), as_rows(residual)
     m, n = rows.shape
@@ -45,22 +45,22 @@ def forward(x, residual, weight, bias, row_scale, seed, eps, rms, zero_centered,
     widest = max(x.element_size(), 0 if residual is None else stored.itemsize)
     config = launch.row_forward(n, widest)
     if m and n:
-        kernel = norm_kernels.norm_forward_chunked if config.chunked(n) else norm_kernels.norm_forward
+        kernel = kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward
         launch.start(
             kernel, -(-m // config.rows), config, x,
             rows, branch, dense(row_scale), seed, dense(weight), dense(bias), y, s, mean, rstd, m,
-            N=n, X_STRIDE=stride(rows), R_STRIDE=stride(branch), EPS=eps, RMS=rms, ZERO_CENTERED=zero_centered,
+            N=n, X_STRIDE=stride(rows), R_STRIDE=stride(branch), EPS=eps, RMS=rms, ZERO_CENTERED=zero_centered_gain,
             WIDE_STREAM=stored == wide, DOUBLE=wide == torch.float64, **dropout_constants(seed, dropout_p),
         )  # fmt: skip
     return y, s, mean, rstd
 
 
-def backward(dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered, dropout_p, dtypes, wanted):
+def backward(dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered_gain, dropout_p, dtypes, wanted):
     """dx, dr, dw and db. ``dtypes``: of x, of r (None: dr is dx, or there is none), of the parameters.
 
     ``wanted`` says whether the gradient of the gain and that of the offset are wanted; else they are None.
     """
-    from resnorm_lib.ops import norm_kernels_backward as kernels
+    from resnorm_lib.ops.norm import kernels_backward as kernels
 
     sums, dys, later = as_rows(s), as_rows(dy), as_rows(ds)
     m, n = sums.shape
@@ -77,7 +77,7 @@ def backward(dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered, drop
     launch.start(
         kernels.norm_backward_chunked if config.chunked(n) else kernels.norm_backward, programs, config, s,
         dys, later, sums, mean, rstd, dense(weight), dense(row_scale), seed, dx, dr, *parts, m,
-        N=n, DY_STRIDE=stride(dys), DS_STRIDE=stride(later), S_STRIDE=stride(sums), ZERO_CENTERED=zero_centered,
+        N=n, DY_STRIDE=stride(dys), DS_STRIDE=stride(later), S_STRIDE=stride(sums), ZERO_CENTERED=zero_centered_gain,
         DOUBLE=double, **dropout_constants(seed, dropout_p),
     )  # fmt: skip
     return dx, dr, *launch.sum_programs(part, dtypes[2], wanted)

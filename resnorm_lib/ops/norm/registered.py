@@ -8,28 +8,28 @@ import torch
 from torch import Tensor
 from torch.library import triton_op
 
-from resnorm_lib.ops import norm_launch
 from resnorm_lib.ops.dispatch import runs_kernel
-from resnorm_lib.ops.norm_torch import branch_gradient, normalize, normalize_backward, wide_dtype
+from resnorm_lib.ops.norm import launch as norm_launch
+from resnorm_lib.ops.norm.torch_version import branch_gradient, normalize, normalize_backward, wide_dtype
 
 
 @triton_op("resnorm::norm", mutates_args=())
 def norm(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, rms: bool, zero_centered: bool
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, rms: bool, zero_centered_gain: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, the means (empty for RMSNorm) and one over the root."""
     if runs_kernel(x):
         y, _, mean, rstd = norm_launch.forward(
-            x, None, weight, bias, None, None, eps, rms, zero_centered, 0.0, False, False
+            x, None, weight, bias, None, None, eps, rms, zero_centered_gain, 0.0, False, False
         )
     else:
-        y, mean, rstd = normalize(x, weight, bias, eps, rms, zero_centered, x.dtype)
+        y, mean, rstd = normalize(x, weight, bias, eps, rms, zero_centered_gain, x.dtype)
         y, mean, rstd = y.contiguous(), None if rms else mean.flatten(), rstd.flatten()
     return y, rstd.new_empty(0) if rms else mean, rstd
 
 
 @norm.register_fake
-def _(x, weight, bias, eps, rms, zero_centered):
+def _(x, weight, bias, eps, rms, zero_centered_gain):
     return fake_outputs(x, rms)
 
 
@@ -49,7 +49,7 @@ def norm_backward(
     weight: Tensor | None,
     row_scale: Tensor | None,
     seed: Tensor | None,
-    zero_centered: bool,
+    zero_centered_gain: bool,
     dropout_p: float,
     x_dtype: torch.dtype,
     residual_dtype: torch.dtype | None,
@@ -61,12 +61,12 @@ def norm_backward(
     dtypes, wanted = (x_dtype, residual_dtype, parameter_dtype), (wants_weight, wants_bias)
     if runs_kernel(s):
         grads = norm_launch.backward(
-            dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered, dropout_p, dtypes, wanted
+            dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered_gain, dropout_p, dtypes, wanted
         )
     else:
         column = (*s.shape[:-1], 1)
         mean, rstd = None if mean is None else mean.view(column), rstd.view(column)
-        total, dw, db = normalize_backward(dy, s, mean, rstd, weight, zero_centered)
+        total, dw, db = normalize_backward(dy, s, mean, rstd, weight, zero_centered_gain)
         total = total if ds is None else total + ds
         dx = branch_gradient(total, row_scale, seed, dropout_p).to(x_dtype, copy=True).contiguous()
         dr = None if residual_dtype is None else total.to(residual_dtype, copy=True).contiguous()
@@ -75,7 +75,7 @@ def norm_backward(
 
 
 @norm_backward.register_fake
-def _(dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered, dropout_p, x_dtype, residual_dtype,
+def _(dy, ds, s, mean, rstd, weight, row_scale, seed, zero_centered_gain, dropout_p, x_dtype, residual_dtype,
       parameter_dtype, wants_weight, wants_bias):  # fmt: skip
     dr = s.new_empty(0) if residual_dtype is None else s.new_empty(s.shape, dtype=residual_dtype)
     parameters = (
@@ -104,7 +104,7 @@ def differentiable(function, dys, *inputs):
 
 
 def _setup(ctx, inputs, output):
-    x, weight, bias, ctx.eps, ctx.rms, ctx.zero_centered = inputs
+    x, weight, bias, ctx.eps, ctx.rms, ctx.zero_centered_gain = inputs
     _, mean, rstd = output
     ctx.save_for_backward(x, weight, bias, mean, rstd)
     ctx.mark_non_differentiable(mean, rstd)
@@ -115,12 +115,12 @@ def _backward(ctx, dy, dmean, drstd):
     if torch.is_grad_enabled():
 
         def again(x, weight, bias):
-            return normalize(x, weight, bias, ctx.eps, ctx.rms, ctx.zero_centered, x.dtype)[0]
+            return normalize(x, weight, bias, ctx.eps, ctx.rms, ctx.zero_centered_gain, x.dtype)[0]
 
         return *differentiable(again, dy, x, weight, bias), None, None, None
     dtype = (x if weight is None and bias is None else bias if weight is None else weight).dtype
     dx, _, dw, db = torch.ops.resnorm.norm_backward(
-        dy, None, x, None if ctx.rms else mean, rstd, weight, None, None, ctx.zero_centered, 0.0,
+        dy, None, x, None if ctx.rms else mean, rstd, weight, None, None, ctx.zero_centered_gain, 0.0,
         x.dtype, None, dtype, *ctx.needs_input_grad[1:3],
     )  # fmt: skip
     return dx, *parameter_gradients(dw, db, weight, bias), None, None, None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.norm_torch import wide_dtype
+from resnorm_lib.ops.norm.torch_version import wide_dtype
 
 __all__ = ["backward", "forward", "like"]
 
@@ -110,7 +110,7 @@ def flat(parameter):
 
 def forward(x, num_groups, weight, bias, eps):
     """y in the layout of x, and mean and one over the root of each group of each sample."""
-    from resnorm_lib.ops import group_norm_kernels as kernels
+    from resnorm_lib.ops.group_norm import kernels
 
     samples = as_samples(x)
     last = is_last(samples)
@@ -149,7 +149,7 @@ def forward(x, num_groups, weight, bias, eps):
 
 def backward(dy, x, mean, rstd, weight, num_groups, wanted):
     """dx in the layout of x, and dw and db, wide, or None where ``wanted`` says so."""
-    from resnorm_lib.ops import group_norm_kernels_backward as kernels
+    from resnorm_lib.ops.group_norm import kernels_backward as kernels
 
     samples = as_samples(x)
     last = is_last(samples)

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.library import triton_op
 
-from resnorm_lib.ops import group_norm_launch as launch
 from resnorm_lib.ops.dispatch import runs_kernel
-from resnorm_lib.ops.norm_registered import differentiable, parameter_gradients
-from resnorm_lib.ops.norm_torch import wide_dtype
+from resnorm_lib.ops.group_norm import launch
+from resnorm_lib.ops.norm.registered import differentiable, parameter_gradients
+from resnorm_lib.ops.norm.torch_version import wide_dtype
 
 
 @triton_op("resnorm::group_norm", mutates_args=())

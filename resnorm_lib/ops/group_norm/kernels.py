@@ -1,4 +1,4 @@
-r"""Kernels of GroupNorm. See :mod:`resnorm_lib.ops.group_norm_launch`.
+r"""Kernels of GroupNorm. See :mod:`resnorm_lib.ops.group_norm.launch`.
 
 A group of a sample is a slab of CG channels and S positions, at rows r = n G + g. A tile is (rows, channels,
 positions). The last axis of the layout is that of the positions, or, channels last, that of the channels; the strides

@@ -1,6 +1,6 @@
-r"""Kernels of DynamicTanh and Derf, and of the scaled residual add. See :mod:`resnorm_lib.ops.elementwise_launch`.
+r"""Kernels of DynamicTanh and Derf, and of the scaled residual add. See :mod:`resnorm_lib.ops.elementwise.launch`.
 
-Sizes but M are constants, for the reason given in :mod:`resnorm_lib.ops.norm_kernels`.
+Sizes but M are constants, for the reason given in :mod:`resnorm_lib.ops.norm.kernels`.
 """
 
 import triton

@@ -58,7 +58,7 @@ def wide_of(x):
 
 
 def squash_forward(x, alpha, shift, weight, bias):
-    from resnorm_lib.ops import elementwise_kernels as kernels
+    from resnorm_lib.ops.elementwise import kernels
 
     n = row_length(x, weight if bias is None else bias)
     rows, y = as_rows(x, n), torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -76,7 +76,7 @@ def squash_forward(x, alpha, shift, weight, bias):
 
 def squash_backward(dy, x, alpha, shift, weight, n, wanted):
     """dx, dalpha, dshift, dw and db, the last four wide, or None where ``wanted`` says so."""
-    from resnorm_lib.ops import elementwise_kernels as kernels
+    from resnorm_lib.ops.elementwise import kernels
 
     rows, dys, dx = as_rows(x, n), as_rows(dy, n), torch.empty(x.shape, dtype=x.dtype, device=x.device)
     m, wide = rows.shape[0], wide_of(x)
@@ -105,7 +105,7 @@ def split(pair, wanted):
 
 
 def scaled_add(residual, x, scale):
-    from resnorm_lib.ops import elementwise_kernels as kernels
+    from resnorm_lib.ops.elementwise import kernels
 
     y = torch.empty(residual.shape, dtype=residual.dtype, device=residual.device)
     block, size = 4096, residual.numel()

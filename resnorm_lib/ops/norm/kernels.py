@@ -1,4 +1,4 @@
-"""Forward kernels of LayerNorm and RMSNorm, alone or after a residual add. See :mod:`resnorm_lib.ops.norm_launch`.
+"""Forward kernels of LayerNorm and RMSNorm, alone or after a residual add. See :mod:`resnorm_lib.ops.norm.launch`.
 
 Both take the same arguments: X (M, N), and optionally R (M, N) the stream, C (M,) a scale for each row, SEED (1,) of a
 dropout, W and B (N,), and S (M, N) where the sum is to be stored. What is not there is None, and its code is not

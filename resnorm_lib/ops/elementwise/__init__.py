@@ -1,0 +1,1 @@
+"""DynamicTanh, Derf and the scaled residual add: every entry by itself."""

@@ -1,0 +1,1 @@
+"""GroupNorm: each sample by itself, over groups of its channels."""
