@@ -7,12 +7,15 @@ import time
 from dataclasses import asdict
 
 from resnorm_lib import runtime
-from resnorm_lib.data import DataMissing
-from resnorm_lib.engine import distributed, tables
-from resnorm_lib.engine.config import parse_duration, parse_settings
-from resnorm_lib.engine.experiment import TrialError
-from resnorm_lib.engine.records import SCHEMA, read
-from resnorm_lib.experiments import EXPERIMENTS, get
+
+runtime.fix_arithmetic()  # as in the chapters, and as there before torch is imported
+
+from resnorm_lib.data import DataMissing  # noqa: E402
+from resnorm_lib.engine import distributed, tables  # noqa: E402
+from resnorm_lib.engine.config import parse_duration, parse_settings  # noqa: E402
+from resnorm_lib.engine.experiment import TrialError  # noqa: E402
+from resnorm_lib.engine.records import SCHEMA, read  # noqa: E402
+from resnorm_lib.experiments import EXPERIMENTS, get  # noqa: E402
 
 EACH = 180.0  # seconds that a suite gives to one experiment
 
