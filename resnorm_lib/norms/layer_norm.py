@@ -88,7 +88,7 @@ class LayerNorm(nn.LayerNorm):
             x, self.normalized_shape, self.weight, self.bias, self.eps, False, self.zero_centered_gain
         )
 
-    def after_add(self, x: Tensor, residual: Tensor, prenorm: bool):
+    def after_add(self, x: Tensor, residual: Tensor, prenorm: bool) -> Tensor | tuple[Tensor, Tensor]:
         """Return y = self(s) of the sum s = residual + x, as the pair (y, s) if ``prenorm``. One axis is normalized."""
         return add_norm(
             x,

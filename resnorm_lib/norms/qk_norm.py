@@ -1,5 +1,7 @@
 """Query-key normalization, which bounds the logits of attention."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,12 +9,9 @@ from torch import Tensor, nn
 from resnorm_lib._arguments import choice, number, positive_int
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._checks import check_last_axes
-from resnorm_lib.norms.layer_norm import LayerNorm
-from resnorm_lib.norms.rms_norm import RMSNorm
+from resnorm_lib.norms.registry import make_norm
 
 __all__ = ["CosineQKNorm", "QKNorm"]
-
-_KINDS = {"layer": LayerNorm, "rms": RMSNorm}
 
 
 class QKNorm(nn.Module):
@@ -30,8 +29,8 @@ class QKNorm(nn.Module):
     ----------
     head_dim : int
         Number of features d of one head. q and k have shape (..., d); their other axes may differ.
-    norm : {"rms", "layer"}, default "rms"
-        Dehghani et al. use "layer" without a bias (``bias=False``).
+    norm : {"rms", "layer"}, class or callable, default "rms"
+        Dehghani et al. use "layer" without a bias (``bias=False``). Any callable that :func:`make_norm` takes will do.
     **options
         Passed on to both norms, such as ``eps=1e-6`` or ``bias=False``.
 
@@ -51,12 +50,12 @@ class QKNorm(nn.Module):
     tensor([[-1.1310]])
     """
 
-    def __init__(self, head_dim: int, norm: str = "rms", **options):
+    def __init__(self, head_dim: int, norm: str | Callable[..., nn.Module] = "rms", **options):
         super().__init__()
         self.head_dim = positive_int("head_dim", head_dim)
-        kind = _KINDS[choice("norm", norm, _KINDS)]
-        self.q_norm = kind(head_dim, **options)
-        self.k_norm = kind(head_dim, **options)
+        norm = norm if callable(norm) else choice("norm", norm, ("layer", "rms"))
+        self.q_norm = make_norm(norm, head_dim, **options)
+        self.k_norm = make_norm(norm, head_dim, **options)
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         check_last_axes(q, (self.head_dim,), "q")

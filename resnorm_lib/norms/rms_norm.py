@@ -76,7 +76,7 @@ class RMSNorm(nn.RMSNorm):
         check_last_axes(x, self.normalized_shape)
         return normalize_rows(x, self.normalized_shape, self.weight, None, self.eps, True, self.zero_centered_gain)
 
-    def after_add(self, x: Tensor, residual: Tensor, prenorm: bool):
+    def after_add(self, x: Tensor, residual: Tensor, prenorm: bool) -> Tensor | tuple[Tensor, Tensor]:
         """Return y = self(s) of the sum s = residual + x, as the pair (y, s) if ``prenorm``. One axis is normalized."""
         return add_norm(
             x,

@@ -112,7 +112,9 @@ def test_normalized_logits_stay_bounded_however_long_queries_and_keys_grow():
         torch.testing.assert_close(logits, 3 * F.cosine_similarity(q[..., None, :], k[..., None, :, :], dim=-1))
 
 
-@pytest.mark.parametrize("norm", [QKNorm(8), QKNorm(8, "layer", bias=False, eps=1e-6), CosineQKNorm(8)])
+@pytest.mark.parametrize(
+    "norm", [QKNorm(8), QKNorm(8, "layer", bias=False, eps=1e-6), QKNorm(8, nn.RMSNorm), CosineQKNorm(8)]
+)
 def test_query_key_norms_feed_the_attention_of_torch(norm):
     q, k, v = (normal(2, 4, n, 8, seed=n).float() for n in (7, 5, 5))
     q_hat, k_hat = norm(q, k)
