@@ -85,7 +85,13 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         check_last_axes(x, self.normalized_shape)
         return normalize_rows(
-            x, self.normalized_shape, self.weight, self.bias, self.eps, False, self.zero_centered_gain
+            x,
+            self.normalized_shape,
+            self.weight,
+            self.bias,
+            self.eps,
+            rms=False,
+            zero_centered_gain=self.zero_centered_gain,
         )
 
     def after_add(self, x: Tensor, residual: Tensor, prenorm: bool) -> Tensor | tuple[Tensor, Tensor]:

@@ -74,7 +74,9 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         check_last_axes(x, self.normalized_shape)
-        return normalize_rows(x, self.normalized_shape, self.weight, None, self.eps, True, self.zero_centered_gain)
+        return normalize_rows(
+            x, self.normalized_shape, self.weight, None, self.eps, rms=True, zero_centered_gain=self.zero_centered_gain
+        )
 
     def after_add(self, x: Tensor, residual: Tensor, prenorm: bool) -> Tensor | tuple[Tensor, Tensor]:
         """Return y = self(s) of the sum s = residual + x, as the pair (y, s) if ``prenorm``. One axis is normalized."""
