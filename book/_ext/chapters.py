@@ -1,0 +1,67 @@
+"""Pages made from the manifest ``book/chapters.yml``.
+
+``{chapter-map}`` shows what each chapter asks and needs, ``{course-schedule}`` the weeks of the course, and
+``{recorded-sections}`` a section of recorded runs for each chapter that has some.
+"""
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))  # `jupyter-book build` starts elsewhere, and book/ is not installed
+
+from book._tools import manifest  # noqa: E402
+
+WEEKS = 2  # that the course gives a chapter
+
+
+def chapter_map(chapters):
+    """Return a table: chapter, its question, what it needs."""
+    yield "| chapter | its question | needs |\n|---|---|---|"
+    for chapter in chapters:
+        needs = "; ".join(filter(None, [", ".join(map(link, chapter.needs)), chapter.also]))
+        yield f"| {link(chapter.name)} | {chapter.question} | {needs} |"
+
+
+def course_schedule(chapters):
+    """Return a table: weeks, chapter, what to hand in."""
+    yield "| weeks | chapter | to hand in |\n|---|---|---|"
+    for i, chapter in enumerate(chapter for chapter in chapters if chapter.hand_in):
+        weeks = ", ".join(str(WEEKS * i + week) for week in range(1, WEEKS + 1))
+        yield f"| {weeks} | {link(chapter.name)} | {chapter.hand_in} |"
+
+
+def recorded_sections(chapters):
+    """Return a section for each chapter with an experiment or a benchmark."""
+    for chapter in chapters:
+        if chapter.experiment or chapter.benchmark:
+            runs = f"recorded-runs}} {chapter.name}" if chapter.experiment else "recorded-kernels}"
+            yield f"## {manifest.heading(chapter.name)[1]}\n\n{link(chapter.name)}\n\n```{{{runs}\n```\n"
+
+
+def link(name):
+    return f"{{doc}}`../chapters/{name}`"
+
+
+PAGES = {"chapter-map": chapter_map, "course-schedule": course_schedule, "recorded-sections": recorded_sections}
+
+
+class FromManifest(SphinxDirective):
+    """MyST text that one of ``PAGES`` makes of the manifest."""
+
+    def run(self):
+        self.env.note_dependency(str(ROOT / "book" / "chapters.yml"))
+        container = nodes.Element()
+        text = "\n".join(PAGES[self.name](manifest.chapters()))
+        self.state.nested_parse(StringList(text.splitlines(), self.name), 0, container, match_titles=True)
+        return container.children
+
+
+def setup(app):
+    for name in PAGES:
+        app.add_directive(name, FromManifest)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

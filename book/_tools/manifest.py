@@ -1,0 +1,39 @@
+"""Read ``book/chapters.yml``: what the book knows of each chapter."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """An entry of the manifest; the head of ``book/chapters.yml`` explains its fields."""
+
+    name: str
+    part: str
+    question: str
+    needs: list
+    minutes: int
+    exercises: list
+    also: str = ""
+    experiment: bool = False
+    benchmark: bool = False
+    findings: tuple = ()
+    hand_in: str = ""
+
+
+def chapters(root=ROOT):
+    """Return the entries of the manifest, in the order of the book."""
+    text = (root / "book" / "chapters.yml").read_text(encoding="utf-8")
+    return [Chapter(**entry) for entry in yaml.safe_load(text)]
+
+
+def heading(name, root=ROOT):
+    """Return label and title of a chapter, from the first cell of its notebook."""
+    first = nbformat.read(root / "chapters" / f"{name}.ipynb", as_version=4).cells[0].source
+    return re.match(r"\((.+)\)=\s+# (.+)", first).groups()

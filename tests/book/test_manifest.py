@@ -1,0 +1,92 @@
+"""The manifest, the notebooks, the table of contents and the library say the same of every chapter."""
+
+import pkgutil
+import re
+
+import pytest
+import yaml
+
+import resnorm_lib.experiments
+from book._tools.manifest import ROOT, chapters, heading
+from resnorm_lib.checks import registry
+from resnorm_lib.probes.findings import CHAPTERS
+from tests.book import sources
+from tests.book.cells import read
+
+MANIFEST = chapters()
+NAMES = [chapter.name for chapter in MANIFEST]
+POINTS = {"easy": 1, "medium": 2, "hard": 3}
+EXERCISE = re.compile(r":label: (exercise-\S+)\n\n\((easy|medium|hard), (\d+) min\)")
+each_chapter = pytest.mark.parametrize("chapter", MANIFEST, ids=NAMES)
+
+
+def text(chapter):
+    cells = read(ROOT / "chapters" / f"{chapter.name}.ipynb").cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def stems(folder, pattern="*.py"):
+    return {path.stem for path in (ROOT / folder).glob(pattern) if not path.stem.startswith("_")}
+
+
+def test_the_chapters_that_teach_are_those_of_the_manifest():
+    assert sorted(NAMES) == [path.stem for path in sources.chapters(teaching=True)], "add it to book/chapters.yml"
+
+
+def test_the_table_of_contents_has_the_parts_and_the_order_of_the_manifest():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = [
+        (part["caption"].partition(".")[0], entry["file"].removeprefix("chapters/"))
+        for part in toc["parts"]
+        for entry in part["chapters"]
+    ]
+    assert [entry for entry in listed if entry[1] in NAMES] == [(chapter.part, chapter.name) for chapter in MANIFEST]
+
+
+@each_chapter
+def test_a_chapter_needs_only_chapters_before_it(chapter):
+    assert set(chapter.needs) <= set(NAMES[: NAMES.index(chapter.name)])
+
+
+@each_chapter
+def test_the_exercises_are_those_of_the_notebook(chapter):
+    entries = [(each["label"], each["level"], each["minutes"]) for each in chapter.exercises]
+    assert entries == [(label, level, int(minutes)) for label, level, minutes in EXERCISE.findall(text(chapter))]
+
+
+@each_chapter
+def test_the_notebook_says_how_long_it_takes(chapter):
+    exercises = sum(each["minutes"] for each in chapter.exercises)
+    assert f"about {chapter.minutes} minutes to read and run, {exercises} more for all exercises" in text(chapter)
+
+
+@each_chapter
+def test_points_follow_the_level_and_the_registry_has_them_too(chapter):
+    assert [each["points"] for each in chapter.exercises] == [POINTS[each["level"]] for each in chapter.exercises]
+    checked = {each["label"]: (each["points"], each["check"]) for each in chapter.exercises if "check" in each}
+    registered = {label: each for label, each in registry().items() if each.chapter == chapter.name}
+    assert checked == {label: (each.points, each.check.__name__) for label, each in registered.items()}
+
+
+def test_checks_and_their_answers_belong_to_chapters_with_checked_exercises():
+    checked = {chapter.name for chapter in MANIFEST if any("check" in each for each in chapter.exercises)}
+    assert {each.chapter for each in registry().values()} == checked
+    assert stems("tests/book/answers") == checked
+
+
+def test_every_experiment_belongs_to_a_chapter_and_has_tests():
+    marked = {chapter.name for chapter in MANIFEST if chapter.experiment}
+    found = {info.name for info in pkgutil.iter_modules(resnorm_lib.experiments.__path__)}
+    assert {name for name in found if not name.startswith("_")} == marked, "mark it in book/chapters.yml"
+    assert {name.removeprefix("test_") for name in stems("tests/experiments")} == marked
+
+
+def test_every_recorded_run_belongs_to_a_chapter():
+    known = {chapter.name for chapter in MANIFEST if chapter.experiment}
+    known |= {"fast_on_a_gpu", "kernels"}
+    assert {name.rpartition("-")[0] for name in stems("book/recorded", "*-?pu.json")} <= known
+
+
+def test_the_links_of_findings_are_those_of_the_manifest():
+    explained = {subject: heading(chapter.name) for chapter in MANIFEST for subject in chapter.findings}
+    assert explained == CHAPTERS
