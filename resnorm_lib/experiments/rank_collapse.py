@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from resnorm_lib.engine.experiment import Experiment, Metric
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
-from resnorm_lib.residual import Place, ResidualStack
+from resnorm_lib.residual import BranchPosition, ResidualStack
 
 __all__ = ["EXPERIMENT", "Config", "alike", "distance", "tower"]
 
@@ -55,7 +55,9 @@ def tower(scheme, norm, mlp, config):
         FeedForward: lambda: FeedForward(config.dim),
     }
     branches = [make[kind]() for _ in range(config.depth) for kind in kinds]
-    return ResidualStack(branches, config.dim, scheme, norm, per_layer=len(kinds), place=Place(axis=-1)).double()
+    return ResidualStack(
+        branches, config.dim, scheme, norm, branches_per_layer=len(kinds), position=BranchPosition(feature_axis=-1)
+    ).double()
 
 
 def distance(x):

@@ -75,7 +75,7 @@ class EncoderDecoder(nn.Module):
                 feed_forward
                 | attention
                 | options
-                | {"scheme": scheme, "norm": norm, "role": "encoder", "partner": decoder_depth}
+                | {"scheme": scheme, "norm": norm, "role": "encoder", "other_depth": decoder_depth}
             ),
         )
         self.embedding = TokenEmbedding(target_vocab, dim, context_length, dropout)
@@ -84,8 +84,8 @@ class EncoderDecoder(nn.Module):
             partial(CrossAttention, dim, num_heads, memory_dim=self.encoder.out_dim, **attention),
             partial(FeedForward, dim, **feed_forward),
         ]
-        place = {"role": "decoder", "partner": encoder_depth}
-        self.blocks = stack_of_layers(layer, dim, decoder_depth, scheme, norm, options, **place)
+        position = {"role": "decoder", "other_depth": encoder_depth}
+        self.blocks = stack_of_layers(layer, dim, decoder_depth, scheme, norm, options, **position)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.embedding.scale(self.blocks[0].scheme.embedding_gain)
         self.logits = Logits(self.blocks, self.embedding, tied)

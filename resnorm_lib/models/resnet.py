@@ -5,7 +5,7 @@ from torch import nn
 
 from resnorm_lib._arguments import choice, number, positive_int
 from resnorm_lib.models.resnet_blocks import BLOCKS, convolution, scheme_norm
-from resnorm_lib.residual import SCHEMES, Place, Stack, feature_norm, out_dim
+from resnorm_lib.residual import SCHEMES, BranchPosition, Stack, feature_norm, out_dim
 
 __all__ = ["ResNet", "cifar_resnet", "resnet18", "resnet34", "resnet50", "wide_resnet"]
 
@@ -107,10 +107,12 @@ class ResNet(nn.Module):
             dim, blocks = positive_int(f"widths[{stage - 1}]", width) * kind.expansion, []
             for step in range(count):
                 stride = 2 if stage > 1 and step == 0 else 1
-                entry = arriving if step == 0 and (stride == 2 or arriving != dim) else None
+                in_dim = arriving if step == 0 and (stride == 2 or arriving != dim) else None
                 reads, writes = SCHEMES[scheme].widths(dim, step, **options)
-                place = Place(index, sum(layers), step=step, steps=count, axis=1, entry=entry)
-                blocks.append(kind(entry or reads, writes, dim, stride, place=place, **common))
+                position = BranchPosition(
+                    index, sum(layers), stage_index=step, stage_branches=count, feature_axis=1, in_dim=in_dim
+                )
+                blocks.append(kind(in_dim or reads, writes, dim, stride, position=position, **common))
                 index += 1
             setattr(self, f"layer{stage}", Stack(*blocks))
             arriving = out_dim(dim, scheme, count, **options)

@@ -37,14 +37,14 @@ class ImageBlock(Block):
     expansion = 1
     activates = True  # whether a ReLU follows the join (v1) or stands in the branch (pre-activation)
 
-    def __init__(self, reads, writes, dim, stride, *, norm, shortcut, scheme, place, options, dropout=0.0):
+    def __init__(self, reads, writes, dim, stride, *, norm, shortcut, scheme, position, options, dropout=0.0):
         super().__init__()
         self.build(reads, writes, stride, norm, dropout)
         self.inner_norm = nn.Identity()
-        if place.entry is not None and SCHEMES[scheme].has_shortcut:
+        if position.in_dim is not None and SCHEMES[scheme].has_shortcut:
             self.downsample = self.make_shortcut(reads, dim, stride, norm, choice("shortcut", shortcut, SHORTCUTS))
         self.activation = nn.ReLU() if self.activates else None
-        self.join(dim, scheme, scheme_norm(type(self), scheme, norm), place, options)
+        self.join(dim, scheme, scheme_norm(type(self), scheme, norm), position, options)
 
     def make_shortcut(self, reads, dim, stride, norm, shortcut):
         if shortcut == "A" and dim >= reads:

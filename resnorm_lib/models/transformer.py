@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice, flag, number, positive_int
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
-from resnorm_lib.residual import SCHEMES, Place, ResidualStack
+from resnorm_lib.residual import SCHEMES, BranchPosition, ResidualStack
 
 __all__ = ["DecoderLM", "TransformerEncoder"]
 
 
 class TokenEmbedding(nn.Module):
-    """Tokens (N, T) to vectors (N, T, dim): one for the word plus one for the place. Both start with std dim^-1/2."""
+    """Tokens (N, T) to vectors (N, T, dim): word plus position, both starting with std dim^-1/2."""
 
     def __init__(self, vocab_size, dim, context_length, dropout=0.0):
         super().__init__()
@@ -39,15 +39,15 @@ class TokenEmbedding(nn.Module):
         return self.dropout(self.token(tokens) + self.position.weight[: tokens.shape[1]])
 
 
-def stack_of_layers(branches, dim, depth, scheme, norm, options, **place):
+def stack_of_layers(branches, dim, depth, scheme, norm, options, **position):
     """Return ``depth`` layers, each with a branch from every one of the factories ``branches``."""
     widths = SCHEMES[choice("scheme", scheme, SCHEMES)].widths
     built = []
     for step in range(positive_int("depth", depth) * len(branches)):
         reads, writes = widths(dim, step, **options)
         built.append(branches[step % len(branches)](reads=reads, writes=writes))
-    place = Place(axis=-1, **place)
-    return ResidualStack(built, dim, scheme, norm, per_layer=len(branches), place=place, **options)
+    position = BranchPosition(feature_axis=-1, **position)
+    return ResidualStack(built, dim, scheme, norm, branches_per_layer=len(branches), position=position, **options)
 
 
 class Logits(nn.Module):
@@ -83,8 +83,8 @@ class TransformerEncoder(nn.Module):
     qk_norm : {"rms", "layer"}, optional
         Normalize the queries and keys of each head.
     dropout : number, default 0
-    role, partner
-        As for :class:`resnorm_lib.residual.Place`, where the encoder is half of an encoder-decoder.
+    role, other_depth
+        As for :class:`resnorm_lib.residual.BranchPosition`, where the encoder is half of an encoder-decoder.
     **options
         Of the scheme.
 
@@ -121,7 +121,7 @@ class TransformerEncoder(nn.Module):
         qk_norm=None,
         dropout=0.0,
         role="alone",
-        partner=0,
+        other_depth=0,
         **options,
     ):
         super().__init__()
@@ -129,7 +129,7 @@ class TransformerEncoder(nn.Module):
         attention = partial(SelfAttention, dim, num_heads, causal=self.causal, qk_norm=qk_norm, dropout=dropout)
         feed_forward = partial(FeedForward, dim, hidden, activation=activation, dropout=dropout)
         both = [attention, feed_forward]
-        self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, partner=partner)
+        self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, other_depth=other_depth)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.embedding.scale(self.blocks[0].scheme.embedding_gain)
 

@@ -1,7 +1,7 @@
 r"""How a branch joins the residual stream: one switchboard for all schemes.
 
 ``Residual(branch, dim, scheme="pre_norm")`` wraps any module F, ``ResidualStack(branches, dim, scheme=...)`` a row of
-them. The *stream* x is what is handed from block to block; the *branch* F reads it and computes a change. A scheme
+them. The *stream* x is what is handed from block to block; the *branch* F reads it and computes an update. A scheme
 says where the norm stands, what multiplies the branch, how the branch starts, and what else is carried along.
 
 ================================  =============================================  ====================================
@@ -17,7 +17,7 @@ scheme                            formula                                       
 ``deep_norm``                     :math:`N(\alpha x + F(x))`                     rescaled, but heavy
 ``ln_scaling``                    :math:`x + F(N(x) / \sqrt{\ell})`              untouched
 ``mix_ln``                        post-norm, then pre-norm                       rescaled in the first blocks
-``residual``                      :math:`N(x + F(x))` and :math:`s + F(x)`       untouched in s
+``resi_dual``                     :math:`N(x + F(x))` and :math:`s + F(x)`       untouched in s
 ``depth_scaled``                  :math:`x + F(N(x)) / \sqrt{L}`                 untouched
 ``complete_p``                    :math:`x + F(N(x)) / L`                        untouched
 ``rezero``                        :math:`x + \alpha F(N(x))`                     untouched; exact at the start
@@ -38,16 +38,16 @@ scheme                            formula                                       
 """
 
 from resnorm_lib.residual.block import Block, Residual, ResidualStack, Stack, make_scheme, out_dim
-from resnorm_lib.residual.core import Scheme, residual_add
-from resnorm_lib.residual.features import feature_norm
 from resnorm_lib.residual.hyper import sinkhorn
-from resnorm_lib.residual.place import Place
-from resnorm_lib.residual.table import SCHEMES
+from resnorm_lib.residual.norm_axis import feature_norm
+from resnorm_lib.residual.position import BranchPosition
+from resnorm_lib.residual.registry import SCHEMES
+from resnorm_lib.residual.scheme import Scheme, residual_add
 
 __all__ = [
     "SCHEMES",
     "Block",
-    "Place",
+    "BranchPosition",
     "Residual",
     "ResidualStack",
     "Scheme",

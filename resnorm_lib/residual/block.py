@@ -6,15 +6,15 @@ import inspect
 from torch import nn
 
 from resnorm_lib._arguments import choice, positive_int
-from resnorm_lib.residual.core import no_more_than_its_scheme
-from resnorm_lib.residual.features import feature_norm
-from resnorm_lib.residual.place import Place
-from resnorm_lib.residual.table import SCHEMES
+from resnorm_lib.residual.norm_axis import feature_norm
+from resnorm_lib.residual.position import BranchPosition
+from resnorm_lib.residual.registry import SCHEMES
+from resnorm_lib.residual.scheme import fusable
 
 __all__ = ["Block", "Residual", "ResidualStack", "Stack", "make_scheme"]
 
 
-def make_scheme(name, dim, norm="layer", place=None, **options):
+def make_scheme(name, dim, norm="layer", position=None, **options):
     """Return the scheme called ``name`` for one block.
 
     Raises
@@ -36,13 +36,13 @@ def make_scheme(name, dim, norm="layer", place=None, **options):
             raise ValueError(
                 f"the scheme {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}."
             )
-    return scheme(positive_int("dim", dim), norm, as_place(place), **options)
+    return scheme(positive_int("dim", dim), norm, as_position(position), **options)
 
 
-def as_place(place, num_layers=1):
-    if place is not None and not isinstance(place, Place):
-        raise ValueError(f"place is {place!r}, but it must be a Place.")
-    return place or Place(num_layers=num_layers)
+def as_position(position, num_branches=1):
+    if position is not None and not isinstance(position, BranchPosition):
+        raise ValueError(f"position is {position!r}, but it must be a BranchPosition.")
+    return position or BranchPosition(num_branches=num_branches)
 
 
 class Block(nn.Module):
@@ -56,11 +56,11 @@ class Block(nn.Module):
         super().__init__()
         self.downsample = self.activation = None
 
-    def join(self, dim, scheme, norm, place, options):
-        self.scheme = make_scheme(scheme, dim, norm, place, **options)
+    def join(self, dim, scheme, norm, position, options):
+        self.scheme = make_scheme(scheme, dim, norm, position, **options)
         self.scheme.initialise(self._modules.get("branch", self))
 
-    @no_more_than_its_scheme
+    @fusable
     def forward(self, state, *args, **context):
         if self.scheme.carries_state and not isinstance(state, tuple):
             raise ValueError(
@@ -68,7 +68,7 @@ class Block(nn.Module):
                 "put the branches into a ResidualStack, which opens and closes that state."
             )
         state = self.scheme(state, lambda read, **more: self.branch(read, *args, **context, **more), self.downsample)
-        return state if self.activation is None else self.scheme.lift(state, self.activation)
+        return state if self.activation is None else self.scheme.map_streams(state, self.activation)
 
     @property
     def needs_final_norm(self):
@@ -90,9 +90,9 @@ class Residual(Block):
         A key of :data:`resnorm_lib.residual.SCHEMES`.
     norm : str, default "layer"
         N, a name that :func:`resnorm_lib.norms.make_norm` knows.
-    num_layers : int, default 1
+    num_branches : int, default 1
         L, the number of residual blocks in the whole stack.
-    place : Place, optional
+    position : BranchPosition, optional
         Where the block stands, for schemes that depend on more than L. :class:`ResidualStack` knows it.
     **options
         Of the scheme.
@@ -111,12 +111,12 @@ class Residual(Block):
     True
     """
 
-    def __init__(self, branch, dim, scheme="pre_norm", norm="layer", num_layers=1, *, place=None, **options):
+    def __init__(self, branch, dim, scheme="pre_norm", norm="layer", num_branches=1, *, position=None, **options):
         super().__init__()
         if not isinstance(branch, nn.Module):
             raise ValueError(f"branch is {branch!r}, but it must be an nn.Module.")
         self.branch = branch
-        self.join(dim, scheme, norm, as_place(place, num_layers), options)
+        self.join(dim, scheme, norm, as_position(position, num_branches), options)
 
 
 class Stack(nn.Sequential):
@@ -151,10 +151,10 @@ class ResidualStack(Stack):
         Number of features of the stream at the start. The attribute ``out_dim`` is that at the end.
     scheme, norm : str
         As for :class:`Residual`.
-    per_layer : int, default 1
+    branches_per_layer : int, default 1
         How many branches a paper calls one layer: 2 in a Transformer.
-    place : Place, optional
-        What else there is to know: ``role``, ``partner``, ``axis``. ``index`` and ``num_layers`` are counted here.
+    position : BranchPosition, optional
+        ``role``, ``other_depth``, ``feature_axis``; ``index`` and ``num_branches`` are counted here.
     **options
         Of the scheme.
 
@@ -171,13 +171,17 @@ class ResidualStack(Stack):
     torch.Size([2, 8])
     """
 
-    def __init__(self, branches, dim, scheme="pre_norm", norm="layer", *, per_layer=1, place=None, **options):
+    def __init__(
+        self, branches, dim, scheme="pre_norm", norm="layer", *, branches_per_layer=1, position=None, **options
+    ):
         branches = list(branches)
         if not branches:
             raise ValueError("branches is empty, but a stack needs at least one.")
-        known = dataclasses.replace(as_place(place), num_layers=len(branches), per_layer=per_layer)
-        places = [dataclasses.replace(known, index=index) for index in range(len(branches))]
-        super().__init__(*(Residual(b, dim, scheme, norm, place=p, **options) for b, p in zip(branches, places)))
+        known = dataclasses.replace(
+            as_position(position), num_branches=len(branches), branches_per_layer=branches_per_layer
+        )
+        positions = [dataclasses.replace(known, index=index) for index in range(len(branches))]
+        super().__init__(*(Residual(b, dim, scheme, norm, position=p, **options) for b, p in zip(branches, positions)))
         self.out_dim = out_dim(dim, scheme, len(branches), **options)
 
     @property
@@ -187,7 +191,9 @@ class ResidualStack(Stack):
 
     def make_final_norm(self, norm):
         """Return the norm that a model must put after the stack: N, or the identity where the scheme needs none."""
-        return feature_norm(norm if self.needs_final_norm else "none", self.out_dim, self[-1].scheme.place.axis)
+        return feature_norm(
+            norm if self.needs_final_norm else "none", self.out_dim, self[-1].scheme.position.feature_axis
+        )
 
 
 def out_dim(dim, scheme, steps, **options):

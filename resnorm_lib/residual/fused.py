@@ -10,7 +10,7 @@ from torch.nn.modules import module as torch_module
 
 from resnorm_lib.norms import LayerNorm, RMSNorm
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.residual.core import Scheme, does_no_more, residual_add, same_shape
+from resnorm_lib.residual.scheme import Scheme, is_fusable, residual_add, same_shape
 
 __all__ = ["add_then_norm", "look_ahead", "may_look_ahead"]
 
@@ -22,24 +22,24 @@ def is_bare(module):
     return not any(getattr(module, name) for name in HOOKS) and module._compiled_call_impl is None
 
 
-def fuses(norm, stream, change):
-    """Whether ``norm(stream + change)`` can be one kernel."""
+def fuses(norm, stream, update):
+    """Whether ``norm(stream + update)`` can be one kernel."""
     return (
         uses_kernels(stream)
         and type(norm) in (LayerNorm, RMSNorm)
         and norm.normalized_shape == stream.shape[-1:]
-        and change.dtype == stream.dtype
+        and update.dtype == stream.dtype
         and is_bare(norm)
         and not torch_module._has_any_global_hook()
     )
 
 
-def add_then_norm(norm, stream, change):
-    """Return ``norm(stream + change)``; the shapes must be equal."""
-    same_shape(stream, change)
-    if fuses(norm, stream, change):
-        return norm.after_add(change, stream, prenorm=False)
-    return norm(residual_add(stream, change))
+def add_then_norm(norm, stream, update):
+    """Return ``norm(stream + update)``; the shapes must be equal."""
+    same_shape(stream, update)
+    if fuses(norm, stream, update):
+        return norm.after_add(update, stream, prenorm=False)
+    return norm(residual_add(stream, update))
 
 
 def may_look_ahead(blocks, state, write):
@@ -47,7 +47,7 @@ def may_look_ahead(blocks, state, write):
     if not uses_kernels(state) or torch_module._has_any_global_hook():
         return False
     return all(
-        does_no_more(type(block).forward)
+        is_fusable(type(block).forward)
         and block.downsample is None
         and block.activation is None
         and type(block.scheme).forward is Scheme.forward
@@ -63,11 +63,11 @@ def look_ahead(blocks, state, context):
     """Step through pre-norm blocks; each addition is made together with the norm through which the next block reads."""
     read = blocks[0].scheme.read(state)
     for block, following in pairwise(blocks):
-        change, norm = block.branch(read, **context), following.scheme.norm
-        same_shape(state, change)
-        if fuses(norm, state, change):
-            read, state = norm.after_add(change, state, prenorm=True)
+        update, norm = block.branch(read, **context), following.scheme.norm
+        same_shape(state, update)
+        if fuses(norm, state, update):
+            read, state = norm.after_add(update, state, prenorm=True)
         else:
-            state = residual_add(state, change)
+            state = residual_add(state, update)
             read = following.scheme.read(state)
     return residual_add(state, blocks[-1].branch(read, **context))

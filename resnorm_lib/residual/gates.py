@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import number
-from resnorm_lib.residual.core import Scheme, residual_add
+from resnorm_lib.residual.scheme import Scheme, residual_add
 
 
 class FeatureLinear(nn.Linear):
@@ -33,14 +33,14 @@ class Highway(Scheme):
         Start of b.
     """
 
-    def __init__(self, dim, norm, place, *, bias=-2.0):
-        super().__init__(dim, norm, place)
-        self.gate = FeatureLinear(dim, place.axis)
+    def __init__(self, dim, norm, position, *, bias=-2.0):
+        super().__init__(dim, norm, position)
+        self.gate = FeatureLinear(dim, position.feature_axis)
         nn.init.constant_(self.gate.bias, number("bias", bias))
 
-    def write(self, state, change):
+    def write(self, state, update):
         gate = torch.sigmoid(self.gate(state))
-        return residual_add((1 - gate) * state, gate * change)
+        return residual_add((1 - gate) * state, gate * update)
 
 
 class GRUGate(Scheme):
@@ -61,14 +61,14 @@ class GRUGate(Scheme):
         Start of b.
     """
 
-    def __init__(self, dim, norm, place, *, bias=2.0):
-        super().__init__(dim, norm, place)
-        self.of_branch = nn.ModuleList(FeatureLinear(dim, place.axis, bias=False) for _ in range(3))
-        self.of_stream = nn.ModuleList(FeatureLinear(dim, place.axis, bias=False) for _ in range(3))
+    def __init__(self, dim, norm, position, *, bias=2.0):
+        super().__init__(dim, norm, position)
+        self.of_branch = nn.ModuleList(FeatureLinear(dim, position.feature_axis, bias=False) for _ in range(3))
+        self.of_stream = nn.ModuleList(FeatureLinear(dim, position.feature_axis, bias=False) for _ in range(3))
         self.bias = nn.Parameter(torch.full((dim,), number("bias", bias)))
 
-    def write(self, state, change):
-        u = F.relu(change)
+    def write(self, state, update):
+        u = F.relu(update)
         r = torch.sigmoid(residual_add(self.of_stream[0](state), self.of_branch[0](u)))
         z = torch.sigmoid(self.of_stream[1](state) + self.of_branch[1](u) - self.per_feature(self.bias, u))
         candidate = torch.tanh(self.of_branch[2](u) + self.of_stream[2](r * state))

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import flag, positive_int
-from resnorm_lib.residual.core import Scheme, same_shape
+from resnorm_lib.residual.scheme import Scheme, same_shape
 
 __all__ = ["HyperConnections", "StochasticHyperConnections", "sinkhorn"]
 
@@ -71,11 +71,11 @@ class HyperConnections(Scheme):
 
     carries_state = True
 
-    def __init__(self, dim, norm, place, *, streams=4, dynamic=True):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position, *, streams=4, dynamic=True):
+        super().__init__(dim, norm, position)
         n = self.streams = positive_int("streams", streams)
         self.dynamic = flag("dynamic", dynamic)
-        self.start(n, place.position % n)
+        self.start(n, position.known_index % n)
         if dynamic:
             self.theta = nn.Parameter(torch.zeros(n + 2, dim))
             self.strength = nn.Parameter(torch.full((3,), 0.01))
@@ -88,7 +88,7 @@ class HyperConnections(Scheme):
     def open(self, x):
         return (x.expand(self.streams, *x.shape),)
 
-    def lift(self, state, function):
+    def map_streams(self, state, function):
         return (torch.stack([function(stream) for stream in state[0].unbind(0)]),)
 
     def close(self, state):
@@ -96,15 +96,15 @@ class HyperConnections(Scheme):
 
     def forward(self, state, branch, shortcut=None):
         streams = state[0]
-        inside = streams if shortcut is None else self.lift(state, shortcut)[0]
+        inside = streams if shortcut is None else self.map_streams(state, shortcut)[0]
         reading, writing, mixing = self.maps(inside)
         if shortcut is not None:  # the streams change their shape, and what they decide has the new one
             reading = self.constrain(*self.fixed(streams))[0]
-        change = branch(self.norm((reading * streams).sum(0)))
-        same_shape(inside[0], change)
+        update = branch(self.norm((reading * streams).sum(0)))
+        same_shape(inside[0], update)
         # No einsum: under autocast it would round the streams to half precision in every block.
         mixed = sum(mixing[:, j] * inside[j] for j in range(self.streams))
-        return (mixed + writing * change,)
+        return (mixed + writing * update,)
 
     def maps(self, streams):
         """Return r and w as (n, ...) and R as (n, n, ...), to be multiplied with streams ``(n, *x.shape)``."""
@@ -123,7 +123,7 @@ class HyperConnections(Scheme):
 
     def decided(self, streams):
         """What the streams add to r, w and R; the feature axis has one entry."""
-        axis = 2 if self.place.axis == 1 else -1
+        axis = 2 if self.position.feature_axis == 1 else -1
         unit = F.rms_norm(streams.movedim(axis, -1), (streams.shape[axis],), eps=1e-6)
         said = torch.tanh(F.linear(unit, self.theta)).movedim(-1, 0).unsqueeze(-1 if axis == -1 else axis + 1)
         # said: (n + 2, n, ...): what each stream j says about r_j, w_j, and the column R_ij

@@ -7,8 +7,8 @@ from torch import nn
 
 from resnorm_lib._arguments import number
 from resnorm_lib.residual.branch import put_inner_norm, scaled_weights
-from resnorm_lib.residual.core import Scheme, residual_add
 from resnorm_lib.residual.fused import add_then_norm, look_ahead, may_look_ahead
+from resnorm_lib.residual.scheme import Scheme, residual_add
 
 
 class Plain(Scheme):
@@ -32,11 +32,11 @@ class Add(Scheme):
 
     needs_final_norm = False
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, "none", place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, "none", position)
 
-    def write(self, state, change):
-        return residual_add(state, change)
+    def write(self, state, update):
+        return residual_add(state, update)
 
 
 class PreNorm(Scheme):
@@ -49,8 +49,8 @@ class PreNorm(Scheme):
 
     places_norm = True
 
-    def write(self, state, change):
-        return residual_add(state, change)
+    def write(self, state, update):
+        return residual_add(state, update)
 
     def run(self, blocks, state, context):
         if may_look_ahead(blocks, state, PreNorm.write):
@@ -68,15 +68,15 @@ class PostNorm(Scheme):
     needs_final_norm = False
     places_norm = True
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, "none", place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, "none", position)
         self.norm = self.make_norm(norm, dim)
 
     def read(self, state):
         return state
 
-    def write(self, state, change):
-        return add_then_norm(self.norm, state, change)
+    def write(self, state, update):
+        return add_then_norm(self.norm, state, update)
 
 
 class Sandwich(PreNorm):
@@ -86,12 +86,12 @@ class Sandwich(PreNorm):
     amount, whatever its weights: use it where activations overflow in half precision.
     """
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
         self.norm_out = self.make_norm(norm, dim)
 
-    def write(self, state, change):
-        return residual_add(state, self.norm_out(change))
+    def write(self, state, update):
+        return residual_add(state, self.norm_out(update))
 
 
 class PeriLN(Sandwich):
@@ -101,9 +101,9 @@ class PeriLN(Sandwich):
     is added to :class:`Sandwich` is the norm of the embeddings: all that the stream sums up has one scale.
     """
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
-        self.norm_in = self.make_norm(norm, self.read_dim(dim)) if place.index == 0 else nn.Identity()
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
+        self.norm_in = self.make_norm(norm, self.read_dim(dim)) if position.index == 0 else nn.Identity()
 
     def open(self, x):
         return self.norm_in(x)
@@ -118,16 +118,16 @@ class SubLN(PreNorm):
     branch needs ``inner_norm``. Use it for deep Transformers of all kinds with one recipe.
     """
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
         self.norm_name = norm
-        if place.num_layers < 2:
+        if position.num_branches < 2:
             raise ValueError(
-                "num_layers is 1, but sub_ln multiplies weights by sqrt(ln L), so that L must be 2 or more."
+                "num_branches is 1, but sub_ln multiplies weights by sqrt(ln L), so that L must be 2 or more."
             )
-        self.gain = math.sqrt(math.log(place.num_layers))
-        if place.role == "encoder":
-            self.gain = math.sqrt(math.log(3 * place.partner) * math.log(place.num_layers) / 3)
+        self.gain = math.sqrt(math.log(position.num_branches))
+        if position.role == "encoder":
+            self.gain = math.sqrt(math.log(3 * position.other_depth) * math.log(position.num_branches) / 3)
 
     @torch.no_grad()
     def initialise(self, branch):
@@ -156,11 +156,11 @@ class DeepNorm(PostNorm):
     where post-norm is wanted and the network is deep.
     """
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
-        self.alpha, self.beta = place.num_layers**0.25, (4 * place.num_layers) ** -0.25
-        if place.role == "encoder":
-            both = (place.layers**4 * place.partner) ** (1 / 16)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
+        self.alpha, self.beta = position.num_branches**0.25, (4 * position.num_branches) ** -0.25
+        if position.role == "encoder":
+            both = (position.num_layers**4 * position.other_depth) ** (1 / 16)
             self.alpha, self.beta = 0.81 * both, 0.87 / both
 
     @torch.no_grad()
@@ -168,8 +168,8 @@ class DeepNorm(PostNorm):
         for weight in scaled_weights(branch):
             weight.mul_(self.beta)
 
-    def write(self, state, change):
-        return add_then_norm(self.norm, self.alpha * state, change)
+    def write(self, state, update):
+        return add_then_norm(self.norm, self.alpha * state, update)
 
 
 class LNScaling(PreNorm):
@@ -180,9 +180,9 @@ class LNScaling(PreNorm):
     twice. Use it where the last layers of a deep pre-norm network do nothing.
     """
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
-        self.scale = place.layer**-0.5
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
+        self.scale = position.layer**-0.5
 
     def read(self, state):
         return self.scale * self.norm(state)
@@ -202,9 +202,9 @@ class MixLN(PreNorm):
         The share a of layers with post-norm.
     """
 
-    def __init__(self, dim, norm, place, *, share=0.25):
-        super().__init__(dim, norm, place)
-        self.is_post = place.layer <= number("share", share, at_least=0, at_most=1) * place.layers
+    def __init__(self, dim, norm, position, *, share=0.25):
+        super().__init__(dim, norm, position)
+        self.is_post = position.layer <= number("share", share, at_least=0, at_most=1) * position.num_layers
         self.needs_final_norm = not self.is_post
         if self.is_post:
             self.norm = self.make_norm(norm, dim)
@@ -212,5 +212,5 @@ class MixLN(PreNorm):
     def read(self, state):
         return state if self.is_post else self.norm(state)
 
-    def write(self, state, change):
-        return add_then_norm(self.norm, state, change) if self.is_post else residual_add(state, change)
+    def write(self, state, update):
+        return add_then_norm(self.norm, state, update) if self.is_post else residual_add(state, update)

@@ -3,7 +3,7 @@
 import torch
 
 from resnorm_lib._arguments import flag
-from resnorm_lib.residual.core import Scheme, residual_add
+from resnorm_lib.residual.scheme import Scheme, residual_add
 
 
 class Reversible(Scheme):
@@ -25,8 +25,8 @@ class Reversible(Scheme):
 
     carries_state = True
 
-    def __init__(self, dim, norm, place, *, save_memory=False):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position, *, save_memory=False):
+        super().__init__(dim, norm, position)
         self.save_memory = flag("save_memory", save_memory)
 
     def open(self, x):
@@ -35,8 +35,8 @@ class Reversible(Scheme):
     def read(self, state):
         return self.norm(state[1])
 
-    def write(self, state, change):
-        return state[1], residual_add(state[0], change)
+    def write(self, state, update):
+        return state[1], residual_add(state[0], update)
 
     def close(self, state):
         return (state[0] + state[1]) / 2
@@ -90,11 +90,11 @@ class _Recomputed(torch.autograd.Function):
             own = [parameter for parameter in block.parameters() if parameter.requires_grad]
             with torch.enable_grad(), torch.autocast(*ctx.autocast):
                 read = p.detach().requires_grad_()
-                change = block.branch(block.scheme.norm(read), **ctx.context)
-            grad_read, *grads = torch.autograd.grad(change, (read, *own), grad_q, allow_unused=True)
+                update = block.branch(block.scheme.norm(read), **ctx.context)
+            grad_read, *grads = torch.autograd.grad(update, (read, *own), grad_q, allow_unused=True)
             for parameter, grad in zip(own, grads):
                 if grad is not None:
                     total[parameter] = grad if total[parameter] is None else total[parameter] + grad
-            p, q = q - change.detach(), p
+            p, q = q - update.detach(), p
             grad_p, grad_q = grad_q, grad_p + grad_read
         return None, None, grad_p, grad_q, *total.values()

@@ -6,11 +6,11 @@ from torch import nn
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.ops.elementwise.function import scaled_add
 from resnorm_lib.residual.branch import output_projection, scaled_weights
-from resnorm_lib.residual.core import Scheme, residual_add, same_shape
+from resnorm_lib.residual.scheme import Scheme, residual_add, same_shape
 
 
 class DepthScaled(Scheme):
-    r"""A constant factor from the depth: :math:`y = x + \tfrac{1}{\sqrt{L}} F(N(x))`, L = ``num_layers``.
+    r"""A constant factor from the depth: :math:`y = x + \tfrac{1}{\sqrt{L}} F(N(x))`, L = ``num_branches``.
 
     If each branch adds a variance of at most 1, the whole stack adds at most 1.
     Yang et al. (2024), arXiv:2310.02244 (Depth-muP). Identity path: untouched. Start: nothing required; with Adam the
@@ -20,13 +20,13 @@ class DepthScaled(Scheme):
 
     exponent = 0.5
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
-        self.scale = 1 / place.num_layers**self.exponent
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
+        self.scale = 1 / position.num_branches**self.exponent
 
-    def write(self, state, change):
-        same_shape(state, change)
-        return scaled_add(state, change, self.scale)
+    def write(self, state, update):
+        same_shape(state, update)
+        return scaled_add(state, update, self.scale)
 
 
 class CompleteP(DepthScaled):
@@ -47,12 +47,12 @@ class ReZero(Scheme):
     untouched, and at the start all there is. Start: :math:`\alpha = 0`. Use it for very deep networks without norms.
     """
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
         self.alpha = nn.Parameter(torch.zeros(()))
 
-    def write(self, state, change):
-        return residual_add(state, self.alpha * change)
+    def write(self, state, update):
+        return residual_add(state, self.alpha * update)
 
 
 class SkipInit(ReZero):
@@ -65,8 +65,8 @@ class SkipInit(ReZero):
 
     needs_final_norm = False
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, "none", place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, "none", position)
 
 
 class LayerScale(Scheme):
@@ -81,14 +81,14 @@ class LayerScale(Scheme):
         The start of every :math:`\lambda_i`; by default what the paper gives for the depth.
     """
 
-    def __init__(self, dim, norm, place, *, initial=None):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position, *, initial=None):
+        super().__init__(dim, norm, position)
         if initial is None:
-            initial = 0.1 if place.layers <= 18 else 1e-5 if place.layers <= 24 else 1e-6
+            initial = 0.1 if position.num_layers <= 18 else 1e-5 if position.num_layers <= 24 else 1e-6
         self.gain = nn.Parameter(torch.full((dim,), number("initial", initial)))
 
-    def write(self, state, change):
-        return residual_add(state, self.per_feature(self.gain, change) * change)
+    def write(self, state, update):
+        return residual_add(state, self.per_feature(self.gain, update) * update)
 
 
 class Fixup(Scheme):
@@ -104,8 +104,8 @@ class Fixup(Scheme):
     head_gain = 0.0
     needs_final_norm = False
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, "none", place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, "none", position)
         self.bias_in = nn.Parameter(torch.zeros(()))
         self.gain = nn.Parameter(torch.ones(()))
         self.bias_out = nn.Parameter(torch.zeros(()))
@@ -114,7 +114,7 @@ class Fixup(Scheme):
     def initialise(self, branch):
         *others, last = scaled_weights(branch)
         for weight in others:
-            weight.mul_(self.place.num_layers ** (-1 / (2 * len(others))))
+            weight.mul_(self.position.num_branches ** (-1 / (2 * len(others))))
         last.zero_()
         bias = output_projection(branch).bias
         if bias is not None:
@@ -123,8 +123,8 @@ class Fixup(Scheme):
     def read(self, state):
         return state + self.bias_in
 
-    def write(self, state, change):
-        return residual_add(state, self.gain * change + self.bias_out)
+    def write(self, state, update):
+        return residual_add(state, self.gain * update + self.bias_out)
 
 
 class TFixup(Scheme):
@@ -139,19 +139,19 @@ class TFixup(Scheme):
 
     needs_final_norm = False
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, "none", place)
-        decoder_layers = place.partner if place.role == "encoder" else place.layers
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, "none", position)
+        decoder_layers = position.other_depth if position.role == "encoder" else position.num_layers
         self.embedding_gain = (9 * decoder_layers) ** -0.25
-        self.gain = self.embedding_gain if place.role == "decoder" else 0.67 * place.layers**-0.25
+        self.gain = self.embedding_gain if position.role == "decoder" else 0.67 * position.num_layers**-0.25
 
     @torch.no_grad()
     def initialise(self, branch):
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 
-    def write(self, state, change):
-        return residual_add(state, change)
+    def write(self, state, update):
+        return residual_add(state, update)
 
 
 class StochasticDepth(Scheme):
@@ -170,15 +170,15 @@ class StochasticDepth(Scheme):
         Toss a coin for each row of the batch, as most code does today, and not one for all.
     """
 
-    def __init__(self, dim, norm, place, *, survival=0.5, per_sample=True):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position, *, survival=0.5, per_sample=True):
+        super().__init__(dim, norm, position)
         survival = number("survival", survival, at_least=0, at_most=1)
-        self.keep = 1 - (place.position + 1) / place.num_layers * (1 - survival)
+        self.keep = 1 - (position.known_index + 1) / position.num_branches * (1 - survival)
         self.per_sample = flag("per_sample", per_sample)
 
-    def write(self, state, change):
+    def write(self, state, update):
         if not self.training:
-            return residual_add(state, self.keep * change)
-        rows = change.shape[0] if self.per_sample else 1
-        coins = torch.rand(rows, *(1,) * (change.dim() - 1), device=change.device) < self.keep
-        return residual_add(state, torch.where(coins, change, torch.zeros_like(change)))
+            return residual_add(state, self.keep * update)
+        rows = update.shape[0] if self.per_sample else 1
+        coins = torch.rand(rows, *(1,) * (update.dim() - 1), device=update.device) < self.keep
+        return residual_add(state, torch.where(coins, update, torch.zeros_like(update)))

@@ -215,7 +215,7 @@ def test_linear_maps_start_as_by_glorot_and_bengio():
         ({"tied": "yes"}, "tied is 'yes', but it must be True or False"),
         ({"streams": 2}, "the scheme 'pre_norm' has no option 'streams'"),
         ({"scheme": "concat"}, "tied is True, but this scheme makes a stream of 40 features from 16: use tied=False"),
-        ({"role": "decoder"}, "partner is 0, but it must be at least 1"),
+        ({"role": "decoder"}, "other_depth is 0, but it must be at least 1"),
     ],
 )
 def test_wrong_arguments_of_a_language_model_say_what_to_do(arguments, message):

@@ -112,7 +112,7 @@ def test_our_models():
 
 
 def test_two_streams_side_by_side():
-    assert found(MLP(8, 16, 4, 3, scheme="residual", norm="layer"), draw(6, 8)) == [(4, IDENTITY)] * 2
+    assert found(MLP(8, 16, 4, 3, scheme="resi_dual", norm="layer"), draw(6, 8)) == [(4, IDENTITY)] * 2
     assert sum(blocks for blocks, _ in found(MLP(8, 16, 5, 3, scheme="reversible"), draw(6, 8))) >= 4
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnorm_lib.residual import SCHEMES, Place, Residual, ResidualStack
+from resnorm_lib.residual import SCHEMES, BranchPosition, Residual, ResidualStack
 from tests.residual.tools import disturb, draw, linear, make_stack, two_layers
 
 
@@ -20,7 +20,7 @@ def check(block, x, expected):
 
 
 def third_of_six(scheme, f=None, **options):
-    return Residual(f or linear(6), 6, scheme=scheme, place=Place(index=2, num_layers=6), **options)
+    return Residual(f or linear(6), 6, scheme=scheme, position=BranchPosition(index=2, num_branches=6), **options)
 
 
 def test_plain():
@@ -75,22 +75,22 @@ def test_deep_norm():
 def test_ln_scaling_counts_layers_from_one():
     f, x = linear(6), draw(5, 6)
     check(third_of_six("ln_scaling", f), x, x + f(layer_norm(x) / math.sqrt(3)))
-    in_transformer = Place(index=2, num_layers=6, per_layer=2)
-    check(Residual(f, 6, scheme="ln_scaling", place=in_transformer), x, x + f(layer_norm(x) / math.sqrt(2)))
+    in_transformer = BranchPosition(index=2, num_branches=6, branches_per_layer=2)
+    check(Residual(f, 6, scheme="ln_scaling", position=in_transformer), x, x + f(layer_norm(x) / math.sqrt(2)))
 
 
 def test_mix_ln_is_post_norm_in_the_first_quarter():
     f, x = linear(6), draw(5, 6)
     for index in range(8):
-        block = Residual(f, 6, scheme="mix_ln", place=Place(index=index, num_layers=8))
+        block = Residual(f, 6, scheme="mix_ln", position=BranchPosition(index=index, num_branches=8))
         check(block, x, layer_norm(x + f(x)) if index < 2 else x + f(layer_norm(x)))
         assert block.needs_final_norm == (index >= 2)
 
 
 def test_depth_scaled_and_complete_p():
     f, x = linear(6), draw(5, 6)
-    check(Residual(f, 6, scheme="depth_scaled", num_layers=7), x, x + f(layer_norm(x)) / math.sqrt(7))
-    check(Residual(f, 6, scheme="complete_p", num_layers=7), x, x + f(layer_norm(x)) / 7)
+    check(Residual(f, 6, scheme="depth_scaled", num_branches=7), x, x + f(layer_norm(x)) / math.sqrt(7))
+    check(Residual(f, 6, scheme="complete_p", num_branches=7), x, x + f(layer_norm(x)) / 7)
 
 
 def test_rezero_and_skip_init():
@@ -109,14 +109,14 @@ def test_layer_scale():
 
 def test_fixup():
     f, x = two_layers(6), draw(5, 6)
-    block = disturb(Residual(f, 6, scheme="fixup", num_layers=9).double())
+    block = disturb(Residual(f, 6, scheme="fixup", num_branches=9).double())
     s = block.scheme
     check(block, x, x + s.gain * f(x + s.bias_in) + s.bias_out)
 
 
 def test_t_fixup():
     f, x = linear(6), draw(5, 6)
-    check(Residual(f, 6, scheme="t_fixup", num_layers=9), x, x + f(x))
+    check(Residual(f, 6, scheme="t_fixup", num_branches=9), x, x + f(x))
 
 
 def test_highway():
@@ -185,7 +185,7 @@ def test_features_of_images_stand_on_axis_one(scheme):
     options = {"growth": 3} if scheme == "concat" else {}
     widths = [SCHEMES[scheme].widths(4, step, **options) for step in range(4)]
     convolutions = [branch(reads, step, writes) for step, (reads, writes) in enumerate(widths)]
-    images = ResidualStack(convolutions, 4, scheme, place=Place(axis=1), **options).double().eval()
+    images = ResidualStack(convolutions, 4, scheme, position=BranchPosition(feature_axis=1), **options).double().eval()
     tokens = make_stack(scheme).eval()
     for image, token in zip(disturb(images).parameters(), disturb(tokens).parameters(), strict=True):
         image.data = token.data.view_as(image)

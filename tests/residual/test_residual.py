@@ -14,7 +14,7 @@ from resnorm_lib.models import DecoderLM, cifar_resnet
 from resnorm_lib.norms import NORMS
 from resnorm_lib.residual import (
     SCHEMES,
-    Place,
+    BranchPosition,
     Residual,
     ResidualStack,
     Scheme,
@@ -150,7 +150,7 @@ def test_blocks_called_by_hand_are_the_stack(scheme):
 
 @pytest.mark.parametrize("scheme", CARRIES_STATE)
 def test_a_lone_block_says_that_it_needs_a_stack(scheme):
-    block = Residual(linear(2), 2, scheme=scheme, place=Place(index=0, num_layers=2))
+    block = Residual(linear(2), 2, scheme=scheme, position=BranchPosition(index=0, num_branches=2))
     with pytest.raises(ValueError, match="put the branches into a ResidualStack"):
         block(torch.zeros(2, 2))
 
@@ -165,7 +165,9 @@ def test_autocast_leaves_the_stream_in_single_precision(scheme):
         block.register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.autocast("cpu", torch.bfloat16):
         stack(draw(3, 4, dtype=torch.float32))
-    streams = [state if isinstance(state, torch.Tensor) else state[-1 if scheme == "residual" else 0] for state in seen]
+    streams = [
+        state if isinstance(state, torch.Tensor) else state[-1 if scheme == "resi_dual" else 0] for state in seen
+    ]
     assert {stream.dtype for stream in streams} == {torch.float32}
 
 
@@ -208,14 +210,17 @@ def test_a_norm_acts_on_the_axis_that_it_is_told(norm, axis):
         ({"norm": "layr"}, r"'layr', but it must be one of .*Did you mean 'layer'"),
         ({"dim": 0}, "dim is 0, but it must be at least 1"),
         ({"dim": 2.5}, "dim is 2.5, but it must be an integer"),
-        ({"num_layers": -1}, "num_layers is -1, but it must be at least 1"),
-        ({"num_layers": True}, "num_layers is True, but it must be an integer"),
+        ({"num_branches": -1}, "num_branches is -1, but it must be at least 1"),
+        ({"num_branches": True}, "num_branches is True, but it must be an integer"),
         ({"branch": torch.relu}, "branch is .*, but it must be an nn.Module"),
-        ({"place": 3}, "place is 3, but it must be a Place"),
+        ({"position": 3}, "position is 3, but it must be a BranchPosition"),
         ({"slope": 0.1}, "the scheme 'pre_norm' has no option 'slope'; its options: none"),
         ({"scheme": "layer_scale", "inital": 0.1}, "has no option 'inital'; its options: initial"),
-        ({"scheme": "ln_scaling", "num_layers": 4}, "depends on where the block stands: give place=Place"),
-        ({"scheme": "sub_ln"}, "num_layers is 1, but sub_ln .* L must be 2 or more"),
+        (
+            {"scheme": "ln_scaling", "num_branches": 4},
+            "depends on where the block stands: give position=",
+        ),
+        ({"scheme": "sub_ln"}, "num_branches is 1, but sub_ln .* L must be 2 or more"),
     ],
 )
 def test_wrong_arguments_say_what_to_do(arguments, message):
@@ -241,25 +246,25 @@ def test_wrong_arguments_say_what_to_do(arguments, message):
 )
 def test_wrong_options_say_what_to_do(scheme, options, message):
     with pytest.raises(ValueError, match=message):
-        make_scheme(scheme, 4, place=Place(index=0, num_layers=4), **options)
+        make_scheme(scheme, 4, position=BranchPosition(index=0, num_branches=4), **options)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"index": 4, "num_layers": 4}, "index is 4, but it counts from 0, so that it must be less than 4"),
+        ({"index": 4, "num_branches": 4}, "index is 4, but it counts from 0, so that it must be less than 4"),
         ({"index": -1}, "index is -1, but it must be at least 0"),
-        ({"num_layers": 0}, "num_layers is 0, but it must be at least 1"),
-        ({"per_layer": 0}, "per_layer is 0, but it must be at least 1"),
-        ({"step": 2, "steps": 2}, "step is 2, but it counts from 0"),
-        ({"axis": 2}, "axis is 2, but it must be -1 .tokens., 1 .images. or None"),
+        ({"num_branches": 0}, "num_branches is 0, but it must be at least 1"),
+        ({"branches_per_layer": 0}, "branches_per_layer is 0, but it must be at least 1"),
+        ({"stage_index": 2, "stage_branches": 2}, "stage_index is 2, but it counts from 0"),
+        ({"feature_axis": 2}, "feature_axis is 2, but it must be -1 .tokens., 1 .images. or None"),
         ({"role": "coder"}, "role is 'coder', but it must be one of"),
-        ({"role": "encoder"}, "partner is 0, but it must be at least 1"),
+        ({"role": "encoder"}, "other_depth is 0, but it must be at least 1"),
     ],
 )
-def test_a_wrong_place_says_what_to_do(arguments, message):
+def test_a_wrong_position_says_what_to_do(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Place(**arguments)
+        BranchPosition(**arguments)
 
 
 def test_a_stack_needs_branches_and_a_known_scheme():
@@ -267,10 +272,10 @@ def test_a_stack_needs_branches_and_a_known_scheme():
         ResidualStack([], 4)
     with pytest.raises(ValueError, match="scheme is 'prenorm', but it must be one of"):
         ResidualStack([linear(4)], 4, "prenorm")
-    with pytest.raises(ValueError, match="place is 1, but it must be a Place"):
-        ResidualStack([linear(4)], 4, place=1)
-    with pytest.raises(ValueError, match="per_layer is 0"):
-        ResidualStack([linear(4)], 4, per_layer=0)
+    with pytest.raises(ValueError, match="position is 1, but it must be a BranchPosition"):
+        ResidualStack([linear(4)], 4, position=1)
+    with pytest.raises(ValueError, match="branches_per_layer is 0"):
+        ResidualStack([linear(4)], 4, branches_per_layer=0)
 
 
 def test_a_branch_that_cannot_be_initialised_says_what_it_lacks():
@@ -280,19 +285,19 @@ def test_a_branch_that_cannot_be_initialised_says_what_it_lacks():
         ("sub_ln", "MultiheadAttention has no output_projection"),
     ):
         with pytest.raises(ValueError, match=message):
-            Residual(hidden, 4, scheme, num_layers=4)
+            Residual(hidden, 4, scheme, num_branches=4)
     with pytest.raises(ValueError, match="Linear has no inner_norm"):
-        Residual(linear(4), 4, "sub_ln", num_layers=4)
+        Residual(linear(4), 4, "sub_ln", num_branches=4)
     with pytest.raises(ValueError, match="Tanh has no linear map"):
-        Residual(nn.Tanh(), 4, "sub_ln", num_layers=4)
+        Residual(nn.Tanh(), 4, "sub_ln", num_branches=4)
 
 
 def test_a_new_scheme_is_one_class_and_one_line(monkeypatch):
     """With no more than this, every network has it."""
 
     class Halved(Scheme):
-        def __init__(self, dim, norm, place, *, share=0.5):
-            super().__init__(dim, norm, place)
+        def __init__(self, dim, norm, position, *, share=0.5):
+            super().__init__(dim, norm, position)
             self.share = share
 
         def write(self, state, change):

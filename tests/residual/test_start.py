@@ -8,56 +8,56 @@ import torch
 from torch import nn
 
 from resnorm_lib.models import DecoderLM, EncoderDecoder, cifar_resnet
-from resnorm_lib.residual import Place, Residual, make_scheme
+from resnorm_lib.residual import BranchPosition, Residual, make_scheme
 from resnorm_lib.residual.branch import output_projection, scaled_weights
 from tests.residual.tools import two_layers
 
 
-def scheme(name, **place):
-    return make_scheme(name, 4, place=Place(**({"index": 0} | place)))
+def scheme(name, **position):
+    return make_scheme(name, 4, position=BranchPosition(**({"index": 0} | position)))
 
 
 def test_deep_norm_of_one_stack():
     """18 layers of two branches, as in Table 1 of the paper: (2N)^(1/4) and (8N)^(-1/4)."""
-    deep = scheme("deep_norm", num_layers=36, per_layer=2)
+    deep = scheme("deep_norm", num_branches=36, branches_per_layer=2)
     assert deep.alpha == pytest.approx(2.449490, rel=1e-6)
     assert deep.beta == pytest.approx(0.288675, rel=1e-6)
 
 
 def test_deep_norm_of_an_encoder_and_its_decoder():
-    encoder = scheme("deep_norm", num_layers=12, per_layer=2, role="encoder", partner=6)
+    encoder = scheme("deep_norm", num_branches=12, branches_per_layer=2, role="encoder", other_depth=6)
     assert encoder.alpha == pytest.approx(0.81 * (6**4 * 6) ** (1 / 16), rel=1e-12)
     assert encoder.alpha == pytest.approx(1.417938, rel=1e-6)
     assert encoder.beta == pytest.approx(0.496989, rel=1e-6)
-    decoder = scheme("deep_norm", num_layers=18, per_layer=3, role="decoder", partner=6)
+    decoder = scheme("deep_norm", num_branches=18, branches_per_layer=3, role="decoder", other_depth=6)
     assert decoder.alpha == pytest.approx(2.059767, rel=1e-6)
     assert decoder.beta == pytest.approx(0.3432945, rel=1e-6)
 
 
 def test_sub_ln_gains():
-    assert scheme("sub_ln", num_layers=12, per_layer=2).gain == pytest.approx(math.sqrt(math.log(12)))
-    decoder = scheme("sub_ln", num_layers=18, per_layer=3, role="decoder", partner=4)
+    assert scheme("sub_ln", num_branches=12, branches_per_layer=2).gain == pytest.approx(math.sqrt(math.log(12)))
+    decoder = scheme("sub_ln", num_branches=18, branches_per_layer=3, role="decoder", other_depth=4)
     assert decoder.gain == pytest.approx(math.sqrt(math.log(18)))
-    encoder = scheme("sub_ln", num_layers=8, per_layer=2, role="encoder", partner=6)
+    encoder = scheme("sub_ln", num_branches=8, branches_per_layer=2, role="encoder", other_depth=6)
     assert encoder.gain == pytest.approx(math.sqrt(math.log(18) * math.log(8) / 3))
 
 
 def test_t_fixup_gains():
-    encoder = scheme("t_fixup", num_layers=12, per_layer=2, role="encoder", partner=5)
+    encoder = scheme("t_fixup", num_branches=12, branches_per_layer=2, role="encoder", other_depth=5)
     assert encoder.gain == pytest.approx(0.67 * 6**-0.25)
     assert encoder.embedding_gain == pytest.approx(45**-0.25)
-    decoder = scheme("t_fixup", num_layers=15, per_layer=3, role="decoder", partner=6)
+    decoder = scheme("t_fixup", num_branches=15, branches_per_layer=3, role="decoder", other_depth=6)
     assert decoder.gain == decoder.embedding_gain == pytest.approx(45**-0.25)
 
 
 @pytest.mark.parametrize(("layers", "start"), [(1, 0.1), (18, 0.1), (19, 1e-5), (24, 1e-5), (25, 1e-6), (36, 1e-6)])
 def test_layer_scale_starts_smaller_in_deeper_networks(layers, start):
-    gain = scheme("layer_scale", num_layers=2 * layers, per_layer=2).gain
+    gain = scheme("layer_scale", num_branches=2 * layers, branches_per_layer=2).gain
     assert torch.equal(gain, torch.full((4,), start))
 
 
 def test_stochastic_depth_decays_linearly():
-    keeps = [scheme("stochastic_depth", index=i, num_layers=54).keep for i in range(54)]
+    keeps = [scheme("stochastic_depth", index=i, num_branches=54).keep for i in range(54)]
     assert keeps[0] == pytest.approx(1 - 0.5 / 54)
     assert keeps[-1] == pytest.approx(0.5)
     assert all(a - b == pytest.approx(0.5 / 54) for a, b in pairwise(keeps))
@@ -72,7 +72,7 @@ def test_gates_start_nearly_shut():
 def test_fixup_scales_all_maps_but_the_last_which_is_zero(maps):
     branch = nn.Sequential(*(nn.Linear(4, 4) for _ in range(maps)))
     before = [layer.weight.clone() for layer in branch]
-    Residual(branch, 4, "fixup", num_layers=16)
+    Residual(branch, 4, "fixup", num_branches=16)
     for layer, weight in zip(branch[:-1], before[:-1], strict=True):
         torch.testing.assert_close(layer.weight, weight * 16 ** (-1 / (2 * maps - 2)))
     assert branch[-1].weight.abs().max() == 0

@@ -13,7 +13,7 @@ from tests.residual.tools import Valued, disturb, draw, linear, make_stack, two_
 
 
 def test_residual_carries_a_normalized_and_a_plain_stream():
-    stack, x = make_stack("residual"), draw(5, 4)
+    stack, x = make_stack("resi_dual"), draw(5, 4)
     normalized = total = x
     for block in stack:
         change = block.branch(normalized)
@@ -33,7 +33,7 @@ def test_concat_grows_and_never_adds():
 
 def test_dense_former_averages_after_each_layer():
     branches = [two_layers(4, step) for step in range(6)]
-    stack = disturb(ResidualStack(branches, 4, "dense_former", "none", per_layer=2).double())
+    stack = disturb(ResidualStack(branches, 4, "dense_former", "none", branches_per_layer=2).double())
     x = draw(5, 4)
     outputs, y = [x], x
     for layer in range(3):

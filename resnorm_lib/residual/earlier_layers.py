@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
-from resnorm_lib.residual.core import Scheme, residual_add
 from resnorm_lib.residual.fused import add_then_norm
+from resnorm_lib.residual.scheme import Scheme, residual_add
 
 
 class ResiDual(Scheme):
@@ -21,10 +21,10 @@ class ResiDual(Scheme):
     places_norm = True
     carries_state = True
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, "none", place)
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, "none", position)
         self.norm = self.make_norm(norm, dim)
-        self.norm_sum = self.make_norm(norm, dim) if place.is_last else nn.Identity()
+        self.norm_sum = self.make_norm(norm, dim) if position.is_last else nn.Identity()
 
     def open(self, x):
         return x, x
@@ -32,9 +32,9 @@ class ResiDual(Scheme):
     def read(self, state):
         return state[0]
 
-    def write(self, state, change):
+    def write(self, state, update):
         x, total = state
-        return add_then_norm(self.norm, x, change), total + change
+        return add_then_norm(self.norm, x, update), total + update
 
     def close(self, state):
         return residual_add(state[0], self.norm_sum(state[1]))
@@ -54,29 +54,29 @@ class Concat(Scheme):
         Width that each branch adds.
     """
 
-    def __init__(self, dim, norm, place, *, growth=12):
+    def __init__(self, dim, norm, position, *, growth=12):
         self.growth = positive_int("growth", growth)
-        super().__init__(dim, norm, place)
+        super().__init__(dim, norm, position)
 
     def read_dim(self, dim):
-        return self.place.entry or dim + self.place.offset * self.growth
+        return self.position.in_dim or dim + self.position.local_index * self.growth
 
     @classmethod
     def widths(cls, dim, step, growth=12, **options):
         growth = positive_int("growth", growth)
         return dim + step * growth, growth
 
-    def check_change(self, state, change):
-        axis = 1 if self.place.axis == 1 else -1
+    def check_update(self, state, update):
+        axis = 1 if self.position.feature_axis == 1 else -1
         expected = (*state.movedim(axis, -1).shape[:-1], self.growth)
-        if change.movedim(axis, -1).shape != expected:
+        if update.movedim(axis, -1).shape != expected:
             raise ValueError(
-                f"the branch has shape {tuple(change.shape)}, but the stream has {tuple(state.shape)}: a branch "
+                f"the branch has shape {tuple(update.shape)}, but the stream has {tuple(state.shape)}: a branch "
                 f"to be concatenated has growth={self.growth} features, and is equal to the stream on all other axes."
             )
 
-    def write(self, state, change):
-        return torch.cat((state, change), 1 if self.place.axis == 1 else -1)
+    def write(self, state, update):
+        return torch.cat((state, update), 1 if self.position.feature_axis == 1 else -1)
 
 
 class DenseFormer(Scheme):
@@ -91,11 +91,11 @@ class DenseFormer(Scheme):
 
     carries_state = True
 
-    def __init__(self, dim, norm, place):
-        super().__init__(dim, norm, place)
-        self.ends_layer = (place.offset + 1) % place.per_layer == 0
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm, position)
+        self.ends_layer = (position.local_index + 1) % position.branches_per_layer == 0
         if self.ends_layer:
-            earlier = (place.offset + 1) // place.per_layer
+            earlier = (position.local_index + 1) // position.branches_per_layer
             self.average = nn.Parameter(torch.cat((torch.zeros(earlier), torch.ones(1))))
 
     def open(self, x):
@@ -104,9 +104,9 @@ class DenseFormer(Scheme):
     def read(self, state):
         return self.norm(state[0])
 
-    def write(self, state, change):
+    def write(self, state, update):
         x, *outputs = state
-        x = residual_add(x, change)
+        x = residual_add(x, update)
         if not self.ends_layer:
             return x, *outputs
         outputs = (*outputs, x)
@@ -134,14 +134,14 @@ class ValueResidual(Scheme):
 
     carries_state = True
 
-    def __init__(self, dim, norm, place, *, initial=0.5):
-        super().__init__(dim, norm, place)
+    def __init__(self, dim, norm, position, *, initial=0.5):
+        super().__init__(dim, norm, position)
         self.weights = nn.Parameter(torch.full((2,), number("initial", initial)))
         self.mixes = False
 
     def initialise(self, branch):
         self.mixes = getattr(branch, "mixes_values", False)
-        if not self.mixes or self.place.index == 0:
+        if not self.mixes or self.position.index == 0:
             self.weights = None  # the first values are nobody's sum
 
     def check(self, blocks):
@@ -154,11 +154,11 @@ class ValueResidual(Scheme):
     def open(self, x):
         return x, None
 
-    def lift(self, state, function):
+    def map_streams(self, state, function):
         return function(state[0]), state[1]
 
     def forward(self, state, branch, shortcut=None):
-        x, first = self.lift(state, shortcut) if shortcut is not None else state
+        x, first = self.map_streams(state, shortcut) if shortcut is not None else state
         if not self.mixes:
             return residual_add(x, branch(self.norm(state[0]))), first
         seen = []
@@ -167,8 +167,8 @@ class ValueResidual(Scheme):
             seen.append(values)
             return values if first is None else self.weights[0] * first + self.weights[1] * values
 
-        change = branch(self.norm(state[0]), mix_values=mix)
-        return residual_add(x, change), seen[0] if first is None else first
+        update = branch(self.norm(state[0]), mix_values=mix)
+        return residual_add(x, update), seen[0] if first is None else first
 
     def close(self, state):
         return state[0]

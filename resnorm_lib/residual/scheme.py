@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from resnorm_lib.residual.features import feature_norm
+from resnorm_lib.residual.norm_axis import feature_norm
 
-__all__ = ["Scheme", "does_no_more", "no_more_than_its_scheme", "residual_add", "same_shape"]
+__all__ = ["Scheme", "fusable", "is_fusable", "residual_add", "same_shape"]
 
 
 def same_shape(stream, branch):
@@ -42,18 +42,18 @@ def residual_add(stream, branch):
     return stream + branch
 
 
-def no_more_than_its_scheme(forward):
+def fusable(forward):
     """Mark the ``forward`` of a block that reads, branches and writes, no more. One that a subclass writes has no mark.
 
     A stack may then make the additions of such blocks itself, together with the norms that follow them.
     """
-    forward.does_no_more = True
+    forward.is_fusable = True
     return forward
 
 
-def does_no_more(forward):
+def is_fusable(forward):
     """Whether it bears the mark."""
-    return getattr(forward, "does_no_more", False)
+    return getattr(forward, "is_fusable", False)
 
 
 class Scheme(nn.Module):
@@ -74,7 +74,7 @@ class Scheme(nn.Module):
         Number of features of the stream.
     norm : str
         Name of the norm N.
-    place : Place
+    position : BranchPosition
         Where the branch stands.
     """
 
@@ -85,17 +85,17 @@ class Scheme(nn.Module):
     embedding_gain = 1.0  # what the embeddings in front of the stack are multiplied by at the start
     head_gain = 1.0  # and the last linear map of the model
 
-    def __init__(self, dim, norm, place):
+    def __init__(self, dim, norm, position):
         super().__init__()
-        self.place = place
+        self.position = position
         self.norm = self.make_norm(norm, self.read_dim(dim))
 
     def make_norm(self, norm, dim):
-        return feature_norm(norm, dim, self.place.axis)
+        return feature_norm(norm, dim, self.position.feature_axis)
 
     def read_dim(self, dim):
         """Width of what the branch reads."""
-        return self.place.entry or dim
+        return self.position.in_dim or dim
 
     @classmethod
     def widths(cls, dim, step, **options):
@@ -114,24 +114,24 @@ class Scheme(nn.Module):
     def read(self, state):
         return self.norm(state)
 
-    def write(self, state, change):
+    def write(self, state, update):
         raise NotImplementedError
 
-    def check_change(self, state, change):
-        same_shape(state[0] if self.carries_state else state, change)
+    def check_update(self, state, update):
+        same_shape(state[0] if self.carries_state else state, update)
 
     def close(self, state):
         return state
 
-    def lift(self, state, function):
+    def map_streams(self, state, function):
         """Apply ``function`` to every stream of the state."""
         return tuple(map(function, state)) if self.carries_state else function(state)
 
     def forward(self, state, branch, shortcut=None):
-        change = branch(self.read(state))
-        state = state if shortcut is None else self.lift(state, shortcut)
-        self.check_change(state, change)  # before a gain can broadcast it to the right shape
-        return self.write(state, change)
+        update = branch(self.read(state))
+        state = state if shortcut is None else self.map_streams(state, shortcut)
+        self.check_update(state, update)  # before a gain can broadcast it to the right shape
+        return self.write(state, update)
 
     def run(self, blocks, state, context):
         """Step through the blocks of a stack. A scheme may have another way to do it that gives the same."""
@@ -141,4 +141,4 @@ class Scheme(nn.Module):
 
     def per_feature(self, vector, x):
         """Shape a vector (dim,) so that it multiplies the features of x."""
-        return vector.reshape(-1, *(1,) * (x.dim() - 2)) if self.place.axis == 1 else vector
+        return vector.reshape(-1, *(1,) * (x.dim() - 2)) if self.position.feature_axis == 1 else vector

@@ -1,6 +1,6 @@
 """The table of all schemes. A new one is a class and a line here."""
 
-from resnorm_lib.residual import depth, gates, hyper, placement, reversible, scaling
+from resnorm_lib.residual import earlier_layers, gates, hyper, placement, reversible, scaling
 
 __all__ = ["SCHEMES"]
 
@@ -15,7 +15,7 @@ SCHEMES = {
     "deep_norm": placement.DeepNorm,
     "ln_scaling": placement.LNScaling,
     "mix_ln": placement.MixLN,
-    "residual": depth.ResiDual,
+    "resi_dual": earlier_layers.ResiDual,
     "depth_scaled": scaling.DepthScaled,
     "complete_p": scaling.CompleteP,
     "rezero": scaling.ReZero,
@@ -26,9 +26,9 @@ SCHEMES = {
     "stochastic_depth": scaling.StochasticDepth,
     "highway": gates.Highway,
     "gru": gates.GRUGate,
-    "concat": depth.Concat,
-    "dense_former": depth.DenseFormer,
-    "value_residual": depth.ValueResidual,
+    "concat": earlier_layers.Concat,
+    "dense_former": earlier_layers.DenseFormer,
+    "value_residual": earlier_layers.ValueResidual,
     "reversible": reversible.Reversible,
     "hyper_connections": hyper.HyperConnections,
     "stochastic_hyper_connections": hyper.StochasticHyperConnections,
