@@ -4,7 +4,7 @@ import math
 
 from resnorm_lib._arguments import choice
 
-__all__ = ["beside_paper", "compare", "summary"]
+__all__ = ["beside_paper", "beside_record", "compare", "summary"]
 
 NOT_YET = "not yet recorded"
 
@@ -68,6 +68,29 @@ def beside_paper(experiment, metric, run, recorded=None, arms=None):
             ]
         )
     return f"{what.label}{f' ({what.unit})' if what.unit else ''}\n{aligned(rows)}"
+
+
+def beside_record(experiment, metrics, run, record=None):
+    """Return a table as text: for each metric the number of this run, and mean and range of the recorded one.
+
+    What flips from one seed to the next, or with the processor, shows in the range.
+
+    Raises
+    ------
+    ValueError
+        If the experiment has no such metric.
+    """
+    chosen = {name: experiment.metrics[choice("metric", name, experiment.metrics)] for name in metrics}
+    seeds = f"{len(record.seeds)} recorded seeds" if record else "recorded"
+    head = ["", *(text for metric in chosen.values() for text in (f"{metric.label} ({metric.unit})", seeds))]
+    rows = [
+        [arm, *(text for name, metric in chosen.items() for text in (
+            cell(run, arm, name, metric),
+            cell(record, arm, name, metric) if record and arm in record.arms else NOT_YET,
+        ))]
+        for arm in run.arms
+    ]  # fmt: skip
+    return aligned([head, *rows])
 
 
 def compare(experiment, first, second):

@@ -139,3 +139,14 @@ def test_two_runs_are_compared_arm_by_arm():
     second.experiment = "other"
     with pytest.raises(ValueError, match="do not compare"):
         tables.compare(EXPERIMENT, hand_made(), second)
+
+
+def test_a_run_stands_beside_the_range_of_the_recorded_seeds():
+    text = tables.beside_record(EXPERIMENT, ["total"], hand_made(), EXPERIMENT.run(seeds=2))
+    head, *rows = text.splitlines()
+    assert "2 recorded seeds" in head
+    assert all(" to " in row for row in rows if row.startswith("rate"))
+
+
+def test_a_run_without_a_record_says_so():
+    assert tables.NOT_YET in tables.beside_record(EXPERIMENT, ["total"], hand_made())
