@@ -1,4 +1,4 @@
-"""The one table of norms that the shared tests run over, each norm with its NumPy twin."""
+"""The table of norms for the tests that all norms share, each norm with its formula in NumPy."""
 
 from inspect import signature
 
@@ -12,7 +12,7 @@ from tests.reference.oracles import Case
 
 
 class Logits(nn.Module):
-    """Queries and keys to the logits of attention, which is what a query-key norm is for."""
+    """Return the logits of attention for queries and keys that a query-key norm has normalized."""
 
     def __init__(self, norm, scale):
         super().__init__()
@@ -24,7 +24,7 @@ class Logits(nn.Module):
 
 
 class WithGate(nn.Module):
-    """Output and gate of an adaptive norm in one tensor."""
+    """Return the output and the gate of an adaptive norm as one tensor."""
 
     def __init__(self, norm):
         super().__init__()
@@ -36,9 +36,9 @@ class WithGate(nn.Module):
 
 
 def formula(name, axes=1, zero_centered=False, **settings):
-    """Twin of a norm: ``reference.<name>_forward`` and ``_backward``, given those parameters that the formula names.
+    """Return output and gradients by ``reference.<name>_forward`` and ``_backward``, given the parameters they name.
 
-    The last ``axes`` become one. A setting that is a function is called with the parameters.
+    The last ``axes`` axes are flattened. A setting that is a function is called with the parameters.
     """
     forward, backward = getattr(reference, f"{name}_forward"), getattr(reference, f"{name}_backward")
     names = [key for key in signature(forward).parameters if key in ("alpha", "shift", "scale", "weight", "bias")]
@@ -173,6 +173,6 @@ CASES = [
 
 
 def cases(*traits, without=(), where=lambda case: True):
-    """Those with all of the traits and none of ``without``, as pytest parameters."""
+    """Parametrize a test over the cases that have all of the traits and none of ``without``."""
     chosen = [c for c in CASES if c.traits.issuperset(traits) and not c.traits.intersection(without) and where(c)]
     return pytest.mark.parametrize("case", chosen, ids=str)

@@ -1,4 +1,4 @@
-"""What training leaves behind for evaluation, and what batch statistics tie together."""
+"""Norms of batches: running statistics for evaluation, and which entries depend on each other."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Ghost batch normalization does all parts of one length in one call: the same as batch normalization of each part."""
+"""Ghost batch normalization computes parts of one length in one call, and gives what batch normalization gives each."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ def normal(*shape, seed=0):
 
 
 def pair(size, **settings):
-    """Ghosts and the plain norm, in float64, with the same gain and bias."""
+    """Return a ghost batch norm and a batch norm in float64 with the same gain and bias."""
     layers = GhostBatchNorm(3, size, **settings).double(), BatchNorm(3, **settings).double()
     for layer in layers:
         for seed, value in enumerate(layer.parameters(), 1):
@@ -38,7 +38,7 @@ def test_parts_are_cut_in_order_and_none_is_smaller_than_asked(rows):
 @pytest.mark.parametrize("shape", [(12, 3), (12, 3, 5, 4)], ids=str)
 @pytest.mark.parametrize("size", [2, 3, 5, 6, 12, 40])
 def test_outputs_gradients_and_statistics_are_those_of_the_parts(size, shape, settings):
-    """Of a layer that is passed twice; 5 does not divide 12, and 40 is more than there are."""
+    """The layer is called twice. 5 does not divide the 12 rows, and 40 exceeds them."""
     results, parts = [], max(1, 12 // size)
     ghost, plain = pair(size, **settings)
     for layer, norm in ((ghost, ghost), (plain, lambda x: apart(plain, x, parts))):
@@ -95,7 +95,7 @@ def test_images_keep_their_layout(rows):
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("affine", [False, True])
 def test_sixteen_bits_go_in_and_out_with_statistics_in_float32(affine, half):
-    """Output and running mean are rounded once: by 2^-9 of their size."""
+    """Output and running mean are rounded once, by 2^-9 of their size at most."""
     x = (100 + normal(64, 3)).bfloat16()
     layer = GhostBatchNorm(3, 32, affine=affine)
     expected, y = GhostBatchNorm(3, 32, affine=affine), (layer.bfloat16() if half else layer)(x)

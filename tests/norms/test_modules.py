@@ -1,4 +1,4 @@
-"""How every norm behaves as a part of a program: dtypes, copies, autocast, compilation, layouts, repetition."""
+"""How every norm behaves inside a program: dtypes, copies, autocast, compilation, layouts, repetition."""
 
 import copy
 import io
@@ -43,7 +43,7 @@ def test_a_copy_a_pickle_and_a_state_dict_give_the_same_module(case):
 
 @cases(without=("parametrized",))
 def test_resetting_every_part_puts_back_the_first_state(case):
-    """As a loader does that makes modules without memory first; the parts come in the order of modules()."""
+    """A loader that first builds modules without memory does so, part by part in the order of modules()."""
     module, start = case.build(torch.float32), case.make()
     for part in module.modules():
         if hasattr(part, "reset_parameters"):
@@ -73,7 +73,7 @@ def test_autocast_leaves_the_bits_alone(case):
 
 @cases(without=("matmul",))
 def test_bfloat16_activations_meet_float32_parameters_without_a_warning(case):
-    """The usual state under autocast. The parameters are not rounded, so the output is off by its own rounding."""
+    """This is the usual state under autocast. Parameters are not rounded: the output is, once."""
     module, inputs = case.build(torch.float32), case.inputs(torch.bfloat16)
     exact = copy.deepcopy(module).double()(*[x.double() for x in inputs])
     with torch.autocast("cpu", torch.bfloat16):

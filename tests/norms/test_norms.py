@@ -1,4 +1,4 @@
-"""What every norm computes, over the one table of norms in tests/norms/cases.py."""
+"""What every norm in the table of tests/norms/cases.py computes."""
 
 import copy
 
@@ -16,7 +16,7 @@ TINY = 64 * UNIT_ROUNDOFF[torch.float64]
 
 
 def assert_close(actual, expected, factor, name=""):
-    """Equal up to ``factor`` times the largest entry: what is left when sums of unlike signs are rounded."""
+    """Compare up to ``factor`` times the largest entry, since sums are rounded relative to their largest terms."""
     expected = np.asarray(expected)
     actual = actual.detach().double().numpy()
     assert actual.shape == expected.shape, name
@@ -105,7 +105,7 @@ def test_an_empty_batch_gives_an_empty_output_and_zero_gradients(case):
 
 
 def one_by_one(case, module, rows):
-    """Whether samples get the same output and input gradient alone as they get among 67."""
+    """Assert that samples get the same output and input gradient alone as in a batch of 67."""
     inputs = case.inputs(torch.float32, samples=67)
     dy = upstream(copy.deepcopy(module)(*inputs))
     together, grads = run(copy.deepcopy(module), inputs, dy)
@@ -150,7 +150,7 @@ def standardize(x, axes):
     ids=["rms", "group", "layer", "batch", "instance"],
 )
 def test_derivatives_are_right_up_to_the_order_that_the_docstring_says(make, by_hand, right_orders):
-    """Along one direction, again and again. When this fails above the order, torch is mended: drop the note."""
+    """Compares derivatives along one direction. If a higher order turns out right, torch is mended: drop the note."""
     start, direction, weight = (upstream(torch.empty(6, 4, 3, dtype=torch.float64), seed) for seed in (0, 1, 2))
     found = []
     for function in (make().double(), by_hand):

@@ -36,7 +36,7 @@ def normal(shape, seed=0):
 
 
 def one_pass(x, axes, eps=1e-5):
-    """What no norm here may do: the variance as the mean of squares minus the square of the mean."""
+    """Standardize with the mean of squares minus the square of the mean as variance, which no norm here may do."""
     mean = x.mean(axes, keepdim=True)
     return (x - mean) / ((x * x).mean(axes, keepdim=True) - mean * mean + eps).sqrt()
 
@@ -74,7 +74,7 @@ def test_a_spread_below_eps_stays_small_and_finite(name, spread, offset):
 @pytest.mark.parametrize("make", [lambda: norms.RMSNorm(61), lambda: norms.ScaleNorm(61)], ids=["rms", "scale"])
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e-40])
 def test_without_a_mean_nothing_cancels(make, offset):
-    """A sum of squares is off by n u relatively, whatever the offset."""
+    """The relative error of a sum of squares is at most n u, whatever the offset."""
     module, x = make(), normal((5, 61)) * (1 if offset != 1e-40 else 1e-40) + offset
     y = copy.deepcopy(module).double()
     if isinstance(y, norms.RMSNorm):
@@ -86,7 +86,7 @@ def test_without_a_mean_nothing_cancels(make, offset):
 @cases("rows")
 @pytest.mark.parametrize(("dtype", "huge"), [(torch.float32, 1e18), (torch.float16, 6e4), (torch.bfloat16, 1e18)])
 def test_one_huge_element_does_not_spoil_its_row(case, dtype, huge):
-    """Its square fits float32; in 16 bits it would not fit the input's own dtype."""
+    """The square of the element fits into float32, and not into the 16 bits of the input."""
     x = case.inputs(dtype)[0]
     x[..., 2] = huge
     module = case.build(dtype)
@@ -144,7 +144,7 @@ def test_one_feature_is_a_row_too(name):
 
 @pytest.mark.parametrize("name", ["layer", "rms"])
 def test_a_weight_gradient_over_many_rows_is_off_by_the_root_of_their_number(name):
-    """Rounding errors of a sum of M terms grow like sqrt(M) u sum|terms| (Higham and Mary, 2019, lambda = 4)."""
+    """The rounding error of a sum of M terms grows like sqrt(M) u sum|terms| (Higham and Mary, 2019, lambda = 4)."""
     rows, d = 4096, 61
     x, dy = normal((rows, d)), normal((rows, d), seed=1)
     _, grads = run(norms.make_norm(name, d, eps=1e-5), [x], dy)

@@ -20,7 +20,7 @@ def normal(shape, seed=0):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("parameters", ["16 bits", "32 bits"])
 def test_sixteen_bits_cost_one_rounding_of_the_output(case, dtype, parameters):
-    """All that lies between input and output is done in float32, also where torch rounds the statistics."""
+    """Everything between input and output is computed in float32, even where torch rounds the statistics."""
     module = case.build(dtype if parameters == "16 bits" else torch.float32)
     inputs = case.inputs(dtype, samples=64)
     expected = copy.deepcopy(module).double()

@@ -1,4 +1,4 @@
-"""To torch, its tools and its users, each norm is the layer of torch whose name it bears."""
+"""Tools of torch, and users of torch, can treat each norm as the layer of torch that has its name."""
 
 import copy
 
@@ -32,7 +32,7 @@ def batches(count=3, rows=8):
 
 @pytest.mark.parametrize(("make", "kind"), KINDS)
 def test_filters_by_class_find_the_norm(make, kind):
-    """Weight-decay groups, freezing, and the rules by which FSDP wraps all ask for the class."""
+    """Weight-decay groups, freezing and the wrapping rules of FSDP look at the class."""
     model = nn.Sequential(nn.Linear(4, 4), make(4))
     assert [isinstance(part, kind) for part in model] == [False, True]
     policy = ModuleWrapPolicy({kind})
@@ -75,7 +75,7 @@ def test_conversion_to_synchronized_batch_norm_keeps_all_tensors(make):
 
 
 def test_batch_renorm_is_not_made_synchronized_batch_norm_in_silence():
-    """That would be another layer, and it has no running variance to hand over."""
+    """Synchronized batch normalization is another layer, and batch renormalization has no running variance."""
     with pytest.raises(AttributeError, match="running_var"):
         nn.SyncBatchNorm.convert_sync_batchnorm(n.BatchRenorm(4))
 

@@ -1,4 +1,4 @@
-"""A norm beside its NumPy twin, and the error bounds that norms are held to."""
+"""A norm with its formula in NumPy, and bounds on the rounding errors of norms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ UNIT_ROUNDOFF = {dtype: torch.finfo(dtype).eps / 2 for dtype in (torch.float64, 
 
 @dataclass(frozen=True)
 class Case:
-    """A norm, inputs that fit it, and ``reference(parameters, inputs, dy)``: the output and all gradients by name."""
+    """A norm, shapes of its inputs, and ``reference(parameters, inputs, dy)``, which returns output and gradients."""
 
     name: str
     make: Callable[[], nn.Module]
@@ -30,7 +30,7 @@ class Case:
         return self.name
 
     def build(self, dtype=torch.float64, seed=0):
-        """A module whose parameters and running statistics are not where they start."""
+        """Return the norm with parameters and running statistics moved away from their starting values."""
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -48,12 +48,12 @@ class Case:
 
 
 def parameters(module):
-    """Parameters and running statistics as NumPy arrays, by name."""
+    """Return parameters and running statistics as NumPy arrays, by name."""
     return {name: tensor.detach().double().numpy().copy() for name, tensor in module.state_dict().items()}
 
 
 def run(module, inputs, dy):
-    """Output and gradients of a module, as the reference gives them: inputs are called x0, x1, ..."""
+    """Return the output and the gradients of a module by name; the inputs are called x0, x1, ..."""
     inputs = [x.clone().requires_grad_() for x in inputs]
     y = module(*inputs)
     y.backward(dy)
@@ -62,12 +62,12 @@ def run(module, inputs, dy):
 
 
 def upstream(y, seed=2):
-    """A random gradient for ``y``."""
+    """Return a random gradient for ``y``."""
     return torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(y.dtype)
 
 
 def standardization_bound(x, axes, eps, dtype):
-    """How far a computed (x - mean) / sqrt(var + eps) may lie from the exact one, entry by entry.
+    """Return a bound on the error of each entry of a computed (x - mean) / sqrt(var + eps).
 
     A mean of n numbers, in any order of summation, is off by at most n u mean|x|; a variance found by two passes or
     by updating is off by n u kappa relatively, with kappa = sqrt(1 + mean^2 / sigma^2) its condition number (Chan,

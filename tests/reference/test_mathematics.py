@@ -14,7 +14,7 @@ X, IMAGE, WEIGHT = noise((5, 6), 0), noise((5, 4, 3), 1), 1 + 0.3 * noise(6, 2)
 
 
 def jacobian(forward, backward, x):
-    """Row i is the gradient of y_i, for one row x."""
+    """Return the Jacobian at one row x: row i is the gradient of y_i."""
     _, cache = forward(x)
     return np.stack([backward(e, cache)[0] for e in np.eye(len(x))])
 

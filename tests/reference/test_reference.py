@@ -60,7 +60,7 @@ FORWARDS = {name.removesuffix("_forward") for name in r.__all__ if name.endswith
 
 
 def by_signature(name):
-    """Forward, backward and arrays of a formula whose arguments have the usual names."""
+    """Return forward, backward and arrays of a formula whose arguments have the usual names."""
     forward, backward = getattr(r, f"{name}_forward"), getattr(r, f"{name}_backward")
     parameters = inspect.signature(forward).parameters
     unknown = [key for key, p in parameters.items() if key not in ARRAYS and p.default is p.empty]
@@ -77,7 +77,7 @@ def noise(shape, seed=7):
 
 
 def difference(loss, arrays, k, direction, step=1e-6):
-    """Derivative of ``loss`` along ``direction`` in the k-th array, by central difference."""
+    """Return the derivative of ``loss`` along ``direction`` in the k-th array, by central difference."""
     ends = [loss(*arrays[:k], arrays[k] + sign * step * direction, *arrays[k + 1 :]) for sign in (1, -1)]
     return (ends[0] - ends[1]) / (2 * step)
 
