@@ -30,7 +30,7 @@ from resnorm_lib.models import DecoderLM, cifar_resnet
 from resnorm_lib.probes import probe
 from tests.models.plain import PlainDecoder, PlainResNet20, copy_state
 
-REPORT = Path(__file__).resolve().parent.parent / "book" / "recorded" / "bench.json"
+REPORT = Path(__file__).resolve().parents[2] / "book" / "recorded" / "bench.json"
 GOALS = {"norm": 1.05, "training step": 1.05, "probe": 2.0, "import": 1.10}
 SHORTEST = 0.004  # seconds of one measurement: a call that takes less is repeated
 FLOORS = "import resnorm_lib.norms, resnorm_lib.residual, resnorm_lib.models, resnorm_lib.probes"
