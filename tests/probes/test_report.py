@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from resnorm_lib.bench.probe import main, price
 from resnorm_lib.models import MLP
 from resnorm_lib.probes import NormGain, Point, Report, Stream, Units, mean_square, probe
-from resnorm_lib.probes.cost import main, price
 from resnorm_lib.probes.findings import CHAPTERS
 from tests.probes.networks import GPT, Block, Dense, Llama
 
@@ -249,7 +249,7 @@ def test_wrong_arguments_raise_a_sentence(call, message):
 
 
 def test_the_price_list_prints(capsys, monkeypatch):
-    monkeypatch.setattr("resnorm_lib.probes.cost.price", lambda *_: 0.9)
+    monkeypatch.setattr("resnorm_lib.bench.probe.price", lambda *_: 0.9)
     threads = torch.get_num_threads()
     main()
     torch.set_num_threads(threads)

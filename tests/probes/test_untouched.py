@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.utils import checkpoint
 
+from resnorm_lib.bench.probe import price
 from resnorm_lib.models import DecoderLM
 from resnorm_lib.probes import probe
-from resnorm_lib.probes.cost import price
 from tests.probes.networks import GPT, Block, ImageNet
 
 

@@ -1,4 +1,4 @@
-"""What a probe costs, against a plain forward and backward pass: ``python -m resnorm_lib.probes.cost``."""
+"""What a probe costs, against a plain forward and backward pass: ``python -m resnorm_lib.bench.probe``."""
 
 import statistics
 import time
