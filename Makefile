@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab test lint library notebooks site run seeds bench experiments gpu new-chapter browser clean
+.PHONY: help book serve lab test lint library notebooks site run seeds bench experiments stale gpu new-chapter browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -57,6 +57,9 @@ bench: $(READY)  ## compare speed with plain torch, and write book/recorded/benc
 
 experiments: $(READY)  ## run every experiment on this processor, three seeds, and record the runs in book/recorded
 	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
+
+stale: $(READY)  ## say which recorded runs do not belong to today's code
+	$(BIN)/python -m book._tools.records
 
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'

@@ -2,6 +2,7 @@
 ``{recorded-kernels}`` the benchmark of the fused operations."""
 
 import json
+import sys
 from pathlib import Path
 
 from docutils import nodes
@@ -12,7 +13,10 @@ from resnorm_lib.engine import tables
 from resnorm_lib.engine.records import read
 from resnorm_lib.experiments import get
 
-FOLDER = Path(__file__).parents[1] / "recorded"
+sys.path.append(str(Path(__file__).parents[2]))  # `jupyter-book build` starts elsewhere, and book/ is not installed
+
+from book._tools.records import FOLDER, has_aged
+
 PRESETS = {"gpu": "On a GPU", "cpu": "On a processor"}
 
 
@@ -52,7 +56,8 @@ def run_text(experiment, run, where):
     settings = ", ".join(f"`{key}={value}`" for key, value in run.config.items())
     return "\n\n".join([
         f"**{where}:** {machine['device']}, {machine['date'][:10]}; {', '.join(filter(None, versions))}; "
-        f"commit {machine['commit']}; {len(run.trials)} trials, {seconds:.0f} s together.",
+        f"commit {machine['commit']}; {len(run.trials)} trials, {seconds:.0f} s together."
+        + " The library has changed since." * has_aged(run),
         f"`{machine['command']}`",
         table(experiment, run),
         f":::{{dropdown}} Settings\n{settings}\n:::",

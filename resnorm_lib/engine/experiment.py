@@ -5,6 +5,7 @@ single trial. Everything else (seeds, time limits, records, resuming, several de
 """
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,9 +15,10 @@ from tqdm.auto import tqdm
 
 from resnorm_lib import runtime
 from resnorm_lib._arguments import choice, positive_int
-from resnorm_lib.engine import distributed
+from resnorm_lib.engine import distributed, fingerprint
 from resnorm_lib.engine.config import with_settings
-from resnorm_lib.engine.records import RecordError, Run, machine, read, write
+from resnorm_lib.engine.machine import machine
+from resnorm_lib.engine.records import RecordError, Run, read, write
 from resnorm_lib.engine.trial_log import TrialLog
 
 __all__ = ["Experiment", "Metric", "Paper", "TrialError"]
@@ -63,6 +65,8 @@ class Experiment:
         Published numbers to compare with.
     differs : str
         Where the setting departs from the paper's.
+    order : int
+        Place in a suite, the most valuable first: what a short budget leaves out are the last ones.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Experiment:
     metrics: Mapping[str, Metric]
     paper: Mapping[tuple[str, str], Paper] = field(default_factory=dict)
     differs: str = ""
+    order: int = 0
 
     def config(self, preset=None, **settings):
         """Return the config of a preset (by default that of RESNORM_PRESET) with some settings changed.
@@ -124,7 +129,14 @@ class Experiment:
         if arms is not None:
             chosen = {choice("arm", arm, chosen): chosen[arm] for arm in arms}
         here = distributed.here()
-        run = Run(self.name, preset, _plain(asdict(config)), machine())
+        command = self._command(preset, config, seeds, arms)
+        run = Run(
+            self.name,
+            preset,
+            _plain(asdict(config)),
+            machine(command),
+            fingerprint.of_experiment(self.trial.__module__),
+        )
         path = None if out is None else Path(out) / f"{self.name}-{preset}{here.suffix}.json"
         if resume and path is not None:
             run.trials = _finished(run, path, here)
@@ -133,6 +145,14 @@ class Experiment:
         todo = [(seed, arm) for seed, arm in here.share(wanted) if (runtime.seed(seed), arm) not in done]
         self._do(run, todo, config, chosen, path, limit, here.device(device))
         return here.gather(run, None if out is None else Path(out) / f"{self.name}-{preset}.json")
+
+    def _command(self, preset, config, seeds, arms):
+        """Return the command that makes the same run."""
+        words = ["python", "-m", "resnorm_lib.experiments", "run", self.name, "--preset", preset, "--seeds", str(seeds)]
+        usual = asdict(self.presets[preset]) if preset in self.presets else {}
+        for name, value in _plain(asdict(config)).items():
+            words += [] if value == _plain(usual.get(name)) else ["--set", f"{name}={value}"]
+        return shlex.join([*words, "--arms", *arms] if arms else words)
 
     def _try(self, config, arm, log):
         try:

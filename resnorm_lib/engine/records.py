@@ -8,19 +8,13 @@ import errno
 import json
 import math
 import os
-import platform
 import statistics
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-
-import torch
 
 from resnorm_lib.runtime import find
 
-__all__ = ["SCHEMA", "RecordError", "Run", "Trial", "find", "finite", "machine", "read", "recorded", "write"]
+__all__ = ["SCHEMA", "RecordError", "Run", "Trial", "find", "finite", "read", "recorded", "write"]
 
 VERSION = 1
 
@@ -82,6 +76,12 @@ SCHEMA = {
                 "command": {"type": "string"},
             },
         },
+        "code": {
+            "type": "object",
+            "description": "digests of the code that ran: the experiment's own, and the rest of the library it imports",
+            "additionalProperties": False,
+            "properties": {"experiment": {"type": "string"}, "library": {"type": "string"}},
+        },
         "trials": {"type": "array", "items": _TRIAL},
     },
 }
@@ -125,6 +125,7 @@ class Run:
     machine: dict
     trials: list = field(default_factory=list)
     version: int = VERSION
+    code: dict = field(default_factory=dict)  # digests; empty in a run that was not written
 
     @property
     def arms(self):
@@ -166,44 +167,6 @@ class Run:
 def finite(value):
     """Return ``value`` as a float of seven digits, all that float32 has, or ``None`` where it is NaN or infinite."""
     return float(f"{value:.7g}") if math.isfinite(value) else None
-
-
-def machine(command=None):
-    """Describe where and how this process runs: device, driver, versions, commit, date, command."""
-    on_gpu = torch.cuda.is_available()
-    return {
-        "device": torch.cuda.get_device_name() if on_gpu else _processor(),
-        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if on_gpu else None,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda if on_gpu else None,
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "commit": _output("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command or _command(),
-    }
-
-
-def _command():
-    """The command line of this process; of a path that starts at the root only the name, which is all that matters."""
-    return " ".join(Path(part).name if part.startswith(os.sep) else part for part in sys.orig_argv)
-
-
-def _processor():
-    cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
-    )
-    return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
-
-
-def _output(*command):
-    """The first line that a program prints, or None where it is missing or fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return (done.stdout.splitlines() or [None])[0]
 
 
 def write(run, path):

@@ -10,21 +10,15 @@
 A run is a :class:`resnorm_lib.engine.records.Run`. One module is one experiment.
 """
 
+import pkgutil
 from importlib import import_module
 
 from resnorm_lib._arguments import choice
 
 __all__ = ["EXPERIMENTS", "get"]
 
-# From the most valuable to the least: the order in which a suite with a time budget does them.
-EXPERIMENTS = (
-    "degradation",
-    "placement_and_warmup",
-    "small_batches",
-    "bias_to_the_identity",
-    "which_shortcut",
-    "rank_collapse",
-)
+# Every module here is an experiment.
+EXPERIMENTS = tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
 def get(name):

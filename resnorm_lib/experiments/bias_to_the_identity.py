@@ -223,6 +223,7 @@ def note_share(when, model, batch, log):
 EXPERIMENT = Experiment(
     name="bias_to_the_identity",
     question="Which very deep networks train without a norm, and how close to the identity do their blocks begin?",
+    order=4,
     presets=PRESETS,
     arms=arms,
     trial=trial,

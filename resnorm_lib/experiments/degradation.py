@@ -135,6 +135,7 @@ def note_gradients(when, model, task, log):
 EXPERIMENT = Experiment(
     name="degradation",
     question="Do deeper networks train worse, and do shortcuts change that?",
+    order=1,
     presets=PRESETS,
     arms=arms,
     trial=trial,

@@ -123,6 +123,7 @@ def _query_share(stack):
 EXPERIMENT = Experiment(
     name="rank_collapse",
     question="Does attention make all tokens alike, and what stops it?",
+    order=6,
     presets=PRESETS,
     arms=arms,
     trial=trial,

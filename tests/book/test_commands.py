@@ -11,7 +11,7 @@ import pytest
 from book._tools import seeds, store
 from resnorm_lib.bench import __main__ as bench
 from resnorm_lib.claims import Line
-from resnorm_lib.experiments import __main__ as experiments
+from resnorm_lib.engine import command_line
 from tests.book import sources
 from tests.book.cells import read
 from tests.book.sources import ROOT
@@ -184,5 +184,5 @@ def test_what_make_gpu_calls_is_understood_by_what_it_calls(checkout, tmp_path):
     calls = [line.split()[1:] for line in told.read_text().splitlines() if line.startswith("-m")]
     modules = {call[0]: call[1:] for call in calls}
     assert bench.parser().parse_args(modules["resnorm_lib.bench"]).out == "book/recorded/kernels-gpu.json"
-    assert experiments.parser().parse_args(modules["resnorm_lib.experiments"]).preset == "gpu"
+    assert command_line.parser().parse_args(modules["resnorm_lib.experiments"]).preset == "gpu"
     assert (ROOT / modules["pytest"][-1]).is_dir()

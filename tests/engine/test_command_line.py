@@ -1,34 +1,56 @@
-"""``python -m resnorm_lib.experiments``, as a reader starts it: one process, its text, its exit status."""
+"""``python -m resnorm_lib.experiments``: what it prints, its exit status, and what it leaves behind."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import asdict, replace
 
 import jsonschema
 import pytest
 
+from resnorm_lib import experiments
+from resnorm_lib.engine import command_line, experiment
+from resnorm_lib.engine.distributed import Worker
 from resnorm_lib.engine.records import SCHEMA, read
 from resnorm_lib.experiments import EXPERIMENTS
+from tests.engine import toy_experiment
 
 TINY = ("rank_collapse", "--set", "depth=2", "--set", "dim=8", "--set", "tokens=4", "--set", "samples=1")
 SLOW = ("degradation", "--set", "depths=[30]", "--set", "epochs=1")
 
 
-def start(*arguments, **settings):
-    command = [sys.executable, "-m", "resnorm_lib.experiments", *map(str, arguments)]
-    env = {key: value for key, value in os.environ.items() if key != "RESNORM_DATA"} | settings
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch):
+    monkeypatch.delenv("RESNORM_DATA", raising=False)
 
 
-def call(*arguments, **settings):
+def call(*words, package=experiments):
     """Return exit status, what was printed, and what was said on stderr."""
-    process = start(*arguments, **settings)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            command_line.main(package, list(map(str, words)))
+        except SystemExit as stop:  # the interpreter prints a text and exits with 1
+            status = 1 if isinstance(stop.code, str) else stop.code
+            print(stop.code if isinstance(stop.code, str) else "", file=err)
+    return status, out.getvalue(), err.getvalue()
+
+
+@contextmanager
+def started(*command):
+    """A process in a group of its own; whatever is left of the group at the end is killed."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen([sys.executable, "-m", *map(str, command)], **options) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def one_sentence(status, err):
@@ -67,8 +89,8 @@ def test_run_prints_a_table_with_mean_and_range_and_writes_a_valid_record(tmp_pa
     assert record["config"]["depth"] == 2
     assert {trial["seed"] for trial in record["trials"]} == {0, 1}
     command = record["machine"]["command"]
-    assert command.startswith("python")
-    assert "-m resnorm_lib.experiments run rank_collapse --set depth=2" in command
+    start = "python -m resnorm_lib.experiments run rank_collapse --preset cpu --seeds 2 --set depth=2 --set dim=8"
+    assert command.startswith(start)
     assert str(tmp_path) not in json.dumps(record), "a record names no folder of its machine"
     assert record["machine"]["torch"]
     assert record["trials"][0]["seconds"] > 0
@@ -94,8 +116,9 @@ def test_compare_shows_two_runs_and_the_settings_that_differ(tmp_path):
     assert one_sentence(*call("compare", files[0], tmp_path / "gone.json")[::2]).startswith("There is no recorded run")
 
 
-def test_a_preset_is_named_in_the_record(tmp_path):
-    status, _, _ = call("run", *TINY, "--preset", "gpu", "--set", "heads=2", "--out", tmp_path, RESNORM_DEVICE="cpu")
+def test_a_preset_is_named_in_the_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNORM_DEVICE", "cpu")
+    status, _, _ = call("run", *TINY, "--preset", "gpu", "--set", "heads=2", "--out", tmp_path)
     assert status == 0
     assert read(tmp_path / "rank_collapse-gpu.json").preset == "gpu"
 
@@ -125,44 +148,91 @@ def test_a_folder_that_cannot_be_written_gets_one_sentence(tmp_path):
     assert "could not be written" in one_sentence(status, err)
 
 
-def test_a_missing_data_folder_gets_one_sentence():
-    status, _, err = call("run", "degradation", "--set", "data=cifar10", RESNORM_DATA="nowhere")
+def test_a_missing_data_folder_gets_one_sentence(monkeypatch):
+    monkeypatch.setenv("RESNORM_DATA", "nowhere")
+    status, _, err = call("run", "degradation", "--set", "data=cifar10")
     assert "'nowhere'" in one_sentence(status, err)
 
 
 def test_ctrl_c_keeps_what_has_finished_and_resume_goes_on(tmp_path):
     record = tmp_path / "stopped" / "degradation-cpu.json"
-    process = start("run", *SLOW, "--seeds", 4, "--out", record.parent)
-    deadline = time.monotonic() + 60
-    while not record.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    run = ("run", *SLOW, "--seeds", 3, "--out")
+    with started("resnorm_lib.experiments", *run, record.parent) as process:
+        deadline = time.monotonic() + 60
+        while not record.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in err
     assert "--resume goes on" in err
     finished = len(read(record).trials)
-    assert 0 < finished < 8
-    assert call("run", *SLOW, "--seeds", 4, "--out", record.parent, "--resume")[0] == 0
-    assert call("run", *SLOW, "--seeds", 4, "--out", tmp_path / "whole")[0] == 0
+    assert 0 < finished < 6
+    assert call(*run, record.parent, "--resume")[0] == 0
+    assert call(*run, tmp_path / "whole")[0] == 0
     assert plain(read(record)) == plain(read(tmp_path / "whole" / "degradation-cpu.json"))
 
 
-def test_a_suite_stays_within_its_budget_and_says_what_it_left_out():
-    start_time = time.monotonic()
-    status, out, _ = call("suite", "--preset", "cpu", "--budget", "1s")
-    assert status == 0
-    assert "no time left" in out
-    assert time.monotonic() - start_time < 60
+class Toys:
+    """A package of three experiments on a clock that a trial moves by ``cost`` seconds."""
+
+    EXPERIMENTS = ("cheap", "dear", "last")
+    cost = {"cheap": 1, "dear": 30, "last": 10}  # noqa: RUF012
+    now = 0.0
+
+    def get(self, name):
+        def trial(config, arm, log):
+            self.now += self.cost[name]
+            log.summary(total=1.0, count=1.0)
+
+        order = self.EXPERIMENTS.index(name)
+        return replace(toy_experiment.EXPERIMENT, name=name, trial=trial, order=order)
 
 
-def test_two_processes_share_the_trials_and_gather_them(tmp_path):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    rest = ["-m", "resnorm_lib.experiments", "run", *TINY, "--seeds", "2", "--out", str(tmp_path / "two")]
-    done = subprocess.run([*launcher, *rest], capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Does attention make") == 1, "one process prints the table"
-    assert call("run", *TINY, "--seeds", 2, "--out", tmp_path / "one")[0] == 0
+def suite_of_toys(monkeypatch, tmp_path, budget, *words):
+    """Return how many trials of each experiment are in the records after a suite."""
+    toys = Toys()
+    for module in (command_line, experiment):
+        monkeypatch.setattr(module.time, "monotonic", lambda: toys.now)
+    assert call("suite", "--seeds", 2, "--budget", budget, "--out", tmp_path, *words, package=toys)[0] == 0
+    records = {name: tmp_path / f"{name}-cpu.json" for name in toys.EXPERIMENTS}
+    return {name: len(read(path).trials) for name, path in records.items() if path.exists()}
+
+
+def test_a_suite_shares_its_budget_and_what_one_leaves_over_the_others_get(monkeypatch, tmp_path):
+    # 126 s: "cheap" needs 6 of its 42; "dear" does two trials in its 60, and leaves "last" all of its six
+    assert suite_of_toys(monkeypatch, tmp_path, "126s") == {"cheap": 6, "dear": 2, "last": 6}
+
+
+def test_suites_that_are_resumed_come_to_an_end(monkeypatch, tmp_path):
+    for _ in range(3):
+        done = suite_of_toys(monkeypatch, tmp_path, "126s", "--resume")
+    assert done == {"cheap": 6, "dear": 6, "last": 6}
+
+
+def test_a_suite_says_what_it_left_out(monkeypatch):
+    toys = Toys()
+    monkeypatch.setattr(command_line.time, "monotonic", lambda: toys.now)
+    monkeypatch.setattr(experiment.time, "monotonic", lambda: toys.now)
+    assert "last: no time left" in call("suite", "--budget", "20s", package=toys)[1]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_the_shares_of_all_processes_are_disjoint_and_together_all(world):
+    items = list(range(20))
+    shares = [Worker(rank, world).share(items) for rank in range(world)]
+    assert sorted(item for share in shares for item in share) == items
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_two_processes_gather_what_one_alone_finds(tmp_path):
+    run = ("run", *TINY, "--seeds", "2", "--out")
+    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "resnorm_lib.experiments")
+    with started(*launcher, *run, tmp_path / "two") as process:
+        out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert out.count("Does attention make") == 1, "one process prints the table"
+    assert call(*run, tmp_path / "one")[0] == 0
     two, one = (read(tmp_path / folder / "rank_collapse-cpu.json") for folder in ("two", "one"))
     key = lambda trial: (trial["seed"], trial["arm"])  # noqa: E731
     assert sorted(plain(two), key=key) == sorted(plain(one), key=key)

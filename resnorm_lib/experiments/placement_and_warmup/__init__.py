@@ -169,6 +169,7 @@ def weigh(config, arm, model, x, target, log):
 EXPERIMENT = Experiment(
     name="placement_and_warmup",
     question="Does a Post-LN Transformer need warm-up, and what replaces it?",
+    order=2,
     presets=PRESETS,
     arms=arms,
     trial=trial,

@@ -115,6 +115,7 @@ NOTE = "ImageNet, images on each GPU"
 EXPERIMENT = Experiment(
     name="small_batches",
     question="What does batch normalization lose in small batches: by their statistics, or by their steps?",
+    order=3,
     presets=PRESETS,
     arms=arms,
     trial=trial,

@@ -128,6 +128,7 @@ PUBLISHED = {
 EXPERIMENT = Experiment(
     name="which_shortcut",
     question="What may stand on the shortcut besides the identity?",
+    order=5,
     presets=PRESETS,
     arms=arms,
     trial=trial,

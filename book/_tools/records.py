@@ -1,0 +1,60 @@
+"""Say which recorded runs do not belong to today's code: ``python -m book._tools.records``."""
+
+import sys
+from dataclasses import fields
+
+from book._tools.manifest import ROOT, chapters
+from resnorm_lib.engine.fingerprint import of_experiment
+from resnorm_lib.engine.records import read
+from resnorm_lib.experiments import get
+
+FOLDER = ROOT / "book" / "recorded"
+SEEDS = 3  # that a reader's processor can do, and that show a range
+
+
+def recorded(folder=FOLDER):
+    """Return the paths of the runs of all experiments."""
+    names = [chapter.name for chapter in chapters() if chapter.experiment]
+    paths = [folder / f"{name}-{preset}.json" for name in names for preset in ("cpu", "gpu")]
+    return [path for path in paths if path.exists()]
+
+
+def faults(path):
+    """Return what makes a record one that a reader could not make, as sentences."""
+    run = read(path)
+    experiment, commit = get(run.experiment), run.machine["commit"]
+    preset = experiment.presets[run.preset]
+    usual = {field.name: run.config.get(field.name) for field in fields(preset)}
+    found = []
+    if commit is None or commit.endswith("-dirty"):
+        found.append(f"comes from the commit {commit}, which no reader can check out")
+    if run.preset == "cpu" and len(run.seeds) < SEEDS:
+        found.append(f"has {len(run.seeds)} of {SEEDS} seeds")
+    if len(run.config) != len(usual) or experiment.config(run.preset, **usual) != preset:
+        found.append("was made with other settings than those of its preset")
+    if run.code.get("experiment") != current(experiment)["experiment"]:
+        found.append("belongs to other code of its experiment")
+    command = f"python -m resnorm_lib.experiments run {path.stem.replace('-', ' --preset ')} --seeds {len(run.seeds)}"
+    return [f"{path.name} {what}. Record it anew: {command} --out book/recorded" for what in found]
+
+
+def has_aged(run):
+    """Whether the library that an experiment uses has changed since its record."""
+    return run.code.get("library") != current(get(run.experiment))["library"]
+
+
+def current(experiment):
+    """Return the digests of today's code of an experiment."""
+    return of_experiment(experiment.trial.__module__)
+
+
+def main():
+    """Print each fault and each record that is older than the library, and exit with 1 if there is a fault."""
+    found = [sentence for path in recorded() for sentence in faults(path)]
+    aged = [f"{path.name}: the library has changed since." for path in recorded() if has_aged(read(path))]
+    print("\n".join([*found, *aged]) or "All records belong to today's code.")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The command line of a package of experiments: list, describe, run, suite, compare."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+
+from resnorm_lib import runtime
+from resnorm_lib.data import DataMissing
+from resnorm_lib.engine import distributed, tables
+from resnorm_lib.engine.config import parse_duration, parse_settings
+from resnorm_lib.engine.experiment import TrialError
+from resnorm_lib.engine.records import SCHEMA, read
+
+__all__ = ["main", "parser"]
+
+EACH = 180.0  # seconds for one experiment, where the suite has no budget of its own
+
+
+def list_all(package, arguments):
+    """Name every experiment and its question."""
+    width = max(map(len, package.EXPERIMENTS))
+    for name in package.EXPERIMENTS:
+        print(f"{name:{width}}  {package.get(name).question}")
+
+
+def describe(package, arguments):
+    """Say what an experiment asks, which arms it compares, what it measures, and each setting of both presets."""
+    experiment = package.get(arguments.name)
+    print(f"{experiment.name}: {experiment.question}\n")
+    for preset in experiment.presets:
+        print(f"arms ({preset}): {', '.join(experiment.arms(experiment.config(preset)))}")
+    print("measured: " + ", ".join(f"{m.label} ({m.unit})" if m.unit else m.label for m in experiment.metrics.values()))
+    if experiment.differs:
+        print(f"differs from the paper: {experiment.differs}")
+    presets = {name: asdict(config) for name, config in experiment.presets.items()}
+    rows = [["", *presets]] + [[key, *(str(preset[key]) for preset in presets.values())] for key in presets["cpu"]]
+    print("\n" + tables.aligned(rows))
+
+
+def run_one(package, arguments):
+    """Run one experiment and print its table."""
+    experiment = package.get(arguments.name)
+    config = experiment.config(arguments.preset, **parse_settings(arguments.set))
+    limit = parse_duration(arguments.budget) if arguments.budget else None
+    _run(experiment, config, arguments, limit)
+
+
+def suite(package, arguments):
+    """Run all experiments, each within its fair part of the time that is left.
+
+    What one does not need, the others get. One that fails does not stop the others.
+    """
+    experiments = sorted(map(package.get, package.EXPERIMENTS), key=lambda experiment: experiment.order)
+    end = time.monotonic() + (parse_duration(arguments.budget) if arguments.budget else EACH * len(experiments))
+    failed = []
+    for done, experiment in enumerate(experiments):
+        part = (end - time.monotonic()) / (len(experiments) - done)
+        if part <= 0:
+            print(f"{experiment.name}: no time left")
+            continue
+        try:
+            _run(experiment, experiment.config(arguments.preset), arguments, part)
+        except (DataMissing, TrialError) as error:
+            failed.append(experiment.name)
+            print(f"{experiment.name}: {error}\n")
+    if failed:
+        sys.exit(f"Not run to the end: {', '.join(failed)}.")
+
+
+def _run(experiment, config, arguments, limit):
+    preset = arguments.preset or runtime.preset()
+    run = experiment.run(
+        config,
+        arguments.seeds,
+        preset=preset,
+        out=arguments.out,
+        resume=arguments.resume,
+        limit=limit,
+        arms=getattr(arguments, "arms", None),
+    )
+    if distributed.here().rank == 0:
+        print(f"{experiment.name}: {experiment.question}\n{tables.summary(experiment, run)}\n")
+
+
+def compare(package, arguments):
+    """Print two recorded runs of one experiment side by side."""
+    first, second = read(arguments.first), read(arguments.second)
+    print(tables.compare(package.get(first.experiment), first, second))
+
+
+def schema(package, arguments):
+    """Print the JSON Schema of a record."""
+    print(json.dumps(SCHEMA, indent=1))
+
+
+def parser():
+    top = argparse.ArgumentParser(prog="python -m resnorm_lib.experiments", description="The experiments of the book.")
+    tasks = top.add_subparsers(required=True, metavar="TASK")
+    for name, function in TASKS:
+        task = tasks.add_parser(name, help=function.__doc__.splitlines()[0], description=function.__doc__)
+        task.set_defaults(function=function)
+        if name in ("describe", "run"):
+            task.add_argument("name", metavar="NAME")
+        if name in ("run", "suite"):
+            task.add_argument("--preset", help="cpu or gpu; by default RESNORM_PRESET")
+            task.add_argument("--seeds", type=int, default=1, metavar="N", help="trials of each arm")
+            task.add_argument("--out", metavar="DIR", help="folder for the records, written after every trial")
+            task.add_argument("--resume", action="store_true", help="keep the trials that the record in DIR has")
+            task.add_argument("--budget", metavar="TIME", help="90s, 9m, 1h: no trial begins that would end later")
+        if name == "run":
+            task.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
+            task.add_argument("--arms", nargs="+", metavar="ARM", help="only these")
+    task = tasks.add_parser("compare", help=compare.__doc__, description=compare.__doc__)
+    task.set_defaults(function=compare)
+    task.add_argument("first", metavar="A.json")
+    task.add_argument("second", metavar="B.json")
+    return top
+
+
+TASKS = (("list", list_all), ("describe", describe), ("run", run_one), ("suite", suite), ("schema", schema))
+
+
+def main(package, words=None):
+    """Do what the command line says, or ``words``, with the experiments of a package: its ``EXPERIMENTS`` and ``get``.
+
+    Raises
+    ------
+    SystemExit
+        With one sentence, if the command is wrong, a trial fails or the user stops it.
+    """
+    arguments = parser().parse_args(words)
+    try:
+        arguments.function(package, arguments)
+    except (ValueError, DataMissing, TrialError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        kept = " What has finished is kept; --resume goes on." if getattr(arguments, "out", None) else ""
+        sys.exit(f"\nStopped.{kept}")

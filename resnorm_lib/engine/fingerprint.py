@@ -1,0 +1,85 @@
+"""Digests of code: what a record belongs to. Comments, spacing and docstrings do not count."""
+
+import ast
+import functools
+import hashlib
+import pkgutil
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["of_experiment", "of_modules", "of_sources"]
+
+
+def of_sources(texts):
+    """Return a digest, 16 hexadecimal digits, of Python sources in this order.
+
+    Raises
+    ------
+    SyntaxError
+        If a source is no Python.
+
+    Examples
+    --------
+    >>> first, second = "def f(x):\\n    'Double x.'\\n    return 2 * x", "def f(x): return 2*x  # twice"
+    >>> of_sources([first]) == of_sources([second])
+    True
+    """
+    trees = [_shape(ast.parse(text)) for text in texts]
+    return hashlib.sha256(repr(trees).encode()).hexdigest()[:16]
+
+
+def of_modules(names):
+    """Return the digest of modules by name, whatever their order."""
+    return of_sources([_path(name).read_text(encoding="utf-8") for name in sorted(names)])
+
+
+@functools.cache
+def of_experiment(name):
+    """Return the digests of the code of an experiment, by the name of its module.
+
+    ``"experiment"`` is that of its own modules: a record that has another one belongs to another experiment.
+    ``"library"`` is that of the rest of the library which they import: with another one the numbers need not differ.
+    """
+    search = find_spec(name).submodule_search_locations or []
+    own = {name, *(info.name for info in pkgutil.walk_packages(search, f"{name}."))}
+    return {"experiment": of_modules(own), "library": of_modules(_used_by(own))}
+
+
+def _used_by(names):
+    """Return the names of what modules import of their own package, directly or not, without the modules themselves."""
+    found, todo = set(), list(names)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += _imports(name)
+    return found - set(names)
+
+
+def _imports(name):
+    package = name.partition(".")[0]
+    for node in ast.walk(ast.parse(_path(name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module.partition(".")[0] == package:
+            yield node.module
+            both = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (
+                other for other in both if find_spec(node.module).submodule_search_locations and find_spec(other)
+            )
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == package)
+
+
+def _path(name):
+    return Path(find_spec(name).origin)
+
+
+def _shape(node):
+    """Return a syntax tree as tuples. ``ast.dump`` writes empty fields in some versions of Python and not in others."""
+    if isinstance(node, list):
+        return [_shape(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node):
+        fields["body"] = node.body[1:]
+    return type(node).__name__, [(name, _shape(value)) for name, value in fields.items() if value not in (None, [])]
