@@ -34,7 +34,8 @@ def faults(path):
         found.append("was made with other settings than those of its preset")
     if run.code.get("experiment") != current(experiment)["experiment"]:
         found.append("belongs to other code of its experiment")
-    command = f"python -m resnorm_lib.experiments run {path.stem.replace('-', ' --preset ')} --seeds {len(run.seeds)}"
+    seeds = max(SEEDS, len(run.seeds)) if run.preset == "cpu" else len(run.seeds)
+    command = f"python -m resnorm_lib.experiments run {path.stem.replace('-', ' --preset ')} --seeds {seeds}"
     return [f"{path.name} {what}. Record it anew: {command} --out book/recorded" for what in found]
 
 

@@ -130,13 +130,8 @@ class Experiment:
             chosen = {choice("arm", arm, chosen): chosen[arm] for arm in arms}
         here = distributed.here()
         command = self._command(preset, config, seeds, arms)
-        run = Run(
-            self.name,
-            preset,
-            _plain(asdict(config)),
-            machine(command),
-            fingerprint.of_experiment(self.trial.__module__),
-        )
+        code = {} if out is None else fingerprint.of_experiment(self.trial.__module__)  # which takes seconds
+        run = Run(self.name, preset, _plain(asdict(config)), machine(command), code=code)
         path = None if out is None else Path(out) / f"{self.name}-{preset}{here.suffix}.json"
         if resume and path is not None:
             run.trials = _finished(run, path, here)
