@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from resnorm_lib.engine import tables
 from resnorm_lib.engine.training import rate
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments import placement_and_warmup as placement
 from resnorm_lib.experiments.placement_and_warmup import EXPERIMENT, build
 from resnorm_lib.experiments.placement_and_warmup.context_gain import (
@@ -145,6 +146,18 @@ def test_both_presets_name_their_arms_and_papers_arms_exist():
         assert {arm for arm, _ in EXPERIMENT.paper} <= set(chosen)
         assert all(arm.dim % EXPERIMENT.config(preset).num_heads == 0 for arm in chosen.values())
     assert "deepnorm-100" in EXPERIMENT.arms(EXPERIMENT.config("gpu"))
+
+
+def test_a_layer_is_weighed_by_the_loss_and_apart_from_it_by_the_loss_in_reading():
+    config, model, x = toy(), model_of("pre-2").eval(), tokens()
+    log = TrialLog("pre-2", 0, torch.device("cpu"))
+    placement.weigh(config, EXPERIMENT.arms(config)["pre-2"], model, x, x, log)
+    for layer, (_, without), (_, unread) in zip(range(2), log.points["without"], log.points["unread"], strict=True):
+        whole, less = (output_without_layer(model, left_out, x) for left_out in (None, layer))
+        entropy = [F.cross_entropy(output.flatten(0, -2), x.flatten()) for output in (less, whole)]
+        assert float(without) == pytest.approx(float(entropy[0] - entropy[1]), abs=1e-6)
+        assert float(unread) == pytest.approx(float(reading_loss(less, x) - reading_loss(whole, x)), abs=1e-6)
+        assert abs(float(without - unread)) > 1e-4, "else the test would not see them exchanged"
 
 
 def check(run, arms, weighed):
