@@ -24,7 +24,7 @@ def with_settings(config, **settings):
 
 
 def _like(name, old, value):
-    """``value``, if it is of the kind of ``old``; an integer may stand for a float, a list for a tuple."""
+    """Return ``value`` if it has the type of ``old``. An integer passes for a float, and a list for a tuple."""
     if isinstance(old, tuple):
         if not isinstance(value, (list, tuple)) or not value:
             raise ValueError(f"{name} is {value!r}, but it must be a list such as {_shown(old)}.")

@@ -1,4 +1,4 @@
-"""What a network is trained on: built-in data for a CPU, the paper's data for a GPU, behind one face."""
+"""The data that networks are trained on: built-in data for a CPU, the paper's data for a GPU, with one interface."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Task:
 
 
 class _Epochs:
-    """Vectors in batches; an iteration is an epoch in a new random order."""
+    """Batches of vectors. Each iteration is one epoch in a new random order."""
 
     def __init__(self, x, y, batch_size, generator):
         self.data = x, y, batch_size, generator

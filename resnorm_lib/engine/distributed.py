@@ -17,7 +17,7 @@ __all__ = ["Worker", "here"]
 
 @dataclass(frozen=True)
 class Worker:
-    """One of ``world`` processes; alone where torchrun did not start it."""
+    """One of ``world`` processes: the only one if torchrun did not start it."""
 
     rank: int = 0
     world: int = 1
@@ -25,11 +25,11 @@ class Worker:
 
     @property
     def suffix(self):
-        """What the name of this process's own record ends with."""
+        """Return the ending of the name of this process's own record."""
         return "" if self.world == 1 else f".rank{self.rank}"
 
     def share(self, items):
-        """Every ``world``-th of the items."""
+        """Return every ``world``-th item, beginning with the ``rank``-th."""
         return items[self.rank :: self.world]
 
     def device(self, asked=None):

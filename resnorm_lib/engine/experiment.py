@@ -173,7 +173,7 @@ class Experiment:
 
 
 def _within(bar):
-    """Move the bar by parts of a trial, so that its time left is right from the first trial on."""
+    """Return a function that moves the bar by parts of a trial, so that its remaining time is right in the first trial."""
     floor = bar.n
 
     def on_step(step, steps):
@@ -185,14 +185,14 @@ def _within(bar):
 
 
 def _plain(value):
-    """Tuples as lists, as they come back from JSON."""
+    """Return the value with lists for tuples, as JSON returns it."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _finished(run, path, here):
-    """The trials of the record at ``path`` and of the merged one beside it, if they belong to this config."""
+    """Return the trials of this process's record and of the merged record, after checking that their config is this one."""
     trials = {}
     for place in {path, path.with_name(path.name.replace(here.suffix, ""))}:
         if not place.exists():

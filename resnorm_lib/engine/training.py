@@ -14,8 +14,8 @@ __all__ = ["Recipe", "endless", "errors", "evaluate", "fit", "fix_statistics", "
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "steps")
-AVERAGING = (BatchNorm, nn.modules.batchnorm._BatchNorm)  # without a momentum they take the plain average by themselves
-KEPT = ("momentum", "r_max", "d_max")  # what fix_statistics puts back
+AVERAGING = (BatchNorm, nn.modules.batchnorm._BatchNorm)  # with momentum=None these average all batches equally
+KEPT = ("momentum", "r_max", "d_max")  # attributes that fix_statistics changes and restores
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def endless(epoch):
 
 
 def cross_entropy(output, target):
-    """Mean cross-entropy in nats; tokens (N, T, words) count like images (N, classes)."""
+    """Return the mean cross-entropy in nats, of images (N, classes) or tokens (N, T, vocabulary)."""
     return F.cross_entropy(output.flatten(0, -2).float(), target.flatten())
 
 

@@ -1,4 +1,4 @@
-"""What a trial writes its numbers into, and takes its device and its random numbers from."""
+"""The log of a trial: it collects the numbers, and supplies the device and the random generators."""
 
 import math
 import resource
@@ -83,7 +83,7 @@ class TrialLog:
         self.numbers |= values
 
     def record(self, work):
-        """Do the ``work`` (a function of this logbook) and return its :class:`resnorm_lib.engine.records.Trial`."""
+        """Call ``work`` with this log and return its :class:`resnorm_lib.engine.records.Trial`."""
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -108,7 +108,7 @@ class TrialLog:
 
 
 def _numbers(values):
-    """Plain numbers, None for what is not finite; tensors of one device are fetched together."""
+    """Return plain numbers, None where a value is not finite. Tensors are fetched from the device together."""
     if values and all(isinstance(value, torch.Tensor) for value in values):
         values = torch.stack([value.reshape(()).double() for value in values]).tolist()
     return [finite(value) for value in values]

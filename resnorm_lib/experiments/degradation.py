@@ -125,7 +125,7 @@ def trial(config, arm, log):
 
 
 def note_gradients(when, model, task, log):
-    """Write down the size of the gradient behind each block (the step counts blocks); return first over last."""
+    """Log the norm of the gradient behind each block (the step counts blocks) and return the ratio of first to last."""
     sizes = gradient_sizes(model, *next(iter(task.seen)))
     for block, size in enumerate(sizes, 1):
         log.add(block, **{f"gradient_{when}": size})
