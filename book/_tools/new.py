@@ -20,9 +20,8 @@ def new(name):
     title = name.replace("_", " ").capitalize()
     text = TEMPLATE.read_text().replace("TITLE", title).replace("LABEL", name.replace("_", "-")).replace("NAME", name)
     jupytext.write(jupytext.reads(text, fmt="md:myst"), path)
-    print(
-        f"Wrote {path}. Add chapters/{name} to _toc.yml and an entry to book/chapters.yml, write, then: make run CHAPTERS=chapters/{name}.ipynb"
-    )
+    print(f"Wrote {path}. Add chapters/{name} to _toc.yml and an entry to book/chapters.yml, write, then:")
+    print(f"make run CHAPTERS=chapters/{name}.ipynb")
 
 
 if __name__ == "__main__":

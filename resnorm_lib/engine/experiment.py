@@ -173,7 +173,7 @@ class Experiment:
 
 
 def _within(bar):
-    """Return a function that moves the bar by parts of a trial, so that its remaining time is right in the first trial."""
+    """Return a function that moves the bar by parts of a trial, so that the first trial shows its time left."""
     floor = bar.n
 
     def on_step(step, steps):
@@ -192,7 +192,7 @@ def _plain(value):
 
 
 def _finished(run, path, here):
-    """Return the trials of this process's record and of the merged record, after checking that their config is this one."""
+    """Return the trials of this process's record and of the merged one; refuse those of another config."""
     trials = {}
     for place in {path, path.with_name(path.name.replace(here.suffix, ""))}:
         if not place.exists():
