@@ -53,7 +53,7 @@ seeds: $(READY)  ## try every claim under ten seeds and natively, and write book
 	$(BIN)/python -m book._tools.seeds $(if $(STALE),--stale) $(CHAPTERS)
 
 bench: $(READY)  ## compare speed with plain torch, and write book/recorded/bench.json
-	$(BIN)/python -m resnorm_lib.bench.ratios
+	$(BIN)/python -m resnorm_lib.bench ratios --out book/recorded/bench.json
 
 experiments: $(READY)  ## run every experiment on this processor, three seeds, and record the runs in book/recorded
 	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
@@ -64,7 +64,7 @@ stale: $(READY)  ## say which recorded runs do not belong to today's code
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops
-	$(GPU_PYTHON) -m resnorm_lib.bench --budget 240 --out book/recorded/kernels-gpu.json
+	$(GPU_PYTHON) -m resnorm_lib.bench operations --budget 240 --out book/recorded/fast_on_a_gpu-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject

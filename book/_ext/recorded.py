@@ -92,10 +92,10 @@ class RecordedKernels(SphinxDirective):
             "bytes a second each operation moves, against the most that the device's memory can."
         ]
         for preset, where in PRESETS.items():
-            path = FOLDER / f"kernels-{preset}.json"
+            path = FOLDER / f"fast_on_a_gpu-{preset}.json"
             self.env.note_dependency(str(path))
             device = {"gpu": "", "cpu": " --device cpu"}[preset]
-            command = f"python -m resnorm_lib.bench{device} --out book/recorded/{path.name}"
+            command = f"python -m resnorm_lib.bench operations{device} --out book/recorded/{path.name}"
             parts.append(
                 kernels_text(json.loads(path.read_text()), where) if path.exists() else missing(where, command)
             )
@@ -114,9 +114,9 @@ def kernels_text(record, where):
             pipes([["norms", "ms a step", "of a step without norms"], *map(step_cells, record["steps"])]),
         ]
     return "\n\n".join([
-        f"**{where}:** {machine['device']}{threads}, {record['date']}; torch {machine['torch']}; {record['status']}. "
-        f"A copy moves {machine['copy_bytes_per_s'] / 1e9:.1f} GB/s.",
-        f"`{record['command']}`",
+        f"**{where}:** {machine['device']}{threads}, {machine['date'][:10]}; torch {machine['torch']}; "
+        f"{record['status']}. A copy moves {machine['copy_bytes_per_s'] / 1e9:.1f} GB/s.",
+        f"`{machine['command']}`",
         *steps,
         f"Operations in {rows[0]['dtype']}, forward pass (fwd) and backward pass (bwd), medians: shares of the "
         "memory's nominal bandwidth, or else of a copy's.",

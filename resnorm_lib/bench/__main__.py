@@ -9,53 +9,102 @@ from pathlib import Path
 
 import torch
 
-from resnorm_lib.bench import machine, plot, record
+from resnorm_lib.bench import memory, operations, plot, ratios
 from resnorm_lib.bench.cases import DTYPES, OPS, default_cases, parse_shape
+from resnorm_lib.bench.record import Record
 from resnorm_lib.bench.schema import SCHEMA
 from resnorm_lib.bench.steps import SIZES, WAYS, time_steps
 from resnorm_lib.bench.timing import Clock
 from resnorm_lib.bench.versions import VERSIONS
+from resnorm_lib.engine.documents import write_document
 
 
 def parser():
-    result = argparse.ArgumentParser(prog="python -m resnorm_lib.bench", description=__doc__)
-    result.add_argument("--out", help="the record, JSON")
-    result.add_argument("--quick", action="store_true", help="one dtype and few shapes, fewer runs of each")
-    result.add_argument("--ops", nargs="+", choices=OPS, metavar="OP", help=f"of {', '.join(OPS)}")
-    result.add_argument("--dtypes", nargs="+", choices=DTYPES, metavar="DTYPE", help=f"of {', '.join(DTYPES)}")
-    result.add_argument("--shapes", help="MxN,... ; three numbers or more for group_norm")
-    result.add_argument("--versions", nargs="+", choices=VERSIONS, metavar="V", help=f"of {', '.join(VERSIONS)}")
-    result.add_argument("--no-steps", action="store_true", help="leave whole training steps out")
-    result.add_argument("--budget", type=float, help="seconds after which no further case is begun")
-    result.add_argument("--no-graphs", action="store_true", help="leave CUDA graphs out")
-    result.add_argument("--device", help="cuda (default) or cpu")
-    result.add_argument("--plot", metavar="FILE", help="draw the record FILE into --png")
-    result.add_argument("--png", help="the drawing")
-    result.add_argument("--schema", action="store_true", help="print the JSON Schema of a record")
+    """Return the parser, with the function that does a sub-command's work as its default ``work``."""
+    result = argparse.ArgumentParser(prog="python -m resnorm_lib.bench", description="How fast the library is.")
+    commands = result.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(work, name, about):
+        words = commands.add_parser(name, help=about, description=about)
+        words.set_defaults(work=work, parser=words)
+        return words
+
+    one = command(run_operations, "operations", "time every operation and the training steps, and record them")
+    one.add_argument("--out", required=True, help="the record, JSON")
+    one.add_argument("--ops", nargs="+", choices=OPS, metavar="OP", help=f"of {', '.join(OPS)}")
+    one.add_argument("--dtypes", nargs="+", choices=DTYPES, metavar="DTYPE", help=f"of {', '.join(DTYPES)}")
+    one.add_argument("--shapes", help="MxN,... ; three numbers or more for group_norm")
+    one.add_argument("--no-steps", action="store_true", help="leave whole training steps out")
+    one.add_argument("--budget", type=float, help="seconds after which no further case is begun")
+    one.add_argument("--no-graphs", action="store_true", help="leave CUDA graphs out")
+    two = command(run_steps, "steps", "time whole training steps, their norms made in several ways")
+    for words in (one, two):
+        words.add_argument("--versions", nargs="+", choices=VERSIONS, metavar="V", help=f"of {', '.join(VERSIONS)}")
+        words.add_argument("--quick", action="store_true", help="one dtype and few shapes, fewer runs of each")
+        words.add_argument("--device", help="cuda (default) or cpu")
+    words = command(run_ratios, "ratios", "measure the library against plain torch, and fail where a goal is missed")
+    words.add_argument("--only", nargs="+", choices=ratios.GOALS, metavar="GROUP", default=tuple(ratios.GOALS),
+                       help=f"of {', '.join(map(repr, ratios.GOALS))}")  # fmt: skip
+    words.add_argument("--out", help="the record, JSON")
+    words = command(draw, "plot", "draw a record of operations: bandwidth by bytes moved")
+    words.add_argument("record", help="the record, JSON")
+    words.add_argument("png", help="the drawing")
+    command(print_schema, "schema", "print the JSON Schema of a record of operations")
     return result
 
 
-def chosen_device(name, arguments):
+def clock_of(options):
+    """Return the clock of the device that is asked for; end with a sentence where torch has no such device."""
+    name = options.device
     if name is None and not torch.cuda.is_available():
-        arguments.error("this machine has no GPU that torch can use; --device cpu tries the benchmark on tiny shapes.")
+        options.parser.error(
+            "this machine has no GPU that torch can use; --device cpu tries the benchmark on tiny shapes."
+        )
     device = torch.device(name or "cuda")
     if device.type not in ("cuda", "cpu") or (device.type == "cuda" and not torch.cuda.is_available()):
-        arguments.error(f"the device {name!r} is asked for, but torch finds none on this machine.")
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+        options.parser.error(f"the device {name!r} is asked for, but torch finds none on this machine.")
+    device = torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+    if device.type == "cpu":
+        memory.keep_memory()
+    quick = options.quick
+    return Clock(device, runs=40 if quick else 100, seconds=0.1 if quick and device.type == "cpu" else 0.5)
 
 
-def describe(row):
-    peak = row["share_of_peak"]
-    share = f"{100 * peak:5.1f} % of peak" if peak else f"{100 * row['share_of_copy']:5.1f} % of a copy"
-    return f"{row['version']:15} {row['direction']:8} {1e6 * row['median_s']:9.1f} us  {share}"
+def chosen_cases(options, is_cpu):
+    try:
+        shapes = [parse_shape(text) for text in options.shapes.split(",")] if options.shapes else None
+    except ValueError as error:
+        options.parser.error(str(error))
+    cases = default_cases(options.ops, options.dtypes, shapes, options.quick, is_cpu)
+    if not cases:
+        options.parser.error("no shape fits any operation: group_norm takes three numbers or more, all others two.")
+    return cases
 
 
-def minutes(seconds):
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+def run_operations(options):
+    """Record all cases; return 130 after Ctrl-C, with what is finished on disk."""
+    if not Path(options.out).resolve().parent.is_dir():
+        options.parser.error("--out must name the file of the record, in a folder that is there.")
+    clock = clock_of(options)
+    cases = chosen_cases(options, not clock.is_cuda)
+    document = Record(options.out, clock.device, clock, options.command)
+    try:
+        if not options.no_steps:
+            document.add_steps(*timed_steps(clock, options))
+        time_cases(cases, clock, document, options)
+    except KeyboardInterrupt:
+        document.write(status="interrupted")
+        return 130
+    return 0
 
 
-def run_steps(clock, document, options):
-    """Training steps, norms made in every way that is wanted and possible here."""
+def run_steps(options):
+    timed_steps(clock_of(options), options)
+    return 0
+
+
+def timed_steps(clock, options):
+    """Print and return the time of a training step for each way of making norms that is wanted and possible."""
     size = SIZES[clock.device.type]
     left_out = {"ours"} if not clock.is_cuda else set()  # on a CPU ours is torch's
     left_out |= {"torch.compile"} if options.quick else set()
@@ -63,16 +112,14 @@ def run_steps(clock, document, options):
     ways = [way for way in WAYS if way == "none" or (way in wanted and way not in left_out)]
     print(f"training steps: {size}", file=sys.stderr, flush=True)
     summary = time_steps(clock, size, ways, turns=5 if options.quick else 25)
-    document.add_steps(size, summary)
     for way, times in summary.items():
         print(f"    {way:15} {1e3 * times['median_s']:9.2f} ms  {times['ratio']:5.3f} of a step without norms")
+    return size, summary
 
 
-def run(cases, clock, document, options):
+def time_cases(cases, clock, document, options):
     """Measure the cases in their order; stop before one that would not end within the budget."""
     start, longest = time.monotonic(), 0.0
-    if not options.no_steps:
-        run_steps(clock, document, options)
     for number, case in enumerate(cases):
         spent = time.monotonic() - start
         left = spent / number * (len(cases) - number) if number else None
@@ -82,14 +129,40 @@ def run(cases, clock, document, options):
                 document.write(status="budget", left_out=[str(case) for case in cases[number:]])
                 return
             left = rest if left is None else min(left, rest)
-        about = "" if left is None else f", about {minutes(left)} left"
+        about = "" if left is None else f", about {int(left) // 60}:{int(left) % 60:02d} left"
         print(f"[{number + 1}/{len(cases)}] {case}{about}", file=sys.stderr, flush=True)
-        record.measure(
+        operations.measure(
             case, clock, document, options.versions or list(VERSIONS), not options.no_graphs,
-            on_row=lambda row: print("    " + describe(row), flush=True),
+            on_row=lambda row: print("    " + described(row), flush=True),
         )  # fmt: skip
         longest = max(longest, time.monotonic() - start - spent) if number else 0.0  # the first one warms up
     document.write(status="complete")
+
+
+def described(row):
+    peak = row["share_of_peak"]
+    share = f"{100 * peak:5.1f} % of peak" if peak else f"{100 * row['share_of_copy']:5.1f} % of a copy"
+    return f"{row['version']:15} {row['direction']:8} {1e6 * row['median_s']:9.1f} us  {share}"
+
+
+def run_ratios(options):
+    """Measure the ratios; end with a sentence where one is above its goal, after the record is written."""
+    document = ratios.report(options.only, options.command)
+    if options.out:
+        write_document(document, options.out, indent=1)
+    if any(row["ratio"] > row["goal"] for row in document["pairs"]):
+        sys.exit("A ratio is above its goal.")
+    return 0
+
+
+def draw(options):
+    plot.draw(options.record, options.png)
+    return 0
+
+
+def print_schema(options):
+    print(json.dumps(SCHEMA, indent=1))
+    return 0
 
 
 def main(words=None):
@@ -100,38 +173,9 @@ def main(words=None):
     int
         0, or 130 after Ctrl-C.
     """
-    arguments = parser()
-    options = arguments.parse_args(words)
-    if options.schema:
-        print(json.dumps(SCHEMA, indent=1))
-        return 0
-    if options.plot:
-        if not options.png:
-            arguments.error("--plot needs --png, the file to draw into.")
-        plot.draw(options.plot, options.png)
-        return 0
-    if not options.out or not Path(options.out).resolve().parent.is_dir():
-        arguments.error("--out must name the file of the record, in a folder that is there.")
-    device = chosen_device(options.device, arguments)
-    try:
-        shapes = [parse_shape(text) for text in options.shapes.split(",")] if options.shapes else None
-    except ValueError as error:
-        arguments.error(str(error))
-    is_cpu = device.type == "cpu"
-    if is_cpu:
-        machine.keep_memory()
-    cases = default_cases(options.ops, options.dtypes, shapes, options.quick, is_cpu)
-    if not cases:
-        arguments.error("no shape fits any operation: group_norm takes three numbers or more, all others two.")
-    clock = Clock(device, runs=40 if options.quick else 100, seconds=0.1 if options.quick and is_cpu else 0.5)
-    command = shlex.join(["python", "-m", "resnorm_lib.bench", *(sys.argv[1:] if words is None else words)])
-    document = record.Record(options.out, device, clock, command)
-    try:
-        run(cases, clock, document, options)
-    except KeyboardInterrupt:
-        document.write(status="interrupted")
-        return 130
-    return 0
+    options = parser().parse_args(words)
+    options.command = shlex.join(["python", "-m", "resnorm_lib.bench", *(sys.argv[1:] if words is None else words)])
+    return options.work(options)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def draw(path, png):
     panels[0].set_ylabel("share of " + ("peak bandwidth (%)" if peak else "a copy's bandwidth (%)"))
     handles = {line.get_label(): line for ax in panels for line in ax.get_lines()}
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
-    title = f"{document['machine']['device']}, {document['date']}: " + " and ".join(
+    title = f"{document['machine']['device']}, {document['machine']['date'][:10]}: " + " and ".join(
         sorted({row["dtype"] for row in rows})
     )
     fig.suptitle(title, fontsize="medium")
@@ -45,7 +45,7 @@ def draw(path, png):
 
 
 def draw_panel(ax, rows, peak, ceiling):
-    """One pass: a mark for each shape and dtype, hollow for the second round of colours."""
+    """Draw one pass: a mark for each shape and dtype, hollow once the colours begin again."""
     from resnorm_lib.bench.cases import OPS
     from resnorm_lib.plot import COLORS, style_of
 
@@ -61,6 +61,6 @@ def draw_panel(ax, rows, peak, ceiling):
 
 
 def share(row, peak):
-    """That of the CUDA graph where there is one: at small sizes the plain time is the launch's."""
+    """Return the share that a row reaches, by its CUDA graph if there is one: at small sizes a launch takes longest."""
     best = row["graph"] if row["graph"] and "median_s" in row["graph"] else row
     return best["share_of_peak" if peak else "share_of_copy"]

@@ -1,17 +1,16 @@
 """What norms cost where it counts: a whole training step of a language model, its norms made in several ways.
 
 The step is forward, cross-entropy, backward and AdamW. All ways take turns, a step each, so that whatever else the
-machine does falls on all alike; what is compared are the ratios within a turn.
+machine does falls on all alike; the ratios within a turn are compared.
 """
 
-import statistics
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnorm_lib.bench.timing import quartiles
+from resnorm_lib.bench.timing import in_turns, quartiles, summary
 from resnorm_lib.bench.torch_versions import layer_norm_chain
 from resnorm_lib.models import DecoderLM
 from resnorm_lib.norms import LayerNorm
@@ -52,7 +51,7 @@ WAYS = {
 
 
 class Chain(nn.Module):
-    """LayerNorm as its formula is read."""
+    """LayerNorm as its formula is written, one torch operation for each operation of the formula."""
 
     def __init__(self, norm):
         super().__init__()
@@ -63,14 +62,14 @@ class Chain(nn.Module):
 
 
 def with_chains(module):
-    """Replace every LayerNorm inside."""
+    """Replace every LayerNorm inside a module by a chain, and return the module."""
     for name, child in module.named_children():
         setattr(module, name, Chain(child)) if isinstance(child, LayerNorm) else with_chains(child)
     return module
 
 
 def build(way, size, device):
-    """A function that makes one training step in the given way.
+    """Return a function that makes one training step in the given way.
 
     Raises
     ------
@@ -116,16 +115,11 @@ def time_steps(clock, size, ways=tuple(WAYS), turns=15):
         For each way its median and quartiles in seconds, and those of its ratio to the first way in the same turn.
     """
     steps = {way: build(way, size, clock.device) for way in ways}
-    times = {way: [] for way in ways}
-    for turn in range(-2, turns):  # two to warm up, which a compiler needs
-        for way, step in steps.items():
-            seconds = clock.once(step)
-            if turn >= 0:
-                times[way].append(seconds)
-    return {way: summary(times[way], times[ways[0]]) for way in ways}
+    times = in_turns(steps, clock.once, turns, warm_up=2)  # a compiler needs two
+    return {way: compared(times[way], times[ways[0]]) for way in ways}
 
 
-def summary(times, base):
-    """Median and quartiles of times, and of their ratios to others of the same turns."""
-    low, ratio, high = statistics.quantiles([a / b for a, b in zip(times, base)], n=4)
-    return quartiles(times) | {"ratio": ratio, "lower_ratio": low, "upper_ratio": high}
+def compared(times, base):
+    """Return the summary of times, and the quartiles of their ratios to the base times of the same turns."""
+    low, ratio, high = quartiles([a / b for a, b in zip(times, base)])
+    return summary(times) | {"ratio": ratio, "lower_ratio": low, "upper_ratio": high}

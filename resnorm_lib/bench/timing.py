@@ -8,16 +8,36 @@ takes longer than Python needs to launch the call, so that launches do not count
 
 import statistics
 import time
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 import torch
 
-__all__ = ["Clock", "quartiles"]
+__all__ = ["Clock", "in_turns", "processor_time", "quartiles", "summary"]
 
 
-def quartiles(times):
-    """Median and quartiles of times in seconds, and how many they are of, by the names of a record."""
-    low, median, high = statistics.quantiles(times, n=4)
+def quartiles(values):
+    """Return lower quartile, median and upper quartile."""
+    return statistics.quantiles(values, n=4)
+
+
+def summary(times):
+    """Return the quartiles of times in seconds, and the number of times, by the names of a record."""
+    low, median, high = quartiles(times)
     return {"median_s": median, "lower_quartile_s": low, "upper_quartile_s": high, "runs": len(times)}
+
+
+def processor_time():
+    """Return the seconds that this process, and those it has waited for, have spent on a processor."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
+
+
+def in_turns(calls, seconds, turns, warm_up):
+    """Return the ``seconds`` of each call, a list by name: in each turn each runs once, so that drift falls on all."""
+    times = {name: [] for name in calls}
+    for _ in range(warm_up + turns):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+    return {name: values[warm_up:] for name, values in times.items()}
 
 
 class Clock:
@@ -48,7 +68,7 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
     def once(self, call):
-        """Seconds of one call, from the first to the last thing that the device does for it."""
+        """Return the seconds of one call, from the first to the last thing that the device does for it."""
         self.synchronize()
         start = time.perf_counter()
         call()
@@ -56,12 +76,12 @@ class Clock:
         return time.perf_counter() - start
 
     def time(self, call, warm_up=3):
-        """Median and quartiles of a call in seconds, and how many calls they are of."""
+        """Return the :func:`summary` of the times of many calls."""
         for _ in range(warm_up):
             call()
         self.synchronize()
         times = self._cuda_times(call) if self.is_cuda else self._cpu_times(call)
-        return quartiles(times)
+        return summary(times)
 
     def _cpu_times(self, call):
         times, end = [], time.perf_counter() + self.seconds
@@ -85,7 +105,7 @@ class Clock:
         return [before.elapsed_time(after) / 1e3 for before, after in pairs]
 
     def host(self, call, calls=20):
-        """Median of the seconds of the processor's time that one call takes to launch; None on a CPU."""
+        """Return the median seconds that the processor needs to launch one call on a GPU; None on a CPU."""
         if not self.is_cuda:
             return None
         times = []
@@ -97,10 +117,10 @@ class Clock:
         return statistics.median(times)
 
     def graph(self, make):
-        """The same as :meth:`time` for the replay of a CUDA graph of the call that ``make()`` returns.
+        """Return what :meth:`time` returns, for the replay of a CUDA graph of the call that ``make()`` returns.
 
-        ``make`` runs on the stream of the capture, where autograd then runs the backward pass. A dict with only a
-        ``reason`` where the call cannot be captured.
+        ``make`` runs on the stream of the capture, where autograd then runs the backward pass. If the call cannot be
+        captured, the dict holds a ``reason`` alone.
         """
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))

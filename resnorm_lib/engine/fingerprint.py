@@ -7,7 +7,15 @@ import pkgutil
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["of_experiment", "of_modules", "of_sources"]
+from resnorm_lib.engine.documents import TEXT, record
+
+__all__ = ["SCHEMA", "of_experiment", "of_modules", "of_sources"]
+
+SCHEMA = record(
+    "digests of the code that ran: that of the measurement itself, and that of the rest of the library",
+    {"experiment": TEXT, "library": TEXT},
+    optional=("experiment", "library"),
+)
 
 
 def of_sources(texts):

@@ -7,7 +7,24 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["machine"]
+from resnorm_lib.engine.documents import TEXT, or_null, record
+
+__all__ = ["SCHEMA", "machine"]
+
+SCHEMA = record(
+    "where, when and how a record was made",
+    {
+        "device": TEXT | {"description": "name of the GPU, or of the processor"},
+        "driver": or_null(TEXT),
+        "torch": TEXT,
+        "cuda": or_null(TEXT),
+        "python": TEXT,
+        "system": TEXT,
+        "commit": or_null(TEXT),
+        "date": TEXT | {"format": "date-time"},
+        "command": TEXT | {"description": "what a reader types to make the record again"},
+    },
+)
 
 
 def machine(command):

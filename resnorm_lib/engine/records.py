@@ -4,91 +4,55 @@ A run is a JSON object that ``SCHEMA`` describes (JSON Schema 2020-12). A number
 loss of a diverged network, is ``null`` in the file and ``None`` here: JSON knows no NaN.
 """
 
-import errno
 import json
 import math
-import os
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from resnorm_lib.engine.documents import COUNT, TEXT, RecordError, array, or_null, record, write_document
+from resnorm_lib.engine.fingerprint import SCHEMA as CODE
+from resnorm_lib.engine.machine import SCHEMA as MACHINE
 from resnorm_lib.runtime import find
 
 __all__ = ["SCHEMA", "RecordError", "Run", "Trial", "find", "finite", "read", "recorded", "write"]
 
 VERSION = 1
 
-_NUMBER = {"type": ["number", "null"]}
-_TEXT = {"type": ["string", "null"]}
-_TRIAL = {
-    "type": "object",
-    "required": ["arm", "seed", "metrics", "summary", "seconds", "peak_memory", "diverged"],
-    "additionalProperties": False,
-    "properties": {
-        "arm": {"type": "string", "description": "which condition of the experiment"},
-        "seed": {"type": "integer", "minimum": 0},
+NUMBER = {"type": ["number", "null"]}
+TRIAL = record(
+    "one training or one measurement: an arm under one seed",
+    {
+        "arm": TEXT | {"description": "which condition of the experiment"},
+        "seed": COUNT,
         "metrics": {
             "type": "object",
-            "description": "metric by name: two lists of one length, steps and values",
-            "additionalProperties": {
-                "type": "object",
-                "required": ["step", "value"],
-                "additionalProperties": False,
-                "properties": {
-                    "step": {"type": "array", "items": {"type": "integer"}},
-                    "value": {"type": "array", "items": _NUMBER},
-                },
-            },
+            "additionalProperties": record(
+                "one metric: two lists of one length", {"step": array({"type": "integer"}), "value": array(NUMBER)}
+            ),
         },
-        "summary": {"type": "object", "description": "numbers of the whole trial", "additionalProperties": _NUMBER},
+        "summary": {"type": "object", "description": "numbers of the whole trial", "additionalProperties": NUMBER},
         "seconds": {"type": "number", "minimum": 0, "description": "wall time of the trial"},
-        "peak_memory": {
-            "type": ["integer", "null"],
-            "description": "bytes: on a GPU the most that this trial allocated, on a CPU the process's largest size",
-        },
-        "diverged": {"type": ["integer", "null"], "description": "step at which the loss was no longer finite"},
+        "peak_memory": or_null(
+            {"type": "integer"},
+            description="bytes: on a GPU the most that this trial allocated, on a CPU the process's largest size",
+        ),
+        "diverged": or_null({"type": "integer"}, description="step at which the loss was no longer finite"),
     },
-}
-SCHEMA = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "A run of an experiment",
-    "type": "object",
-    "required": ["version", "experiment", "preset", "config", "machine", "trials"],
-    "additionalProperties": False,
-    "properties": {
+)
+SCHEMA = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A run of an experiment"} | record(
+    "all trials of an experiment with one config on one machine",
+    {
         "version": {"const": VERSION},
-        "experiment": {"type": "string"},
-        "preset": {"type": "string", "description": "the preset that the config started from"},
+        "experiment": TEXT,
+        "preset": TEXT | {"description": "the preset that the config started from"},
         "config": {"type": "object", "description": "every setting that all trials share"},
-        "machine": {
-            "type": "object",
-            "required": ["device", "driver", "torch", "cuda", "python", "system", "commit", "date", "command"],
-            "additionalProperties": False,
-            "properties": {
-                "device": {"type": "string", "description": "name of the GPU, or of the processor"},
-                "driver": _TEXT,
-                "torch": {"type": "string"},
-                "cuda": _TEXT,
-                "python": {"type": "string"},
-                "system": {"type": "string"},
-                "commit": _TEXT,
-                "date": {"type": "string", "format": "date-time"},
-                "command": {"type": "string"},
-            },
-        },
-        "code": {
-            "type": "object",
-            "description": "digests of the code that ran: the experiment's own, and the rest of the library it imports",
-            "additionalProperties": False,
-            "properties": {"experiment": {"type": "string"}, "library": {"type": "string"}},
-        },
-        "trials": {"type": "array", "items": _TRIAL},
+        "machine": MACHINE,
+        "code": CODE,
+        "trials": array(TRIAL),
     },
-}
-
-
-class RecordError(ValueError):
-    """A record that cannot be read or written; the message says which and why."""
+    optional=("code",),
+)
 
 
 @dataclass
@@ -177,19 +141,7 @@ def write(run, path):
     RecordError
         If the disk is full or the folder cannot be written.
     """
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    text = json.dumps(asdict(run), allow_nan=False, separators=(",", ":")) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True) if error.errno == errno.ENOSPC else None
-        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        raise RecordError(
-            f"The run could not be written to {path}: {why}. What was finished before is still there."
-        ) from error
+    write_document(asdict(run), path, separators=(",", ":"))
 
 
 def read(path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from resnorm_lib.bench import __main__ as command
-from resnorm_lib.bench import machine, plot, record, steps, versions
+from resnorm_lib.bench import memory, operations, plot, record, steps, versions
 from resnorm_lib.bench.cases import OPS, Case, default_cases, parse_shape
 from resnorm_lib.bench.floors import FLOORS, ON_CHIP, group_norm, layer_norm
 from resnorm_lib.bench.schema import SCHEMA
@@ -89,7 +89,7 @@ def test_groups_that_fit_on_no_cluster_are_read_twice():
 def _memory_is_returned():
     """The benchmark tells its process to keep all memory: not this one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "keep_memory", lambda: True)
+        patch.setattr(memory, "keep_memory", lambda: True)
         yield
 
 
@@ -134,7 +134,7 @@ def test_memory_that_is_kept_is_handed_out_again():
     """Page faults are counted by the system: a copy of 28 MiB touches 7,168 new pages, or none. In a fresh process."""
     program = """
 import resource, torch
-from resnorm_lib.bench.machine import keep_memory
+from resnorm_lib.bench.memory import keep_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     x.clone()
@@ -196,8 +196,8 @@ def test_every_version_of_an_operation_computes_the_same(op):
             function = versions.VERSIONS[version](case)
         except Absent:
             continue
-        outputs = record.as_tuple(function(*inputs))
-        error = record.relative_error(case, inputs, outputs)
+        outputs = operations.as_tuple(function(*inputs))
+        error = operations.relative_error(case, inputs, outputs)
         assert error is None if op.endswith("dropout") else error < 48 * 2.0**-24, version
         assert all(y.shape == case.shape for y in outputs)
 
@@ -279,7 +279,7 @@ def validate(document):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("bench") / "record.json"
-    words = ["--device", "cpu", "--quick", "--out", str(path), "--shapes", "16x32,2x8x4"]
+    words = ["operations", "--device", "cpu", "--quick", "--out", str(path), "--shapes", "16x32,2x8x4"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(steps.SIZES, "cpu", SMALL)
         assert command.main([*words, "--versions", "ours", "torch", "quack"]) == 0
@@ -318,7 +318,7 @@ def test_shares_are_bytes_by_time(finished):
 
 
 def test_the_schema_is_printed(capsys):
-    assert command.main(["--schema"]) == 0
+    assert command.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == SCHEMA
 
 
@@ -341,6 +341,7 @@ def test_a_plot_of_nothing_is_refused(finished, tmp_path):
 
 
 WORDS = [
+    "operations",
     "--device",
     "cpu",
     "--no-steps",
@@ -361,8 +362,8 @@ def test_what_is_finished_stays_after_an_interrupt(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return measure(case, *arguments, **options)
 
-    measure = record.measure
-    monkeypatch.setattr(record, "measure", interrupted)
+    measure = operations.measure
+    monkeypatch.setattr(operations, "measure", interrupted)
     path = tmp_path / "record.json"
     assert command.main([*WORDS, "--out", str(path)]) == 130
     document = json.loads(path.read_text())
@@ -389,7 +390,7 @@ def test_every_row_is_on_disk_as_soon_as_it_is_measured(tmp_path):
     seen, path = [], tmp_path / "record.json"
     document = record.Record(path, CPU, clock(), "a test")
     case = Case("rms_norm", (4, 8), "float32")
-    record.measure(case, clock(), document, ["torch"], on_row=lambda row: seen.append(json.loads(path.read_text())))
+    operations.measure(case, clock(), document, ["torch"], on_row=lambda row: seen.append(json.loads(path.read_text())))
     assert [len(state["rows"]) for state in seen] == [1, 2]
     assert seen[0]["status"] == "running"
 
@@ -407,7 +408,7 @@ def test_no_case_is_begun_when_the_time_is_up(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_it_says_so_in_a_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        command.main(["--out", str(tmp_path / "record.json")])
+        command.main(["operations", "--out", str(tmp_path / "record.json")])
     assert stopped.value.code == 2
     assert "this machine has no GPU that torch can use; --device cpu" in capsys.readouterr().err
 
@@ -415,11 +416,15 @@ def test_without_a_gpu_it_says_so_in_a_sentence(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "--out must name the file"),
-        (["--out", "/nowhere/at/all.json"], "--out must name the file"),
-        (["--plot", "a.json"], "--plot needs --png"),
-        (["--device", "cpu", "--out", "x.json", "--shapes", "8"], "a shape is '8'"),
-        (["--device", "cpu", "--out", "x.json", "--shapes", "8x8", "--ops", "group_norm"], "no shape fits"),
+        ([], "arguments are required: COMMAND"),
+        (["operations"], "arguments are required: --out"),
+        (["operations", "--out", "/nowhere/at/all.json"], "--out must name the file"),
+        (["plot", "a.json"], "arguments are required: png"),
+        (["operations", "--device", "cpu", "--out", "x.json", "--shapes", "8"], "a shape is '8'"),
+        (
+            ["operations", "--device", "cpu", "--out", "x.json", "--shapes", "8x8", "--ops", "group_norm"],
+            "no shape fits",
+        ),
     ],
 )
 def test_a_wrong_command_is_named(words, message, capsys):
@@ -435,14 +440,24 @@ class Properties:
 
 def test_the_peak_of_an_h100_follows_from_clock_and_bus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
-    assert machine.peak_bandwidth(torch.device("cuda", 0)) == pytest.approx(3.35e12, rel=1e-3)
-    assert machine.peak_bandwidth(CPU) is None
+    assert memory.peak_bandwidth(torch.device("cuda", 0)) == pytest.approx(3.35e12, rel=1e-3)
+    assert memory.peak_bandwidth(CPU) is None
 
 
 @gpu
 def test_on_a_gpu_graphs_are_timed_and_a_copy_is_near_the_peak(tmp_path):
     path = tmp_path / "record.json"
-    words = ["--no-steps", "--shapes", "4096x4096", "--ops", "add_rms_norm", "dyt", "--dtypes", "bfloat16"]
+    words = [
+        "operations",
+        "--no-steps",
+        "--shapes",
+        "4096x4096",
+        "--ops",
+        "add_rms_norm",
+        "dyt",
+        "--dtypes",
+        "bfloat16",
+    ]
     words += ["--versions", "ours", "torch", "torch.compile", "--out", str(path)]
     assert command.main(words) == 0
     document = json.loads(path.read_text())

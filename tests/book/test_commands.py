@@ -183,6 +183,6 @@ def test_what_make_gpu_calls_is_understood_by_what_it_calls(checkout, tmp_path):
     assert make(checkout, "gpu", f"GPU_PYTHON={python}").returncode == 0
     calls = [line.split()[1:] for line in told.read_text().splitlines() if line.startswith("-m")]
     modules = {call[0]: call[1:] for call in calls}
-    assert bench.parser().parse_args(modules["resnorm_lib.bench"]).out == "book/recorded/kernels-gpu.json"
+    assert bench.parser().parse_args(modules["resnorm_lib.bench"]).out == "book/recorded/fast_on_a_gpu-gpu.json"
     assert command_line.parser().parse_args(modules["resnorm_lib.experiments"]).preset == "gpu"
     assert (ROOT / modules["pytest"][-1]).is_dir()

@@ -1,7 +1,6 @@
 """Tables, figures and sentences; and a sentence for every wrong argument."""
 
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnorm_lib.bench.probe import main, price
+from resnorm_lib.bench.probe import price
 from resnorm_lib.models import MLP
 from resnorm_lib.probes import NormGain, Point, Report, Stream, Units, mean_square, probe
 from resnorm_lib.probes.findings import CHAPTERS
@@ -246,11 +245,3 @@ WRONG = [
 def test_wrong_arguments_raise_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_the_price_list_prints(capsys, monkeypatch):
-    monkeypatch.setattr("resnorm_lib.bench.probe.price", lambda *_: 0.9)
-    threads = torch.get_num_threads()
-    main()
-    torch.set_num_threads(threads)
-    assert len(re.findall(r"0\.90 times a plain forward and backward pass", capsys.readouterr().out)) == 4

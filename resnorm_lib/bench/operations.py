@@ -1,0 +1,78 @@
+"""Timing the operations, case by case: each version, forward and backward."""
+
+import contextlib
+import gc
+
+import torch
+
+from resnorm_lib.bench import memory
+from resnorm_lib.bench.record import which
+from resnorm_lib.bench.torch_versions import Absent, torch_eager
+from resnorm_lib.bench.versions import VERSIONS
+
+__all__ = ["measure"]
+
+
+def measure(case, clock, record, versions, graphs=True, on_row=lambda row: None):
+    """Time both passes of all versions of a case; note a version that fails, and go on with the next one."""
+    for version in versions:
+        try:
+            for row in rows_of(case, version, clock, record, graphs):
+                record.add(row)
+                on_row(row)
+        except Absent as reason:
+            record.add_absent(case, version, str(reason))
+        except Exception as error:  # other people's kernels, compilers, memory: one failure must not end the run
+            text = str(error).splitlines() or [""]
+            record.add_absent(case, version, f"{type(error).__name__}: {text[0]}"[:300])
+        gc.collect()
+        if clock.is_cuda:
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.empty_cache()
+
+
+def rows_of(case, version, clock, record, graphs):
+    """Yield the row of the forward pass and the row of the backward pass of one version."""
+    function = VERSIONS[version](case)
+    inputs = case.inputs(clock.device)
+    floor = case.floor(memory.processors(clock.device))
+    outputs = as_tuple(function(*inputs))
+    error = relative_error(case, inputs, outputs)
+    dys = [torch.randn_like(y) for y in outputs]
+    forward = lambda: function(*inputs)  # noqa: E731
+    yield row_of(case, version, "forward", clock, record, lambda: forward, floor.forward, 0, graphs) | {"error": error}
+
+    def make_backward():
+        ys = as_tuple(function(*inputs))
+        return lambda: torch.autograd.grad(ys, inputs, dys, retain_graph=True)
+
+    del outputs
+    row = row_of(case, version, "backward", clock, record, make_backward, floor.backward, floor.partial, graphs)
+    yield row | {"error": None}
+
+
+def row_of(case, version, direction, clock, record, make, size, partial, graphs):
+    call = make()
+    timed = clock.time(call)
+    row = which(case, version) | {"direction": direction} | timed
+    row |= {"floor_bytes": size, "partial_bytes": partial} | record.shares(size, timed["median_s"])
+    row["host_s"], graph = clock.host(call), None
+    if graphs and clock.is_cuda:
+        graph = clock.graph(make)
+        graph |= record.shares(size, graph["median_s"]) if "median_s" in graph else {}
+    return row | {"graph": graph}
+
+
+def as_tuple(outputs):
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def relative_error(case, inputs, outputs, rows=16):
+    """||y - y64|| / ||y64|| of the first rows: that all versions compute the same. None where dropout is random."""
+    if case.op.endswith("dropout"):
+        return None
+    shape = case.shape
+    narrow = [(x[:rows] if x.shape == shape else x).detach().double() for x in inputs]
+    exact = as_tuple(torch_eager(case)(*narrow))[0]
+    y = outputs[0].detach()[:rows].double()
+    return ((y - exact).norm() / exact.norm()).item()
