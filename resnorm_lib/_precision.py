@@ -2,9 +2,14 @@
 
 import torch
 
-__all__ = ["HALF", "upcast"]
+__all__ = ["HALF", "statistics_dtype", "upcast"]
 
 HALF = (torch.float16, torch.bfloat16)
+
+
+def statistics_dtype(x):
+    """Return the dtype of means, sums and variances of ``x``: float64 for float64, float32 for all narrower dtypes."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def upcast(x):

@@ -8,7 +8,7 @@ from resnorm_lib.bench.floors import FLOORS
 
 __all__ = ["DTYPES", "EPS", "OPS", "Case", "default_cases", "parse_shape"]
 
-EPS, SCALE, DROPOUT, GROUPS = 1e-5, 0.125, 0.1, 32
+EPS, SCALE, GROUPS = 1e-5, 0.125, 32
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 OPS = tuple(FLOORS)
 MAIN = ("rms_norm", "add_rms_norm", "layer_norm", "add_layer_norm")

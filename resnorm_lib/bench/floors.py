@@ -59,12 +59,6 @@ def add_rms_norm_fp32(m, n, e, ew, p):
     return Floor(alone.forward + 2 * wide, alone.backward - narrow + 3 * wide, alone.partial)
 
 
-def add_rms_norm_dropout(m, n, e, ew, p):
-    """The mask is made anew from a seed, so that it moves nothing; but dx and dr differ, and are both written."""
-    fused = add_rms_norm(m, n, e, ew, p)
-    return Floor(fused.forward, fused.backward + m * n * e, fused.partial)
-
-
 def dyt(m, n, e, ew, p):
     """x -> y; then dy, x, w -> dx, dw, db, dalpha. A number alone is not counted."""
     a, partial = m * n * e, 16 * p * n
@@ -95,7 +89,6 @@ FLOORS = {
     "add_layer_norm": add_layer_norm,
     "add_rms_norm_post": add_rms_norm_post,
     "add_rms_norm_fp32": add_rms_norm_fp32,
-    "add_rms_norm_dropout": add_rms_norm_dropout,
     "dyt": dyt,
     "derf": dyt,
     "scaled_add": scaled_add,

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from resnorm_lib._precision import upcast
-from resnorm_lib.bench.cases import DROPOUT, EPS, SCALE
+from resnorm_lib.bench.cases import EPS, SCALE
 
 __all__ = ["Absent", "chain", "torch_compile", "torch_compile_separate", "torch_eager"]
 
@@ -79,7 +79,6 @@ def torch_eager(case):
         "add_layer_norm": after_add(layer),
         "add_rms_norm_post": lambda x, r, w: rms(r + x, w),
         "add_rms_norm_fp32": fp32,
-        "add_rms_norm_dropout": lambda x, r, w: after_add(rms)(F.dropout(x, DROPOUT), r, w),
         "dyt": lambda x, a, w, b: torch.tanh(a * x) * w + b,
         "derf": lambda x, a, s, w, b: torch.erf(a * x + s) * w + b,
         "scaled_add": lambda r, x: torch.add(r, x, alpha=SCALE),

@@ -9,7 +9,7 @@ import importlib
 import torch
 
 from resnorm_lib import ops
-from resnorm_lib.bench.cases import DROPOUT, EPS, SCALE
+from resnorm_lib.bench.cases import EPS, SCALE
 from resnorm_lib.bench.torch_versions import (
     Absent,
     after_add,
@@ -34,8 +34,7 @@ def ours(case):
         "add_rms_norm": add,
         "add_layer_norm": add,
         "add_rms_norm_post": lambda *inputs: add(*inputs, prenorm=False),
-        "add_rms_norm_fp32": lambda *inputs: add(*inputs, residual_in_fp32=True),
-        "add_rms_norm_dropout": lambda *inputs: add(*inputs, dropout_p=DROPOUT),
+        "add_rms_norm_fp32": add,
         "dyt": ops.dyt,
         "derf": ops.derf,
         "scaled_add": lambda r, x: ops.scaled_add(r, x, SCALE),
@@ -95,8 +94,7 @@ def flash_attention(case):
         return function()(x, w, b, eps=EPS, is_rms_norm="rms" in case.op)
 
     def add(x, r, w, b=None):
-        options = {"dropout_p": DROPOUT} if case.op.endswith("dropout") else {}
-        options |= {"residual_in_fp32": True} if case.op.endswith("fp32") else {}
+        options = {"residual_in_fp32": True} if case.op.endswith("fp32") else {}
         prenorm = not case.op.endswith("post")
         return function()(x, w, b, residual=r, eps=EPS, prenorm=prenorm, is_rms_norm="rms" in case.op, **options)
 
@@ -107,7 +105,7 @@ def flash_attention(case):
         function()
         return version
 
-    names = ("add_rms_norm", "add_layer_norm", "add_rms_norm_post", "add_rms_norm_fp32", "add_rms_norm_dropout")
+    names = ("add_rms_norm", "add_layer_norm", "add_rms_norm_post", "add_rms_norm_fp32")
     table = dict.fromkeys(("rms_norm", "layer_norm"), lambda: present(bare))
     return among(table | dict.fromkeys(names, lambda: present(add)), case, "flash-attention")
 

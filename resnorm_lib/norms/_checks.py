@@ -3,6 +3,7 @@
 import torch
 
 from resnorm_lib._arguments import positive_int
+from resnorm_lib.ops._checks import shape_error
 
 
 def as_shape(name, value):
@@ -12,15 +13,6 @@ def as_shape(name, value):
     if not value:
         raise ValueError(f"{name} is {value!r}, but it must name at least one axis.")
     return tuple(positive_int(name, size) for size in value)
-
-
-def shape_error(x, wanted, name="x"):
-    """Return the exception for an input that a norm cannot take; ``wanted`` says what its shape must be."""
-    if not isinstance(x, torch.Tensor):
-        return ValueError(f"{name} is {x!r}, but it must be a tensor.")
-    if not x.is_floating_point():
-        return ValueError(f"{name} has dtype {x.dtype}, but it must be a floating point tensor.")
-    return ValueError(f"{name} has shape {tuple(x.shape)}, but {wanted}.")
 
 
 def check_last_axes(x, shape, name="x"):

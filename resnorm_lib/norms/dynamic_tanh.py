@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.norms._checks import as_shape, check_last_axes
 from resnorm_lib.norms.registry import named
-from resnorm_lib.ops.elementwise.function import squash
+from resnorm_lib.ops.elementwise.function import tanh_or_erf
 
 __all__ = ["Derf", "DynamicTanh"]
 
@@ -35,7 +35,7 @@ class _Squash(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_last_axes(x, self.normalized_shape)
-        return squash(x, self.alpha, getattr(self, "shift", None), self.weight, self.bias)
+        return tanh_or_erf(x, self.alpha, getattr(self, "shift", None), self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, elementwise_affine={self.elementwise_affine}"

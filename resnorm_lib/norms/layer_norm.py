@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib.norms._checks import as_shape, check_last_axes
+from resnorm_lib.norms._checks import as_shape
 from resnorm_lib.norms.registry import named
 from resnorm_lib.ops.norm.add_norm import add_norm
 from resnorm_lib.ops.norm.function import normalize_rows
@@ -83,7 +83,6 @@ class LayerNorm(nn.LayerNorm):
             nn.init.zeros_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_last_axes(x, self.normalized_shape)
         return normalize_rows(
             x,
             self.normalized_shape,

@@ -9,14 +9,12 @@ from resnorm_lib.ops.dispatch import KernelsUnavailable, has_kernels, kernels
 from resnorm_lib.ops.elementwise.function import derf, dyt, scaled_add
 from resnorm_lib.ops.group_norm.function import group_norm
 from resnorm_lib.ops.norm.add_norm import add_norm
-from resnorm_lib.ops.norm.dropout import dropout_mask
 from resnorm_lib.ops.norm.function import layer_norm, rms_norm
 
 __all__ = [
     "KernelsUnavailable",
     "add_norm",
     "derf",
-    "dropout_mask",
     "dyt",
     "group_norm",
     "has_kernels",

@@ -21,7 +21,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 INTERPRETED = HAS_TRITON and os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
 
-_mode = "auto"
+chosen = "auto"  # what kernels.mode() says; read, not called, where a call would cost time
 _capable = {}  # device index -> whether its chip is new enough
 
 
@@ -63,21 +63,21 @@ class kernels:
     """
 
     def __init__(self, mode):
-        global _mode
+        global chosen
         choice("mode", mode, MODES)
-        self._before, _mode = _mode, mode
+        self._before, chosen = chosen, mode
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        global _mode
-        _mode = self._before
+        global chosen
+        chosen = self._before
 
     @staticmethod
     def mode():
         """The choice that holds now."""
-        return _mode
+        return chosen
 
 
 def _is_capable(device):
@@ -114,9 +114,9 @@ def uses_kernels(x):
     KernelsUnavailable
         If the switch is ``"on"`` and no kernel can run on ``x``.
     """
-    if _mode == "off":
+    if chosen == "off":
         return False
-    if _mode == "auto":
+    if chosen == "auto":
         return x.is_cuda and x.dtype is not torch.float64 and has_kernels(x) and not _is_transformed()
     if not has_kernels(x):
         raise KernelsUnavailable(

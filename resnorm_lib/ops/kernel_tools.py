@@ -10,7 +10,7 @@ INTERPRETED = tl.constexpr(dispatch.INTERPRETED)
 
 @triton.jit
 def rounded(value, dtype: tl.constexpr):
-    """``value`` in ``dtype``, rounded to nearest, ties to even.
+    """Return ``value`` in ``dtype``, rounded to nearest, ties to even.
 
     That is what a GPU does. The interpreter cuts bits off when it makes a bfloat16, and makes other numbers of the
     subnormal ones, so that there it is done on the bits: adding just under half of the last place that stays, or half
@@ -27,10 +27,31 @@ def rounded(value, dtype: tl.constexpr):
 
 @triton.jit
 def widened(value, DOUBLE: tl.constexpr):
-    """``value`` in float32, or float64: sixteen bits are for storage alone. On the bits, where the interpreter errs."""
+    """Return ``value`` in float32, or float64: sixteen bits are for storage alone.
+
+    The interpreter errs where it widens bfloat16, so that there it is done on the bits.
+    """
     if INTERPRETED and value.dtype == tl.bfloat16:
         value = (value.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
     return value.to(tl.float64 if DOUBLE else tl.float32)
+
+
+@triton.jit
+def load(pointer, mask, DOUBLE: tl.constexpr):
+    """Return what ``pointer`` points to, widened; 0 outside of the mask."""
+    return widened(tl.load(pointer, mask=mask, other=0.0), DOUBLE)
+
+
+@triton.jit
+def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
+    """Return a tile of rows, widened."""
+    return load(pointer + rows[:, None] * STRIDE + cols[None, :], mask, DOUBLE)
+
+
+@triton.jit
+def load_parameter(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr):
+    """Return a gain or a bias, widened, to be used with a tile of rows."""
+    return load(pointer + cols, cols < N, DOUBLE)[None, :]
 
 
 @triton.jit
@@ -41,25 +62,11 @@ def store(pointer, value, mask):
 
 @triton.jit
 def inverse_root(x):
-    """``1 / sqrt(x)`` with both operations rounded correctly; one number for each row, so that it costs nothing."""
+    """Return ``1 / sqrt(x)`` with both operations rounded correctly: one number for each row costs nothing."""
     if x.dtype == tl.float32:
         return tl.div_rn(1.0, tl.sqrt_rn(x))
     else:
         return 1.0 / tl.sqrt(x)
-
-
-@triton.jit
-def kept(seed, rows, start, BLOCK: tl.constexpr, THRESHOLD: tl.constexpr, ROUNDS: tl.constexpr):
-    """Which numbers of a tile dropout keeps; the columns begin at ``start``, a multiple of 4.
-
-    Philox with counter (column // 4, row) gives 128 bits, 32 for each of four columns: a fourth of the work.
-    """
-    quads = (start // 4 + tl.arange(0, BLOCK // 4))[None, :]
-    zero = (rows[:, None] + quads).to(tl.uint32) * 0
-    low, high = rows.to(tl.uint32)[:, None], (rows >> 32).to(tl.uint32)[:, None]
-    a, b, c, d = tl.philox(seed, zero + quads.to(tl.uint32), zero + low, zero + high, zero, ROUNDS)
-    bits = tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (rows.shape[0], BLOCK))
-    return (bits >> 1).to(tl.int32) >= THRESHOLD
 
 
 @triton.jit

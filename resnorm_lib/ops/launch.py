@@ -15,7 +15,10 @@ from resnorm_lib.ops import dispatch
 
 __all__ = [
     "Rows",
+    "as_rows",
+    "dense",
     "forced",
+    "halves",
     "next_power_of_two",
     "num_programs",
     "row_backward",
@@ -71,13 +74,12 @@ def row_forward(n, itemsize):
     return _adjusted(_row_forward(int(n), itemsize))
 
 
-def row_backward(n, itemsize, tensors=2, sums=2, drops=False):
+def row_backward(n, itemsize, tensors=2, sums=2):
     """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop.
 
-    It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and an offset, 1 for RMSNorm with a gain. ``drops``
-    says whether it draws the mask of a dropout.
+    It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and a bias, 1 for RMSNorm with a gain.
     """
-    return _adjusted(_row_backward(int(n), itemsize, tensors, sums, drops))
+    return _adjusted(_row_backward(int(n), itemsize, tensors, sums))
 
 
 REGISTERS = 65536  # of 4 bytes, in a multiprocessor of an H100
@@ -98,12 +100,12 @@ def _row_forward(n, itemsize):
 
 
 @functools.cache
-def _row_backward(n, itemsize, tensors, sums, drops):
+def _row_backward(n, itemsize, tensors, sums):
     block = max(16, next_power_of_two(n))
     wide = max(4, itemsize)
     # 16 numbers of each tensor and of each sum for a thread: with more the compiler runs out of registers, and with
-    # fewer there would be more programs, whose partial sums are written and read again. Random bits take registers.
-    rows = max(1, min(16, (1024 if drops else 4096 if block == 2048 else 2048) // block))
+    # fewer there would be more programs, whose partial sums are written and read again.
+    rows = max(1, min(16, (4096 if block == 2048 else 2048) // block))
     tile = (tensors * rows + 1) * block * itemsize  # bytes that a stage loads ahead: the gain, too
     if block > 16384 or block * (wide * sums + itemsize * tensors) > 0.9 * 4 * REGISTERS:  # a row and its sums
         block = 4096 if n <= 16384 else 2048
@@ -129,6 +131,28 @@ def num_programs(tiles, device, per_sm=1):
     else:
         most = 3
     return min(tiles, most)
+
+
+def as_rows(x, n=None):
+    """Return ``x`` as (M, n), its numbers next to each other: a view where the strides allow it, else a copy.
+
+    n is the length of the last axis where it is not given. None stays None.
+    """
+    if x is None:
+        return None
+    n = x.shape[-1] if n is None else n
+    x = x.reshape(x.numel() // n if n else 0, n)
+    return x if x.stride(1) == 1 or n == 1 else x.contiguous()
+
+
+def dense(x):
+    """Return ``x`` with its numbers next to each other. None stays None."""
+    return None if x is None else x.contiguous()
+
+
+def halves(part, wanted):
+    """Return the buffers of two sums, each None where it is not wanted, from one that has room for those wanted."""
+    return part[0] if wanted[0] else None, part[-1] if wanted[1] else None
 
 
 def start(kernel, programs, config, x, *arguments, **constants):

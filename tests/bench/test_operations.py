@@ -60,7 +60,7 @@ def test_a_floor_counts_each_tensor_once():
     m, n = 1000, 64
     a = m * n * 2
     tensors = {"rms_norm": (2, 3), "layer_norm": (2, 3), "add_rms_norm": (4, 4), "add_layer_norm": (4, 4),
-               "add_rms_norm_post": (4, 3), "add_rms_norm_dropout": (4, 5), "dyt": (2, 3), "derf": (2, 3),
+               "add_rms_norm_post": (4, 3), "dyt": (2, 3), "derf": (2, 3),
                "scaled_add": (3, 2)}  # fmt: skip
     for name, (forward, backward) in tensors.items():
         floor = FLOORS[name](m, n, 2, 0, 0)
@@ -198,7 +198,7 @@ def test_every_version_of_an_operation_computes_the_same(op):
             continue
         outputs = operations.as_tuple(function(*inputs))
         error = operations.relative_error(case, inputs, outputs)
-        assert error is None if op.endswith("dropout") else error < 48 * 2.0**-24, version
+        assert error < 48 * 2.0**-24, version
         assert all(y.shape == case.shape for y in outputs)
 
 

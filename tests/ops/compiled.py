@@ -18,13 +18,12 @@ from resnorm_lib.ops.norm import kernels, kernels_backward
 from tests.ops.compiled_usage import resident, usage
 
 SIZES = {"*fp32": torch.float32.itemsize, "*bf16": torch.bfloat16.itemsize}
-FLAGS = {"EPS": 1e-5, "ZERO_CENTERED": True, "ROUNDS": 7, "DOUBLE": False, "WIDE_STREAM": False}
-DROPOUT = {"THRESHOLD": 1 << 28, "KEEP_SCALE": 8 / 7}
+FLAGS = {"EPS": 1e-5, "ZERO_CENTERED": True, "DOUBLE": False, "WIDE_STREAM": False}
 
 
 def compiled(kernel, config, dtype, absent, constants, capped):
     """The kernel for these dtypes; arguments in ``absent`` are None. Without its cap it is as under torch.compile."""
-    given = constants | FLAGS | DROPOUT | dict.fromkeys(absent)
+    given = constants | FLAGS | dict.fromkeys(absent)
     given |= {"ROWS": config.rows, "BLOCK": config.block, "STAGES": config.num_stages}
     signature, values, aligned = {}, {}, {}
     for place, name in enumerate(kernel.arg_names):
@@ -33,27 +32,26 @@ def compiled(kernel, config, dtype, absent, constants, capped):
         elif name == "M":
             signature[name] = "i32"
         else:
-            wide = name in ("MEAN", "RSTD", "C", "DW", "DB")
-            signature[name] = "*i64" if name == "SEED" else "*fp32" if wide else dtype
+            signature[name] = "*fp32" if name in ("MEAN", "RSTD", "DW", "DB") else dtype
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, values, aligned)
     options = {"num_warps": config.num_warps, "maxnreg": config.registers if capped else None}
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
 
-def forward(n, dtype, rms, add, drop, capped=True):
+def forward(n, dtype, rms, add, capped=True):
     """The launch and what it compiles to."""
     config = launch.row_forward(n, SIZES[dtype])
     kernel = kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward
-    absent = ([] if add else ["R", "S"]) + ([] if drop else ["SEED", "C"]) + (["B", "MEAN"] if rms else [])
+    absent = ([] if add else ["R", "S"]) + (["B", "MEAN"] if rms else [])
     constants = {"N": n, "X_STRIDE": n, "R_STRIDE": n, "RMS": rms}
     return config, compiled(kernel, config, dtype, absent, constants, capped)
 
 
-def backward(n, dtype, rms, add, drop, capped=True):
-    config = launch.row_backward(n, SIZES[dtype], 2 + add, 1 if rms else 2, drop)
+def backward(n, dtype, rms, add, capped=True):
+    config = launch.row_backward(n, SIZES[dtype], 2 + add, 1 if rms else 2)
     kernel = kernels_backward.norm_backward_chunked if config.chunked(n) else kernels_backward.norm_backward
-    absent = ([] if add else ["DS"]) + ([] if drop else ["SEED", "C", "DR"]) + (["DB", "MEAN"] if rms else [])
+    absent = ([] if add else ["DS"]) + ["DR"] + (["DB", "MEAN"] if rms else [])
     constants = {"N": n, "DY_STRIDE": n, "DS_STRIDE": n, "S_STRIDE": n}
     return config, compiled(kernel, config, dtype, absent, constants, capped)
 
@@ -69,10 +67,10 @@ def most_spilled(n, rms):
 
 def check(n):
     for make, dtype in itertools.product((forward, backward), SIZES):
-        for rms, add, drop in ((False, False, False), (True, True, True), (False, True, True)):
+        for rms, add in ((False, False), (True, True), (False, True)):
             for capped in (True, False) if make is backward else (True,):
-                config, made = make(n, dtype, rms, add, drop, capped)
-                what = f"{make.__name__} {n} {dtype} rms={rms} add={add} drop={drop} capped={capped}"
+                config, made = make(n, dtype, rms, add, capped)
+                what = f"{make.__name__} {n} {dtype} rms={rms} add={add} capped={capped}"
                 check_one(what, n, rms, config, made, capped)
 
 

@@ -24,9 +24,7 @@ TABLE = pairwise(
     prenorm=(True, False),
     affine=("full", "zero_centered_gain", "none", "no_bias"),
     dtype=(*LOW, torch.float32),
-    stream=("same", "fp32", "to_fp32"),
-    dropout_p=(0.0, 0.3),
-    row_scale=(False, True),
+    stream=("same", "fp32"),
     n=(1, 16, 37),
     path=tuple(PATHS),
     layout=("dense", "strided"),
@@ -34,22 +32,18 @@ TABLE = pairwise(
 paths = pytest.mark.parametrize("path", list(PATHS))
 
 
-def case(norm, prenorm, affine, dtype, stream, dropout_p, row_scale, n, layout="dense", path=None):
+def case(norm, prenorm, affine, dtype, stream, n, layout="dense", path=None):
     """The function of (x, residual, weight, bias), these, and upstream gradients, for a row of the table."""
     x, r = random(2, 5, n, dtype=dtype), random(2, 5, n, dtype=torch.float32 if stream == "fp32" else dtype, seed=1)
     w = None if affine == "none" else random(n, dtype=dtype, seed=2)
     b = random(n, dtype=dtype, seed=3) if norm == "layer" and affine in ("full", "zero_centered_gain") else None
-    scale = torch.tensor([[0.0, 1.25, 1.25, 0.5, 1.0]] * 2, device=DEVICE) if row_scale else None
-    flags = {
-        "norm": norm, "prenorm": prenorm, "zero_centered_gain": affine == "zero_centered_gain", "dropout_p": dropout_p,
-        "row_scale": scale, "residual_in_fp32": stream == "to_fp32", "seed": 2**40 + 3 if dropout_p else None,
-        "eps": 1e-5,
-    }  # fmt: skip
+    zero_centered_gain = affine == "zero_centered_gain"
+    flags = {"norm": norm, "prenorm": prenorm, "zero_centered_gain": zero_centered_gain, "eps": 1e-5}
     if layout == "strided":
         x, r = strided(x), strided(r)
     dys = [random(2, 5, n, dtype=dtype, seed=4)]
     if prenorm:
-        dys.append(random(2, 5, n, dtype=torch.float32 if stream != "same" else dtype, seed=5))
+        dys.append(random(2, 5, n, dtype=torch.float32 if stream == "fp32" else dtype, seed=5))
     return lambda x, r, w, b: add_norm(x, r, w, b, **flags), (x, r, w, b), dys
 
 
@@ -83,14 +77,10 @@ def test_add_and_layer_norm_in_float64_are_the_formula_of_the_book(path, prenorm
 @paths
 @pytest.mark.parametrize("norm", ["layer", "rms"])
 @pytest.mark.parametrize("prenorm", [True, False])
-@pytest.mark.parametrize("extras", ["plain", "dropout and row scale"])
-def test_gradients_and_their_gradients_are_those_of_the_function(path, norm, prenorm, extras):
+def test_gradients_and_their_gradients_are_those_of_the_function(path, norm, prenorm):
     tile = {} if path == "whole" else {"rows": 1, "block": 4, "programs": 1}
     x, r, w = random(2, 6, grad=True), random(2, 6, seed=1, grad=True), random(6, seed=2, grad=True)
     flags = {"norm": norm, "prenorm": prenorm, "eps": 1e-5, "zero_centered_gain": norm == "rms"}
-    if extras != "plain":
-        scale = torch.tensor([1.5, 0.5], dtype=torch.float64, device=DEVICE)
-        flags |= {"dropout_p": 0.4, "seed": 7, "row_scale": scale}
     inputs = (x, r, w, random(6, seed=3, grad=True)) if norm == "layer" else (x, r, w)
 
     with kernels("on"), launch.forced(**tile):
@@ -111,16 +101,33 @@ def test_what_is_normalized_is_the_stored_stream(dtype):
         assert torch.equal(add_norm(s, torch.zeros_like(s))[0], y)
 
 
-@needs_kernels
-def test_a_stream_in_float32_keeps_what_sixteen_bits_lose():
+@pytest.mark.parametrize("mode", ["off", pytest.param("on", marks=needs_kernels)])
+def test_a_stream_in_float32_keeps_what_sixteen_bits_lose(mode):
     x, r = torch.full((2, 8), 2.0**-9, dtype=torch.bfloat16, device=DEVICE), torch.ones(2, 8, device=DEVICE)
-    with kernels("on"):
-        for residual in (r, r.bfloat16()):
-            _, s = add_norm(x, residual, residual_in_fp32=True)
-            assert s.dtype == torch.float32
-            assert (s == 1 + 2.0**-9).all()
-        _, s = add_norm(x, r.bfloat16())
-    assert (s == 1).all()
+    with kernels(mode):
+        y, s = add_norm(x, r)
+        _, narrow = add_norm(x, r.bfloat16())
+    assert (y.dtype, s.dtype, narrow.dtype) == (torch.bfloat16, torch.float32, torch.bfloat16)
+    assert (s == 1 + 2.0**-9).all()
+    assert (narrow == 1).all()
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("branch", "stream"), [("float32", "bfloat16"), ("bfloat16", "float16"), ("float32", "float64")]
+)
+def test_the_sum_has_the_wider_dtype_of_the_two_whichever_is_wider(branch, stream):
+    x, r = (random(3, 8, dtype=getattr(torch, dtype), seed=k) for k, dtype in enumerate((branch, stream)))
+    results = []
+    for mode in ("off", "on"):
+        with kernels(mode):
+            outputs, grads = gradients(add_norm, (x, r), [random(3, 8, seed=2), random(3, 8, seed=3)])
+        results.append([*outputs, *grads])
+    wider = torch.promote_types(x.dtype, r.dtype)
+    assert [t.dtype for t in results[1]] == [x.dtype, wider, x.dtype, r.dtype]
+    assert torch.equal(results[1][1], r + x)
+    for plain, ours in zip(*results):
+        torch.testing.assert_close(ours, plain)
 
 
 @needs_kernels
@@ -161,7 +168,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(dtype):
 def test_no_rows_give_no_rows():
     x = random(0, 8)
     with kernels("on"):
-        (y, s), (dx, dr) = gradients(lambda x, r: add_norm(x, r, dropout_p=0.5), (x, x), [x, x])
+        (y, s), (dx, dr) = gradients(add_norm, (x, x), [x, x])
     assert y.shape == s.shape == dx.shape == dr.shape == (0, 8)
 
 
@@ -171,19 +178,10 @@ def test_no_rows_give_no_rows():
     [
         ({"residual": torch.zeros(2, 1)}, "x has shape .2, 3.* but residual has .2, 1.*never broadcasts"),
         ({"residual": torch.zeros(3)}, "never broadcasts"),
-        ({"residual": torch.zeros(2, 3, dtype=torch.bfloat16)}, "residual has torch.bfloat16, but x has torch.float32"),
-        ({"residual": torch.zeros(2, 3, dtype=torch.float64)}, "residual has torch.float64, but x has torch.float32"),
-        ({"row_scale": torch.ones(3)}, r"row_scale has shape \(3,\).* must be a floating point tensor \(2,\)"),
-        ({"row_scale": torch.ones(2, 1)}, r"row_scale has shape \(2, 1\)"),
-        ({"row_scale": torch.ones(2, requires_grad=True)}, "row_scale requires a gradient, but it is not learned"),
-        ({"dropout_p": 1.0}, "dropout_p is 1.0, but it must be less than 1"),
-        ({"dropout_p": -0.1}, "dropout_p is -0.1, but it must be at least 0"),
-        ({"dropout_p": 0.1, "seed": -1}, "seed is -1, but it must be an int from 0"),
-        ({"dropout_p": 0.1, "seed": torch.zeros(2)}, "seed is .* but it must be an int, or one int64"),
+        ({"residual": [1.0]}, r"residual is \[1.0\], but it must be a floating point tensor of the shape of x"),
         ({"norm": "batch"}, "norm is 'batch', but it must be one of 'layer', 'rms'"),
         ({"weight": torch.zeros(2)}, r"weight has shape \(2,\)"),
         ({"prenorm": 1}, "prenorm is 1, but it must be True or False"),
-        ({"residual_in_fp32": None}, "residual_in_fp32 is None, but it must be True or False"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )

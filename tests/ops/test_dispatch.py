@@ -77,7 +77,7 @@ sys.modules["triton"] = None
 import torch
 from resnorm_lib.ops import KernelsUnavailable, add_norm, kernels, layer_norm
 x = torch.ones(2, 3, requires_grad=True)
-add_norm(x, layer_norm(x), dropout_p=0.5)[0].sum().backward()
+add_norm(x, layer_norm(x))[0].sum().backward()
 try:
     with kernels("on"):
         layer_norm(x)
@@ -147,7 +147,7 @@ def test_what_a_registered_operation_cannot_do_torch_does(transform):
 def test_every_launch_fits_the_chip(n, itemsize):
     """Threads and shared memory of an H100, of all programs that shall share a multiprocessor."""
     forward = launch._row_forward(n, itemsize)  # these, and not those for the interpreter
-    every = itertools.product((2, 3), (0, 1, 2), (False, True))
+    every = itertools.product((2, 3), (0, 1, 2))
     backwards = {flags: launch._row_backward(n, itemsize, *flags) for flags in every}
     for config in (forward, *backwards.values()):
         for size in (config.rows, config.block, config.num_warps):

@@ -155,42 +155,31 @@ def test_an_entry_does_not_depend_on_its_neighbours_and_runs_repeat():
     assert torch.equal(dx_alone, dx[4:5])
 
 
-@needs_kernels
 @pytest.mark.parametrize("dtypes", [(torch.float32,) * 2, (torch.float32, torch.bfloat16), (torch.bfloat16,) * 2],
                          ids=str)  # fmt: skip
-@pytest.mark.parametrize("shape", [(5, 7), (1,), (0, 3), (2, 3, 4)], ids=str)
-def test_scaled_add_rounds_once(shape, dtypes):
+@pytest.mark.parametrize("shape", [(5, 7), (0, 3)], ids=str)
+def test_scaled_add_is_the_sum_to_its_roundings(shape, dtypes):
     r, x = (random(*shape, dtype=dtype, seed=k) for k, dtype in enumerate(dtypes))
-    with kernels("on"):
-        (y,), (dr, dx) = gradients(lambda r, x: scaled_add(r, x, 0.3), (r, x), [r])
+    (y,), (dr, dx) = gradients(lambda r, x: scaled_add(r, x, 0.3), (r, x), [r])
     exact = r.double() + 0.3 * x.double()
-    # One rounding of the result, and those of float32 before it, of terms that may cancel.
-    bound = ROUNDOFF[y.dtype] * exact.abs() + 3 * 2.0**-24 * (r.double().abs() + x.double().abs())
+    # One rounding of the result; those of the product, and of the scale, to the dtype of x; terms may cancel.
+    bound = ROUNDOFF[y.dtype] * exact.abs() + ROUNDOFF[x.dtype] * x.double().abs()
+    bound += 3 * 2.0**-24 * (r.double().abs() + x.double().abs())
     assert y.dtype == r.dtype
     assert ((y.double() - exact).abs() <= bound).all()
     assert torch.equal(dr, r)
-    assert torch.equal(dx, (0.3 * r).to(x.dtype))
-
-
-@needs_kernels
-def test_scaled_add_has_first_and_second_derivatives():
-    inputs = random(3, 4, grad=True), random(3, 4, seed=1, grad=True)
-    with kernels("on"):
-        assert torch.autograd.gradcheck(lambda r, x: scaled_add(r, x, 0.3), inputs)
-        assert torch.autograd.gradgradcheck(lambda r, x: scaled_add(r, x, 0.3), inputs)
+    assert torch.equal(dx, (0.3 * r.float()).to(r.dtype).to(x.dtype))
 
 
 @needs_kernels
 def test_the_operations_keep_the_rules_of_torch():
+    from resnorm_lib.ops.elementwise import registered
+
     x, a, w = random(3, 4, grad=True), random(1, seed=1, grad=True), random(4, seed=2, grad=True)
-    with kernels("on"):
-        dyt(x, a, w)  # registers
-        scaled_add(x, x, 0.5)
     for shift in (None, a):
-        torch.library.opcheck(torch.ops.resnorm.squash.default, (x, a, shift, w, w))
+        torch.library.opcheck(registered.tanh_or_erf, (x, a, shift, w, w))
     flat = x.detach(), x.detach(), a.detach(), None, w.detach(), 4, True, False, True, False
-    torch.library.opcheck(torch.ops.resnorm.squash_backward.default, flat)
-    torch.library.opcheck(torch.ops.resnorm.scaled_add.default, (x, x, 0.3))
+    torch.library.opcheck(registered.tanh_or_erf_backward, flat)
 
 
 @needs_kernels
@@ -219,15 +208,16 @@ X = torch.zeros(3, 4)
     ("call", "message"),
     [
         (lambda: dyt(X, torch.ones(2)), "alpha has shape"),
-        (lambda: dyt(X, 0.5), "alpha has the value 0.5"),
+        (lambda: dyt(X, 0.5), "alpha is 0.5"),
         (lambda: dyt(X, torch.ones(1), torch.ones(3)), "weight has shape"),
+        (lambda: dyt(X, torch.ones(1), (4,)), r"weight is \(4,\)"),
         (lambda: dyt(X, torch.ones(1), torch.ones(4), torch.ones(3, 4)), "weight has shape"),
-        (lambda: dyt(X.int(), torch.ones(1)), "x has dtype torch.int32"),
-        (lambda: derf(X, torch.ones(1), 0.0), "shift has the value 0.0"),
-        (lambda: derf([1.0], torch.ones(1), torch.ones(1)), "x has the value"),
+        (lambda: dyt(X.int(), torch.ones(1)), "x has shape .3, 4., torch.int32"),
+        (lambda: derf(X, torch.ones(1), 0.0), "shift is 0.0"),
+        (lambda: derf([1.0], torch.ones(1), torch.ones(1)), r"x is \[1.0\]"),
         (lambda: scaled_add(X, torch.zeros(3, 1), 0.5), "never broadcasts"),
         (lambda: scaled_add(X, X, "a"), "scale is 'a'"),
-        (lambda: scaled_add(X, 1.0, 0.5), "x has the value 1.0"),
+        (lambda: scaled_add(X, 1.0, 0.5), "x is 1.0"),
     ],
 )
 def test_wrong_input_is_named(call, message):
@@ -244,7 +234,7 @@ def test_modules_take_the_kernel_when_told_and_give_the_same(make):
         with kernels(mode):
             results.append(module(x))
     torch.testing.assert_close(*results)
-    assert ["resnorm_squash" in type(y.grad_fn).__name__ for y in results] == [False, True]
+    assert ["resnorm_tanh_or_erf" in type(y.grad_fn).__name__ for y in results] == [False, True]
 
 
 def test_a_wider_branch_widens_the_sum_as_in_torch():
@@ -272,7 +262,6 @@ def test_offsets_past_two_to_the_31_reach_the_right_rows():
     x = torch.empty(m, 4096, dtype=torch.bfloat16, device="cuda").normal_()
     with kernels("on"):
         assert torch.equal(dyt(x, one)[-4:], dyt(x[-4:], one))
-        assert torch.equal(scaled_add(x, x, 0.5)[-4:], scaled_add(x[-4:], x[-4:], 0.5))
 
 
 def test_the_bound_of_the_fractions_is_where_the_two_formulas_are_equally_good():

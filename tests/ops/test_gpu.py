@@ -39,15 +39,12 @@ def test_norms_of_every_size_are_as_good_as_torchs(norm, dtype, shape):
 
 
 @gpu
-@pytest.mark.parametrize(
-    ("dtype", "dropout_p"), [(torch.bfloat16, 0.0), (torch.bfloat16, 0.1), (torch.float32, 0.1)], ids=str
-)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_add_norm_of_every_size_is_as_good_as_torchs(dtype, shape, dropout_p):
+def test_add_norm_of_every_size_is_as_good_as_torchs(dtype, shape):
     x, r, dy, ds = inputs(*shape, dtype, 4)
     w, b = (random(shape[1], dtype=dtype, seed=k) for k in range(2))
-    function = lambda *a: add_norm(*a, dropout_p=dropout_p, seed=3 if dropout_p else None)  # noqa: E731
-    assert_as_good_as_torch(function, (x, r, w, b), [dy, ds], parameters=(2, 3))
+    assert_as_good_as_torch(add_norm, (x, r, w, b), [dy, ds], parameters=(2, 3))
 
 
 @gpu
@@ -71,7 +68,7 @@ def test_offsets_past_two_to_the_31_reach_the_right_rows(n):
         pytest.skip("needs 40 GB of memory")
     x = torch.empty(m, n, dtype=torch.bfloat16, device="cuda").normal_()
     with kernels("on"):
-        y, s = add_norm(x, x, dropout_p=0.5, seed=1)
+        y, s = add_norm(x, x)
         for rows in (slice(0, 4), slice(m - 4, m)):
             assert torch.equal(layer_norm(s[rows]), y[rows])
         tail = x[-8:]

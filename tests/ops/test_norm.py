@@ -193,15 +193,15 @@ def test_only_the_gradients_that_are_asked_for_are_made():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((torch.zeros(2, 3, dtype=torch.int64),), "x has shape .2, 3. and torch.int64, but it must be a floating"),
-        (([1.0],), r"x has the value \[1.0\]"),
+        ((torch.zeros(2, 3, dtype=torch.int64),), "x has shape .2, 3., torch.int64 .* but it must be a floating"),
+        (([1.0],), r"x is \[1.0\]"),
         ((torch.zeros(()),), r"x has shape \(\)"),
         ((torch.zeros(2, 0),), r"x has shape \(2, 0\)"),
         ((torch.zeros(2, 3), torch.zeros(2)), r"weight has shape \(2,\).* must be a floating point tensor \(3,\)"),
         ((torch.zeros(2, 3), torch.zeros(3), torch.zeros(1, 3)), r"bias has shape \(1, 3\)"),
         ((torch.zeros(2, 3), torch.zeros(3, device="meta")), "lies on meta, but it must be"),
         ((torch.zeros(2, 3), None, None, -1.0), "eps is -1.0, but it must be at least 0"),
-        ((torch.zeros(2, 3), None, None, 1e-5, 1), "zero_centered_gain is 1, but it must be True or False"),
+        ((torch.zeros(2, 8), (8,), torch.ones(8), torch.zeros(8)), r"weight is \(8,\), but .* no shape is taken"),
     ],
 )
 def test_wrong_arguments_are_named(mode, arguments, message):

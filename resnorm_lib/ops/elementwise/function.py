@@ -1,11 +1,11 @@
-"""DynamicTanh, Derf and the scaled residual add: every entry by itself, no statistics."""
+"""DynamicTanh, Derf and the scaled residual add, as functions: every entry by itself, no statistics."""
 
 import torch
-from torch import Tensor
 
 from resnorm_lib._arguments import number
-from resnorm_lib.ops.dispatch import kernels, uses_kernels
-from resnorm_lib.ops.elementwise.torch_version import squash_torch
+from resnorm_lib.ops._checks import check_same_shape, describe, is_floating
+from resnorm_lib.ops.dispatch import uses_kernels
+from resnorm_lib.ops.elementwise import torch_version
 
 __all__ = ["derf", "dyt", "scaled_add"]
 
@@ -24,7 +24,7 @@ def dyt(x, alpha, weight=None, bias=None):
     x : floating point tensor, shape (..., \*D)
     alpha : tensor of one number
     weight, bias : tensor, shape D, optional
-        Gain and offset, of any floating point dtype.
+        Gain and bias, of any floating point dtype.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def dyt(x, alpha, weight=None, bias=None):
     tensor([-1.0000,  0.4620,  1.0000])
     """
     _check(x, alpha, weight, bias)
-    return squash(x, alpha, None, weight, bias)
+    return tanh_or_erf(x, alpha, None, weight, bias)
 
 
 def derf(x, alpha, shift, weight=None, bias=None):
@@ -81,7 +81,7 @@ def derf(x, alpha, shift, weight=None, bias=None):
     """
     _check(x, alpha, weight, bias)
     _check_number("shift", shift, x)
-    return squash(x, alpha, shift, weight, bias)
+    return tanh_or_erf(x, alpha, shift, weight, bias)
 
 
 def scaled_add(residual, x, scale):
@@ -89,8 +89,8 @@ def scaled_add(residual, x, scale):
 
     .. math:: y = r + c\,x
 
-    One pass: two reads and a write. On a GPU, ``"auto"`` calls :func:`torch.add` with its ``alpha``, one pass as
-    well, when both dtypes are equal, and the kernel when a branch of 16 bits joins a stream in float32.
+    On a GPU this is :func:`torch.add` with its ``alpha``: two reads and a write, also where a branch of 16 bits joins
+    a stream in float32.
 
     Parameters
     ----------
@@ -112,38 +112,22 @@ def scaled_add(residual, x, scale):
     >>> scaled_add(torch.ones(2), torch.ones(2), 0.5)
     tensor([1.5000, 1.5000])
     """
-    _check_floating("residual", residual)
     _check_floating("x", x)
-    if x.shape != residual.shape or x.device != residual.device:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)} on {x.device}, but residual has {tuple(residual.shape)} on "
-            f"{residual.device}: a residual add never broadcasts."
-        )
+    check_same_shape(x, residual)
     scale = number("scale", scale)
-    widens = torch.promote_types(x.dtype, residual.dtype) != residual.dtype
-    if not widens and uses_kernels(residual) and (x.dtype != residual.dtype or kernels.mode() == "on"):
-        return _registered().scaled_add(residual, x, scale)
-    if residual.is_cuda and x.dtype == residual.dtype:
-        return torch.add(residual, x, alpha=scale)
-    return residual + scale * x
-
-
-def _registered():
-    import resnorm_lib.ops.elementwise.registered  # noqa: F401
-
-    return torch.ops.resnorm
+    return torch.add(residual, x, alpha=scale) if residual.is_cuda else residual + scale * x
 
 
 def _check_floating(name, x):
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        what = f"dtype {x.dtype}" if isinstance(x, Tensor) else f"the value {x!r}"
-        raise ValueError(f"{name} has {what}, but it must be a floating point tensor.")
+    if not is_floating(x):
+        raise ValueError(f"{name} {describe(x)}, but it must be a floating point tensor.")
 
 
 def _check_number(name, value, x):
-    if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point() or value.device != x.device:
-        what = f"shape {tuple(value.shape)} and {value.dtype}" if isinstance(value, Tensor) else f"the value {value!r}"
-        raise ValueError(f"{name} has {what}, but it must be a floating point tensor of one number, where x is.")
+    if not is_floating(value) or value.numel() != 1 or value.device != x.device:
+        raise ValueError(
+            f"{name} {describe(value)}, but it must be a floating point tensor of one number on {x.device}."
+        )
 
 
 def _check(x, alpha, weight, bias):
@@ -152,23 +136,25 @@ def _check(x, alpha, weight, bias):
     for name, p in (("weight", weight), ("bias", bias)):
         if p is None:
             continue
-        fits = p.dim() and p.shape == x.shape[x.dim() - p.dim() :] and p.numel()
-        if not fits or not p.is_floating_point() or p.device != x.device:
+        fits = is_floating(p) and p.dim() and p.shape == x.shape[x.dim() - p.dim() :] and p.numel()
+        if not fits or p.device != x.device:
             raise ValueError(
-                f"{name} has shape {tuple(p.shape)}, {p.dtype} and lies on {p.device}, but it must be a floating point "
-                f"tensor on {x.device} whose shape is that of the last axes of x, which has {tuple(x.shape)}."
+                f"{name} {describe(p)}, but it must be a floating point tensor on {x.device} whose shape is that of "
+                f"the last axes of x, which has {tuple(x.shape)}."
             )
     if weight is not None and bias is not None and weight.shape != bias.shape:
         raise ValueError(f"weight has shape {tuple(weight.shape)}, but bias has {tuple(bias.shape)}.")
 
 
 def _fits_kernel(x, *parameters):
-    """The kernel computes in float32 unless x has float64; torch takes the widest dtype of all."""
+    """Return whether no parameter is wider than the kernel computes: in float32, unless x has float64."""
     return x.dtype == torch.float64 or all(p is None or p.dtype != torch.float64 for p in parameters)
 
 
-def squash(x, alpha, shift, weight, bias):
-    """What the caller has checked: tanh, or with a shift erf, by the kernel or by torch."""
+def tanh_or_erf(x, alpha, shift, weight, bias):
+    """Return tanh, or with a ``shift`` erf, by the Triton kernel or by torch. Arguments are already validated."""
     if x.dim() and uses_kernels(x) and _fits_kernel(x, alpha, shift, weight, bias):
-        return _registered().squash(x, alpha, shift, weight, bias)
-    return squash_torch(x, alpha, shift, weight, bias)
+        from resnorm_lib.ops.elementwise import registered
+
+        return registered.tanh_or_erf(x, alpha, shift, weight, bias)
+    return torch_version.tanh_or_erf(x, alpha, shift, weight, bias)

@@ -1,4 +1,4 @@
-r"""Kernels of DynamicTanh and Derf, and of the scaled residual add. See :mod:`resnorm_lib.ops.elementwise.launch`.
+r"""Kernels of DynamicTanh and Derf. See :mod:`resnorm_lib.ops.elementwise.launch`.
 
 Sizes but M are constants, for the reason given in :mod:`resnorm_lib.ops.norm.kernels`.
 """
@@ -6,19 +6,7 @@ Sizes but M are constants, for the reason given in :mod:`resnorm_lib.ops.norm.ke
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import store, widened
-
-
-@triton.jit
-def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
-    """A tile in float32, or float64."""
-    return widened(tl.load(pointer + rows[:, None] * STRIDE + cols[None, :], mask=mask, other=0.0), DOUBLE)
-
-
-@triton.jit
-def load_parameter(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr):
-    """A gain or an offset, to be used with a tile."""
-    return widened(tl.load(pointer + cols, mask=cols < N, other=0.0), DOUBLE)[None, :]
+from resnorm_lib.ops.kernel_tools import load_parameter, load_tile, store, widened
 
 
 @triton.jit
@@ -28,7 +16,7 @@ def load_number(pointer, DOUBLE: tl.constexpr):
 
 @triton.jit
 def tanh(z, DOUBLE: tl.constexpr):
-    """tanh to two units of the last place or so, from one exponential and one quotient.
+    """Return tanh to two units of the last place or so, from one exponential and one quotient.
 
     (1 - e) / (1 + e) with e = exp(-2|z|) loses digits near 0. There a convergent of Lambert's continued fraction
     z / (1 + z^2 / (3 + z^2 / (5 + ...))) stands in: the fifth up to 0.6, the seventh up to 0.4 for float64.
@@ -48,7 +36,7 @@ def tanh(z, DOUBLE: tl.constexpr):
 
 
 @triton.jit
-def squash(z, ERF: tl.constexpr, DOUBLE: tl.constexpr):
+def tanh_or_erf(z, ERF: tl.constexpr, DOUBLE: tl.constexpr):
     if ERF:
         return tl.erf(z)
     else:
@@ -57,7 +45,7 @@ def squash(z, ERF: tl.constexpr, DOUBLE: tl.constexpr):
 
 @triton.jit
 def slope(z, ERF: tl.constexpr):
-    """The derivative of :func:`squash`. 1 - tanh^2 would cancel where tanh is near 1."""
+    """Return the derivative of :func:`tanh_or_erf`. 1 - tanh^2 would cancel where tanh is near 1."""
     if ERF:
         return 1.1283791670955126 * tl.exp(-z * z)
     else:
@@ -67,7 +55,7 @@ def slope(z, ERF: tl.constexpr):
 
 @triton.jit
 def argument(x, ALPHA, SHIFT, DOUBLE: tl.constexpr):
-    """alpha * x, or alpha * x + s."""
+    """Return alpha * x, or alpha * x + s."""
     z = load_number(ALPHA, DOUBLE) * x
     if SHIFT is not None:
         z += load_number(SHIFT, DOUBLE)
@@ -75,18 +63,18 @@ def argument(x, ALPHA, SHIFT, DOUBLE: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["M"])
-def squash_forward(
+def forward(
     X, ALPHA, SHIFT, W, B, Y, M,
     N: tl.constexpr, X_STRIDE: tl.constexpr, ERF: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """y = w * squash(alpha * x + s) + b, a tile for each program, those of one row next to each other."""
+    """Store y = w * tanh_or_erf(alpha * x + s) + b, a tile for each program, those of one row next to each other."""
     BLOCKS: tl.constexpr = (N + BLOCK - 1) // BLOCK
     rows = (tl.program_id(0) // BLOCKS).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     cols = tl.program_id(0) % BLOCKS * BLOCK + tl.arange(0, BLOCK)
     mask = (rows < M)[:, None] & (cols < N)[None, :]
     x = load_tile(X, rows, cols, mask, X_STRIDE, DOUBLE)
-    y = squash(argument(x, ALPHA, SHIFT, DOUBLE), ERF, DOUBLE)
+    y = tanh_or_erf(argument(x, ALPHA, SHIFT, DOUBLE), ERF, DOUBLE)
     if W is not None:
         y *= load_parameter(W, cols, N, DOUBLE)
     if B is not None:
@@ -95,12 +83,12 @@ def squash_forward(
 
 
 @triton.jit(do_not_specialize=["M", "PROGRAMS"])
-def squash_backward(
+def backward(
     DY, X, ALPHA, SHIFT, W, DX, DALPHA, DSHIFT, DW, DB, M, PROGRAMS,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, X_STRIDE: tl.constexpr, ERF: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """dx, and of each program the sums for alpha and s (PROGRAMS * blocks of columns) and for w and b (PROGRAMS, N).
+    """Store dx, and each program's sums for alpha and s (PROGRAMS * blocks of columns) and for w and b (PROGRAMS, N).
 
     PROGRAMS persistent programs share the rows of a block of columns. Entry by entry of the tile they add up their
     own rows; the entries of a column, and of the tile, are added at the end.
@@ -122,7 +110,7 @@ def squash_backward(
         dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE)
         z = argument(x, ALPHA, SHIFT, DOUBLE)
         if DW is not None:
-            dw += dy * squash(z, ERF, DOUBLE)
+            dw += dy * tanh_or_erf(z, ERF, DOUBLE)
         if DB is not None:
             db += dy
         g = dy * slope(z, ERF)
@@ -141,15 +129,3 @@ def squash_backward(
         tl.store(DALPHA + tl.program_id(0), tl.sum(tl.sum(dalpha, axis=0), axis=0))
     if DSHIFT is not None:
         tl.store(DSHIFT + tl.program_id(0), tl.sum(tl.sum(dshift, axis=0), axis=0))
-
-
-@triton.jit(do_not_specialize=["COUNT"])
-def scaled_add_forward(
-    R, X, Y, COUNT, UNIT: tl.constexpr, SCALE: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr
-):
-    """y = r + scale * x, rounded once, for COUNT * UNIT entries: a mask that may change anywhere allows no vector."""
-    entries = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = entries < COUNT.to(tl.int64) * UNIT
-    r = widened(tl.load(R + entries, mask=mask, other=0.0), DOUBLE)
-    x = widened(tl.load(X + entries, mask=mask, other=0.0), DOUBLE)
-    store(Y + entries, r + x * SCALE, mask)

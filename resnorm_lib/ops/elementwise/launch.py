@@ -1,18 +1,19 @@
 """From tensors to launches of the elementwise kernels. All tensors here are on one device."""
 
 import functools
-import math
 
 import torch
 
+from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
+from resnorm_lib.ops.launch import as_rows, dense
 
-__all__ = ["columns", "scaled_add", "squash_backward", "squash_forward"]
+__all__ = ["backward", "columns", "forward", "row_length"]
 
 
 @functools.cache
 def columns(n):
-    """How many columns a tile has: entries are alone, so that any number will do that leaves few lanes idle.
+    """Return how many columns a tile has: any number that leaves few lanes idle, since no entry needs its row.
 
     Examples
     --------
@@ -27,7 +28,7 @@ def columns(n):
 
 
 def tile(n, itemsize, numbers):
-    """Columns, and as many rows as make ``numbers`` numbers of four bytes, half as many of eight.
+    """Return a tile of ``numbers`` numbers of four bytes, or of half as many of eight.
 
     The backward pass keeps four sums: two programs of 256 threads share the registers of a multiprocessor. Tiles are
     small then, so that three are loaded ahead.
@@ -38,26 +39,13 @@ def tile(n, itemsize, numbers):
     return launch._adjusted(launch.Rows(rows, block, num_warps=8, num_stages=4, per_sm=2, registers=most))
 
 
-def as_rows(x, n):
-    """``x`` as (M, n) with its numbers next to each other: a view where the strides allow it, else a copy."""
-    x = x.reshape(x.numel() // n if n else 0, n)
-    return x if x.stride(1) == 1 or n == 1 else x.contiguous()
-
-
-def flat(parameter):
-    return None if parameter is None else parameter.contiguous()
-
-
 def row_length(x, weight):
-    """N: as many numbers as the gain has. Without one, rows do not matter, and the last axis will do."""
+    """Return N: as many numbers as the gain has. Without one rows do not matter, and the last axis will do."""
     return x.shape[-1] if weight is None else weight.numel()
 
 
-def wide_of(x):
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-def squash_forward(x, alpha, shift, weight, bias):
+def forward(x, alpha, shift, weight, bias):
+    """Return y, of the shape and dtype of x."""
     from resnorm_lib.ops.elementwise import kernels
 
     n = row_length(x, weight if bias is None else bias)
@@ -67,19 +55,19 @@ def squash_forward(x, alpha, shift, weight, bias):
     if m and n:
         programs = -(-m // config.rows) * -(-n // config.block)
         launch.start(
-            kernels.squash_forward, programs, config, x,
-            rows, alpha, shift, flat(weight), flat(bias), y, m,
+            kernels.forward, programs, config, x,
+            rows, alpha, shift, dense(weight), dense(bias), y, m,
             N=n, X_STRIDE=rows.stride(0), ERF=shift is not None, DOUBLE=x.dtype == torch.float64,
         )  # fmt: skip
     return y
 
 
-def squash_backward(dy, x, alpha, shift, weight, n, wanted):
-    """dx, dalpha, dshift, dw and db, the last four wide, or None where ``wanted`` says so."""
+def backward(dy, x, alpha, shift, weight, n, wanted):
+    """Return dx, and in the dtype of statistics dalpha, dshift, dw and db, each None where it is not ``wanted``."""
     from resnorm_lib.ops.elementwise import kernels
 
     rows, dys, dx = as_rows(x, n), as_rows(dy, n), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    m, wide = rows.shape[0], wide_of(x)
+    m, wide = rows.shape[0], statistics_dtype(x)
     if not (m and n):
         sizes = (1, 1, n, n)
         return dx, *(torch.zeros(k, dtype=wide, device=x.device) if w else None for k, w in zip(sizes, wanted))
@@ -90,30 +78,10 @@ def squash_backward(dy, x, alpha, shift, weight, n, wanted):
     programs = max(1, programs // blocks)
     scalars = torch.empty((sum(wanted[:2]), programs * blocks, 1), dtype=wide, device=x.device)
     vectors = torch.empty((sum(wanted[2:]), programs, n), dtype=wide, device=x.device)
-    parts = [part for pair, two in ((scalars, wanted[:2]), (vectors, wanted[2:])) for part in split(pair, two)]
+    parts = [part for pair, two in ((scalars, wanted[:2]), (vectors, wanted[2:])) for part in launch.halves(pair, two)]
     launch.start(
-        kernels.squash_backward, programs * blocks, config, x,
-        dys, rows, alpha, shift, flat(weight), dx, *parts, m, programs,
+        kernels.backward, programs * blocks, config, x,
+        dys, rows, alpha, shift, dense(weight), dx, *parts, m, programs,
         N=n, DY_STRIDE=dys.stride(0), X_STRIDE=rows.stride(0), ERF=shift is not None, DOUBLE=wide == torch.float64,
     )  # fmt: skip
     return dx, *launch.sum_programs(scalars, wide, wanted[:2]), *launch.sum_programs(vectors, wide, wanted[2:])
-
-
-def split(pair, wanted):
-    """The two halves of a buffer of which one or both may be unwanted, and then are not there."""
-    return pair[0] if wanted[0] else None, pair[-1] if wanted[1] else None
-
-
-def scaled_add(residual, x, scale):
-    from resnorm_lib.ops.elementwise import kernels
-
-    y = torch.empty(residual.shape, dtype=residual.dtype, device=residual.device)
-    block, size = 4096, residual.numel()
-    unit = math.gcd(int(size), 16)
-    if size:
-        launch.run(
-            kernels.scaled_add_forward, (-(-size // block),), residual,
-            residual.contiguous(), x.contiguous(), y, size // unit,
-            UNIT=unit, SCALE=scale, DOUBLE=residual.dtype == torch.float64, BLOCK=block, num_warps=8,
-        )  # fmt: skip
-    return y

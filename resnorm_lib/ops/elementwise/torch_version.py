@@ -1,16 +1,33 @@
-"""The torch version of DynamicTanh and Derf."""
+"""The torch version of DynamicTanh and Derf, in operations that can be differentiated any number of times."""
+
+import math
 
 import torch
 
-from resnorm_lib._precision import upcast
+from resnorm_lib._precision import statistics_dtype, upcast
 
-__all__ = ["squash_torch"]
+__all__ = ["tanh_or_erf", "tanh_or_erf_backward"]
 
 
-def squash_torch(x, alpha, shift, weight, bias):
-    """The torch version, in elementary operations that can be differentiated any number of times."""
+def tanh_or_erf(x, alpha, shift, weight, bias):
+    """Return w * tanh(alpha * x) + b, or with a ``shift`` s w * erf(alpha * x + s) + b, in the dtype of x."""
     z = alpha * upcast(x)
     y = torch.tanh(z) if shift is None else torch.erf(z + shift)
     if weight is not None:
         y = weight * y
     return (y if bias is None else y + bias).to(x.dtype)
+
+
+def tanh_or_erf_backward(dy, x, alpha, shift, weight, n):
+    """Return dx, dalpha, dshift, dw and db in the dtype of statistics, for rows of ``n`` numbers.
+
+    The formulas of :func:`resnorm_lib.reference.dynamic_tanh_backward` and ``derf_backward``.
+    """
+    wide = statistics_dtype(x)
+    dy, x = dy.to(wide), x.to(wide)
+    z = alpha * x if shift is None else alpha * x + shift
+    t = torch.tanh(z) if shift is None else torch.erf(z)
+    slope = 1 - t * t if shift is None else 2 / math.sqrt(math.pi) * torch.exp(-z * z)
+    g = dy * slope if weight is None else weight * dy * slope
+    over_rows = (dy * t).reshape(-1, n).sum(0), dy.reshape(-1, n).sum(0)
+    return alpha * g, (g * x).sum().view(1), g.sum().view(1), *over_rows

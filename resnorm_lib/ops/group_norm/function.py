@@ -2,11 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from resnorm_lib._arguments import number, positive_int
+from resnorm_lib.ops._checks import check_parameter, describe, is_floating
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.ops.norm.function import check_parameters
 
 __all__ = ["group_norm"]
 
@@ -57,12 +56,12 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def normalize_groups(x, num_groups, weight, bias, eps):
-    """What the caller has checked: the kernel, or torch's own operation."""
+    """Normalize groups of channels by the Triton kernel or by torch. Arguments are already validated."""
     doubles = [p for p in (weight, bias) if p is not None and p.dtype == torch.float64]
     if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
-        import resnorm_lib.ops.group_norm.registered  # noqa: F401
+        from resnorm_lib.ops.group_norm.registered import group_norm as kernel
 
-        return torch.ops.resnorm.group_norm(x, num_groups, weight, bias, eps)[0]
+        return kernel(x, num_groups, weight, bias, eps)[0]
     if weight is None and bias is not None:
         weight = torch.ones_like(bias)  # without it the backward pass of torch 2.13 fails where there is a bias
     if x.is_contiguous() or x.device.type != "cpu":
@@ -73,10 +72,10 @@ def normalize_groups(x, num_groups, weight, bias, eps):
 
 
 def _check(x, num_groups, weight, bias):
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2:
-        what = f"shape {tuple(x.shape)} and {x.dtype}" if isinstance(x, Tensor) else f"the value {x!r}"
-        raise ValueError(f"x has {what}, but it must be a floating point tensor (N, C) or (N, C, ...).")
+    if not is_floating(x) or x.dim() < 2:
+        raise ValueError(f"x {describe(x)}, but it must be a floating point tensor (N, C) or (N, C, ...).")
     channels = x.shape[1]
     if channels % positive_int("num_groups", num_groups) or not channels:
         raise ValueError(f"num_groups is {num_groups}, but it must divide the {channels} channels of x.")
-    check_parameters(x, channels, weight, bias)
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        check_parameter(name, parameter, x, channels)

@@ -9,13 +9,13 @@ and loads up to 16 bytes at a time, without a compilation for every size of an i
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import inverse_root, store, widened
+from resnorm_lib.ops.kernel_tools import inverse_root, load, store
 
 
 @triton.jit
 def offsets(rows, channels, positions, OUTER, SAMPLE, UNIT: tl.constexpr, G: tl.constexpr, CG: tl.constexpr,
             LAST: tl.constexpr):  # fmt: skip
-    """Where the entries of a tile lie; LAST: channels last."""
+    """Return where the entries of a tile lie in memory. LAST: the layout is channels-last."""
     channel = ((rows % G) * CG)[:, None, None] + channels[None, :, None]
     position = positions.to(tl.int64)[None, None, :]
     sample = (rows // G)[:, None, None] * SAMPLE * UNIT
@@ -31,16 +31,10 @@ def inside(rows, channels, positions, R, S, CG: tl.constexpr):
 
 
 @triton.jit
-def load_tile(pointer, where, mask, DOUBLE: tl.constexpr):
-    return widened(tl.load(pointer + where, mask=mask, other=0.0), DOUBLE)
-
-
-@triton.jit
 def load_parameter(pointer, rows, channels, G: tl.constexpr, CG: tl.constexpr, DOUBLE: tl.constexpr):
-    """Gain or offset of the channels of each row."""
+    """Return gain or bias of the channels of each row, widened."""
     where = ((rows % G) * CG)[:, None] + channels[None, :]
-    values = tl.load(pointer + where, mask=(channels < CG)[None, :], other=0.0)
-    return widened(values, DOUBLE)[:, :, None]
+    return load(pointer + where, (channels < CG)[None, :], DOUBLE)[:, :, None]
 
 
 @triton.jit
@@ -50,14 +44,14 @@ def load_rows(pointer, rows, R):
 
 @triton.jit
 def total(tile):
-    """The sum over channels and positions."""
+    """Return the sum over channels and positions."""
     return tl.sum(tl.sum(tile, axis=2), axis=1)
 
 
 @triton.jit
 def finish(Y, where, mask, centred, rstd, W, B, rows, channels, G: tl.constexpr, CG: tl.constexpr,
            DOUBLE: tl.constexpr):  # fmt: skip
-    """y = w * centred * rstd + b, stored."""
+    """Store y = w * centred * rstd + b."""
     y = centred * rstd
     if W is not None:
         y *= load_parameter(W, rows, channels, G, CG, DOUBLE)
@@ -73,12 +67,12 @@ def forward(
     UNIT: tl.constexpr, Y_UNIT: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """Slabs that fit into registers: each number is read once."""
+    """Normalize slabs that fit into registers: each number is read once."""
     S = POSITIONS * S_UNIT
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     channels, positions = tl.arange(0, CHANNELS), tl.arange(0, SPAN)
     mask = inside(rows, channels, positions, R, S, CG)
-    x = load_tile(X, offsets(rows, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
+    x = load(X + offsets(rows, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
     mean = total(x) / (CG * S)
     centred = tl.where(mask, x - mean[:, None, None], 0.0)
     rstd = inverse_root(total(centred * centred) / (CG * S) + EPS)
@@ -90,7 +84,7 @@ def forward(
 
 @triton.jit
 def place(S, CG: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr):
-    """Row, channels and positions of a program of a chunked launch, which chunk it is, and how many there are."""
+    """Return row, channels and positions of a program of a chunked launch, its chunk, and the number of chunks."""
     across, along = (CG + CHANNELS - 1) // CHANNELS, tl.cdiv(S, SPAN)
     chunk = tl.program_id(0) % (across * along)
     row = (tl.program_id(0) // (across * along)).to(tl.int64) + tl.arange(0, 1)
@@ -101,7 +95,7 @@ def place(S, CG: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr):
 
 @triton.jit
 def entries(chunk, S, CG: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr):
-    """How many entries a chunk has."""
+    """Return how many entries a chunk has."""
     along = tl.cdiv(S, SPAN)
     return tl.minimum(CG - chunk // along * CHANNELS, CHANNELS) * tl.minimum(S - chunk % along * SPAN, SPAN)
 
@@ -111,11 +105,11 @@ def chunk_statistics(
     X, PART, R, POSITIONS, OUTER, SAMPLE, G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr,
     UNIT: tl.constexpr, DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """Mean and sum of squared deviations of each chunk of a slab: PART (2, R, chunks)."""
+    """Store mean and sum of squared deviations of each chunk of a slab in PART (2, R, chunks)."""
     S = POSITIONS * S_UNIT
     row, channels, positions, chunk, chunks = place(S, CG, CHANNELS, SPAN)
     mask = inside(row, channels, positions, R, S, CG)
-    x = load_tile(X, offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
+    x = load(X + offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
     mean = total(x) / entries(chunk, S, CG, CHANNELS, SPAN)
     centred = tl.where(mask, x - mean[:, None, None], 0.0)
     tl.store(PART + row * chunks + chunk, mean)
@@ -127,7 +121,7 @@ def merge_statistics(
     PART, MEAN, RSTD, R, POSITIONS, CHUNKS, EPS: tl.constexpr, CG: tl.constexpr, S_UNIT: tl.constexpr,
     DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The statistics of slabs from those of their chunks: the mean first, then the deviations around it."""
+    """Merge the statistics of chunks to those of slabs: the mean first, then the squared deviations around it."""
     S = POSITIONS * S_UNIT
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     mean = tl.zeros((ROWS,), tl.float64 if DOUBLE else tl.float32)
@@ -156,11 +150,11 @@ def apply_chunk(
     LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr, Y_UNIT: tl.constexpr, DOUBLE: tl.constexpr,
     CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """The output of a chunk, once the statistics of its slab are known."""
+    """Normalize a chunk, once the statistics of its slab are known."""
     S = POSITIONS * S_UNIT
     row, channels, positions, _, _ = place(S, CG, CHANNELS, SPAN)
     mask = inside(row, channels, positions, R, S, CG)
-    x = load_tile(X, offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
+    x = load(X + offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
     where = offsets(row, channels, positions, Y_OUTER, Y_SAMPLE, Y_UNIT, G, CG, LAST)
     centred = x - load_rows(MEAN, row, R)
     finish(Y, where, mask, centred, load_rows(RSTD, row, R), W, B, row, channels, G, CG, DOUBLE)

@@ -2,23 +2,23 @@ r"""Backward kernels of GroupNorm.
 
 With :math:`g = w\,dy` and means over a slab, :math:`dx = (g - \overline g - \hat x\,\overline{g \hat x}) / \sigma`.
 Both means follow from the sums over the positions of each channel, :math:`\sum dy` and :math:`\sum dy\,\hat x`, and so
-do the gradients of gain and offset: PART (2, N, C), or (2, spans, N, C) in chunks.
+do the gradients of gain and bias: PART (2, N, C), or (2, spans, N, C) in chunks.
 """
 
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.group_norm.kernels import inside, load_parameter, load_rows, load_tile, offsets, place
-from resnorm_lib.ops.kernel_tools import store
+from resnorm_lib.ops.group_norm.kernels import inside, load_parameter, load_rows, offsets, place
+from resnorm_lib.ops.kernel_tools import load, store
 
 
 @triton.jit
 def normalized(X, DY, MEAN, RSTD, W, rows, channels, x_where, dy_where, mask, R, G: tl.constexpr, CG: tl.constexpr,
                DOUBLE: tl.constexpr):  # fmt: skip
-    """x_hat, dy, rstd and the gain of a tile."""
-    dy = load_tile(DY, dy_where, mask, DOUBLE)
+    """Return x_hat, dy, rstd and the gain of a tile."""
+    dy = load(DY + dy_where, mask, DOUBLE)
     rstd = load_rows(RSTD, rows, R)
-    x_hat = tl.where(mask, (load_tile(X, x_where, mask, DOUBLE) - load_rows(MEAN, rows, R)) * rstd, 0.0)
+    x_hat = tl.where(mask, (load(X + x_where, mask, DOUBLE) - load_rows(MEAN, rows, R)) * rstd, 0.0)
     w = tl.full((1, 1, 1), 1.0, x_hat.dtype)
     if W is not None:
         w = load_parameter(W, rows, channels, G, CG, DOUBLE)
@@ -32,7 +32,7 @@ def backward(
     DY_UNIT: tl.constexpr, DX_UNIT: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """Slabs that fit into registers: x and dy are read once."""
+    """Differentiate slabs that fit into registers: x and dy are read once."""
     S = POSITIONS * S_UNIT
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     channels, positions = tl.arange(0, CHANNELS), tl.arange(0, SPAN)
@@ -59,7 +59,7 @@ def chunk_sums(
     G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr,
     DY_UNIT: tl.constexpr, DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """The sums of a chunk over its positions."""
+    """Store the sums of dy * x_hat and dy over the positions of a chunk."""
     S = POSITIONS * S_UNIT
     row, channels, positions, chunk, _ = place(S, CG, CHANNELS, SPAN)
     mask = inside(row, channels, positions, R, S, CG)
@@ -79,7 +79,7 @@ def apply_chunk(
     G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr,
     DY_UNIT: tl.constexpr, DX_UNIT: tl.constexpr, DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """dx of a chunk, once both means of its slab are known."""
+    """Store dx of a chunk, once both means of its slab are known."""
     S = POSITIONS * S_UNIT
     row, channels, positions, _, _ = place(S, CG, CHANNELS, SPAN)
     mask = inside(row, channels, positions, R, S, CG)

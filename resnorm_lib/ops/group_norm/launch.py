@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
+from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.norm.torch_version import wide_dtype
+from resnorm_lib.ops.launch import dense
 
 __all__ = ["backward", "forward", "like"]
 
@@ -104,10 +105,6 @@ def constants(x, num_groups, tile, channels_last):
     }
 
 
-def flat(parameter):
-    return None if parameter is None else parameter.contiguous()
-
-
 def forward(x, num_groups, weight, bias, eps):
     """y in the layout of x, and mean and one over the root of each group of each sample."""
     from resnorm_lib.ops.group_norm import kernels
@@ -115,9 +112,9 @@ def forward(x, num_groups, weight, bias, eps):
     samples = as_samples(x)
     last = is_last(samples)
     n, c, s = samples.shape
-    r, weight, bias = n * num_groups, flat(weight), flat(bias)
+    r, weight, bias = n * num_groups, dense(weight), dense(bias)
     y = like(x, last)
-    mean, rstd = (torch.empty(r, dtype=wide_dtype(x), device=x.device) for _ in range(2))
+    mean, rstd = (torch.empty(r, dtype=statistics_dtype(x), device=x.device) for _ in range(2))
     if not (r and s):
         return y, mean.fill_(math.nan), rstd.fill_(math.nan)
     tile = slab(c // num_groups, s, x.element_size(), 1, last)
@@ -154,7 +151,7 @@ def backward(dy, x, mean, rstd, weight, num_groups, wanted):
     samples = as_samples(x)
     last = is_last(samples)
     n, c, s = samples.shape
-    r, weight, wide = n * num_groups, flat(weight), wide_dtype(x)
+    r, weight, wide = n * num_groups, dense(weight), statistics_dtype(x)
     dx = like(x, last)
     if not (r and s):
         return dx, *(torch.zeros(c, dtype=wide, device=x.device) if want else None for want in wanted)

@@ -4,52 +4,37 @@ import torch
 from torch import Tensor
 from torch.library import triton_op
 
+from resnorm_lib._precision import statistics_dtype
+from resnorm_lib.ops.autograd import differentiable, parameter_gradients
 from resnorm_lib.ops.dispatch import runs_kernel
 from resnorm_lib.ops.group_norm import launch
-from resnorm_lib.ops.norm.registered import differentiable, parameter_gradients
-from resnorm_lib.ops.norm.torch_version import wide_dtype
+from resnorm_lib.ops.group_norm.torch_version import normalize, normalize_backward
 
 
 @triton_op("resnorm::group_norm", mutates_args=())
-def _group_norm(
+def group_norm(
     x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y, the means and one over the root of each group of each sample."""
+    """Return y, the means and one over the root of each group of each sample."""
     if runs_kernel(x):
         return launch.forward(x, num_groups, weight, bias, eps)
-    y, mean, rstd = group_norm_torch(x, num_groups, weight, bias, eps)
+    y, mean, rstd = normalize(x, num_groups, weight, bias, eps)
     return as_layout(x, y), mean.flatten(), rstd.flatten()
 
 
 def as_layout(x, y):
-    """``y`` in the layout that the kernels give it."""
+    """Return ``y`` in the layout that the kernels give it."""
     return launch.like(x, launch.is_last(launch.as_samples(x))).copy_(y)
 
 
-@_group_norm.register_fake
+@group_norm.register_fake
 def _(x, num_groups, weight, bias, eps):
-    mean, rstd = (x.new_empty(len(x) * num_groups, dtype=wide_dtype(x)) for _ in range(2))
+    mean, rstd = (x.new_empty(len(x) * num_groups, dtype=statistics_dtype(x)) for _ in range(2))
     return launch.like(x, launch.is_last(launch.as_samples(x))), mean, rstd
 
 
-def group_norm_torch(x, num_groups, weight, bias, eps):
-    """y, mean and one over the root, in operations that can be differentiated any number of times."""
-    wide = wide_dtype(x)
-    groups = x.to(wide).reshape(len(x), num_groups, -1) if x.numel() else x.to(wide).new_empty(len(x), num_groups, 0)
-    mean = groups.mean(2, keepdim=True)
-    centred = groups - mean
-    rstd = 1 / (centred.square().mean(2, keepdim=True) + eps).sqrt()
-    y = (centred * rstd).reshape(x.shape)
-    for_channels = (-1, *(1,) * (x.dim() - 2))
-    if weight is not None:
-        y = y * weight.to(wide).view(for_channels)
-    if bias is not None:
-        y = y + bias.to(wide).view(for_channels)
-    return y.to(x.dtype), mean, rstd
-
-
 @triton_op("resnorm::group_norm_backward", mutates_args=())
-def _group_norm_backward(
+def group_norm_backward(
     dy: Tensor,
     x: Tensor,
     mean: Tensor,
@@ -59,35 +44,23 @@ def _group_norm_backward(
     wants_weight: bool,
     wants_bias: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """dx in the dtype of x; dw and db in float32, or float64 for float64, empty where not wanted."""
+    """Return dx in the dtype of x; dw and db in float32, or float64 for float64, empty where not wanted."""
     wanted = (wants_weight, wants_bias)
     if runs_kernel(x):
         grads = launch.backward(dy, x, mean, rstd, weight, num_groups, wanted)
     else:
-        dx, *parameters = group_norm_backward_torch(dy, x, mean, rstd, weight, num_groups)
+        dx, *parameters = normalize_backward(dy, x, mean, rstd, weight, num_groups)
         grads = (as_layout(x, dx), *(p if want else None for p, want in zip(parameters, wanted)))
     return tuple(x.new_empty(0) if grad is None else grad for grad in grads)
 
 
-@_group_norm_backward.register_fake
+@group_norm_backward.register_fake
 def _(dy, x, mean, rstd, weight, num_groups, wants_weight, wants_bias):
     parameters = (
-        x.new_empty(x.shape[1], dtype=wide_dtype(x)) if wanted else x.new_empty(0)
+        x.new_empty(x.shape[1], dtype=statistics_dtype(x)) if wanted else x.new_empty(0)
         for wanted in (wants_weight, wants_bias)
     )
     return launch.like(x, launch.is_last(launch.as_samples(x))), *parameters
-
-
-def group_norm_backward_torch(dy, x, mean, rstd, weight, num_groups):
-    """The formulas of :func:`resnorm_lib.reference.group_norm_backward`, wide."""
-    n, c = x.shape[:2]
-    wide, positions = wide_dtype(x), x.shape[2:].numel()
-    dy = dy.to(wide).reshape(n, num_groups, c // num_groups, positions)
-    mean, rstd = mean.view(n, num_groups, 1, 1), rstd.view(n, num_groups, 1, 1)
-    x_hat = (x.to(wide).reshape(dy.shape) - mean) * rstd
-    g = dy if weight is None else dy * weight.to(wide).view(num_groups, -1, 1)
-    dx = (g - g.mean((2, 3), keepdim=True) - x_hat * (g * x_hat).mean((2, 3), keepdim=True)) * rstd
-    return dx.reshape(x.shape), (dy * x_hat).sum((0, 3)).flatten(), dy.sum((0, 3)).flatten()
 
 
 def _setup(ctx, inputs, output):
@@ -103,15 +76,13 @@ def _backward(ctx, dy, dmean, drstd):
     if torch.is_grad_enabled():
 
         def again(x, weight, bias):
-            return group_norm_torch(x, ctx.num_groups, weight, bias, ctx.eps)[0]
+            return normalize(x, ctx.num_groups, weight, bias, ctx.eps)[0]
 
         dx, dw, db = differentiable(again, dy, x, weight, bias)
     else:
-        dx, dw, db = torch.ops.resnorm.group_norm_backward(
-            dy, x, mean, rstd, weight, ctx.num_groups, wants[2], wants[3]
-        )
+        dx, dw, db = group_norm_backward(dy, x, mean, rstd, weight, ctx.num_groups, wants[2], wants[3])
         dw, db = parameter_gradients(dw, db, weight, bias)
     return dx, None, dw, db, None
 
 
-_group_norm.register_autograd(_backward, setup_context=_setup)
+group_norm.register_autograd(_backward, setup_context=_setup)

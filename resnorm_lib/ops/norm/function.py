@@ -4,13 +4,14 @@ import torch
 from torch import Tensor
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.ops.norm.torch_version import wide_dtype
+from resnorm_lib._precision import statistics_dtype
+from resnorm_lib.ops import dispatch
+from resnorm_lib.ops._checks import check_parameter, describe, is_floating, shape_error
 
-__all__ = ["layer_norm", "rms_norm"]
+__all__ = ["layer_norm", "normalize_rows", "rms_norm"]
 
 
-def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered_gain=False):
+def layer_norm(x, weight=None, bias=None, eps=1e-5, *, zero_centered_gain=False):
     r"""Normalize each row of ``x`` over its last axis.
 
     .. math:: y = w \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + b
@@ -24,7 +25,7 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered_gain=False):
     x : floating point tensor, shape (..., N)
         Rows may be strided.
     weight, bias : tensor, shape (N,), optional
-        Gain and offset, of any floating point dtype.
+        Gain and bias, of any floating point dtype.
     eps : float
         Inside the root.
     zero_centered_gain : bool
@@ -49,10 +50,11 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, zero_centered_gain=False):
     tensor([[-1.2250,  0.0000,  1.2250]])
     """
     check_rows(x, weight, bias, zero_centered_gain)
-    return normalize_rows(x, x.shape[-1:], weight, bias, number("eps", eps, at_least=0), False, zero_centered_gain)
+    eps = number("eps", eps, at_least=0)
+    return _normalize(x, x.shape[-1:], weight, bias, eps, False, zero_centered_gain)
 
 
-def rms_norm(x, weight=None, eps=None, zero_centered_gain=False):
+def rms_norm(x, weight=None, eps=None, *, zero_centered_gain=False):
     r"""Divide each row of ``x`` by its root mean square over the last axis.
 
     .. math:: y = w \odot \frac{x}{\sqrt{\frac1N \sum_i x_i^2 + \varepsilon}}
@@ -88,38 +90,40 @@ def rms_norm(x, weight=None, eps=None, zero_centered_gain=False):
     """
     check_rows(x, weight, None, zero_centered_gain)
     eps = None if eps is None else number("eps", eps, at_least=0)
-    return normalize_rows(x, x.shape[-1:], weight, None, eps, True, zero_centered_gain)
+    return _normalize(x, x.shape[-1:], weight, None, eps, True, zero_centered_gain)
 
 
 def check_rows(x, weight, bias, zero_centered_gain):
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() == 0 or x.shape[-1] == 0:
-        what = f"shape {tuple(x.shape)} and {x.dtype}" if isinstance(x, Tensor) else f"the value {x!r}"
-        raise ValueError(f"x has {what}, but it must be a floating point tensor (..., N) with N at least 1.")
-    check_parameters(x, x.shape[-1], weight, bias)
+    """Raise unless x has rows to normalize and the parameters have the length of a row."""
+    if not is_floating(x) or x.dim() == 0 or x.shape[-1] == 0:
+        raise ValueError(f"x {describe(x)}, but it must be a floating point tensor (..., N) with N at least 1.")
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        hint = ": the last axis of x is always normalized, and no shape is taken"
+        check_parameter(name, parameter, x, x.shape[-1], hint)
     flag("zero_centered_gain", zero_centered_gain)
 
 
-def check_parameters(x, length, weight, bias):
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and (p.shape != (length,) or not p.is_floating_point() or p.device != x.device):
-            raise ValueError(
-                f"{name} has shape {tuple(p.shape)}, {p.dtype} and lies on {p.device}, "
-                f"but it must be a floating point tensor ({length},) on {x.device}."
-            )
+def normalize_rows(x, normalized_shape, weight, bias, eps, *, rms, zero_centered_gain=False):
+    """Return ``x`` normalized over its last axes, for a module whose parameters fit ``normalized_shape``.
+
+    Raises
+    ------
+    ValueError
+        If x is no floating point tensor with these last axes.
+    """
+    if not isinstance(x, Tensor) or x.shape[-len(normalized_shape) :] != normalized_shape or not x.is_floating_point():
+        raise shape_error(x, f"its last axes must be {normalized_shape}")
+    return _normalize(x, normalized_shape, weight, bias, eps, rms, zero_centered_gain)
 
 
-def as_eps(eps, x):
-    return torch.finfo(wide_dtype(x)).eps if eps is None else eps
-
-
-def normalize_rows(x, shape, weight, bias, eps, rms, zero_centered_gain):
-    """The last axes of x, of this shape, which the caller has checked: the kernel, or torch's own operation."""
-    if uses_kernels(x):
-        import resnorm_lib.ops.norm.registered  # noqa: F401
+def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
+    """Normalize the last axes of x by the Triton kernel or by torch. Arguments are already validated."""
+    if (x.is_cuda or dispatch.chosen == "on") and dispatch.uses_kernels(x):
+        from resnorm_lib.ops.norm.registered import norm
 
         last = x if len(shape) == 1 else x.flatten(-len(shape))
         weight, bias = (p if p is None else p.flatten() for p in (weight, bias))
-        return torch.ops.resnorm.norm(last, weight, bias, as_eps(eps, x), rms, zero_centered_gain)[0].view(x.shape)
+        return norm(last, weight, bias, kernel_eps(eps, x), rms, zero_centered_gain)[0].view(x.shape)
     if weight is None and bias is None:
         return _torch_norm(x, shape, None, None, eps, rms)
     if not zero_centered_gain and all(p is None or p.dtype == x.dtype for p in (weight, bias)):
@@ -129,6 +133,11 @@ def normalize_rows(x, shape, weight, bias, eps, rms, zero_centered_gain):
     weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
     weight = 1 + weight if zero_centered_gain and weight is not None else weight
     return _torch_norm(x.to(wide), shape, weight, bias, eps, rms).to(x.dtype)
+
+
+def kernel_eps(eps, x):
+    """Return eps as a number: torch's RMSNorm has the machine epsilon of the statistics where none is given."""
+    return torch.finfo(statistics_dtype(x)).eps if eps is None else eps
 
 
 def _torch_norm(x, shape, weight, bias, eps, rms):

@@ -1,47 +1,28 @@
 """Forward kernels of LayerNorm and RMSNorm, alone or after a residual add. See :mod:`resnorm_lib.ops.norm.launch`.
 
-Both take the same arguments: X (M, N), and optionally R (M, N) the stream, C (M,) a scale for each row, SEED (1,) of a
-dropout, W and B (N,), and S (M, N) where the sum is to be stored. What is not there is None, and its code is not
-compiled. Strides and sizes but M are constants: the compiler must know what they are divisible by to load 16 bytes
-at a time.
+Both take the same arguments: X (M, N), and optionally R (M, N) the stream, W and B (N,), and S (M, N) where the sum is
+to be stored. An argument that is None has no code compiled for it. Strides and sizes but M are constants: the compiler
+must know what they are divisible by to load 16 bytes at a time.
 """
 
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import inverse_root, kept, rounded, store, widened
-
-
-@triton.jit
-def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
-    """A tile in float32, or float64."""
-    return widened(tl.load(pointer + rows[:, None] * STRIDE + cols[None, :], mask=mask, other=0.0), DOUBLE)
-
-
-@triton.jit
-def load_row(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr):
-    """A parameter, to be multiplied with a tile."""
-    return widened(tl.load(pointer + cols, mask=cols < N, other=0.0), DOUBLE)[None, :]
+from resnorm_lib.ops.kernel_tools import inverse_root, load_parameter, load_tile, rounded, store, widened
 
 
 @triton.jit
 def stream(
-    X, R, C, SEED, rows, cols, start, mask, M,
-    X_STRIDE: tl.constexpr, R_STRIDE: tl.constexpr, BLOCK: tl.constexpr, THRESHOLD: tl.constexpr,
-    KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr, WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr,
+    X, R, rows, cols, mask, X_STRIDE: tl.constexpr, R_STRIDE: tl.constexpr, WIDE_STREAM: tl.constexpr,
+    DOUBLE: tl.constexpr,
 ):  # fmt: skip
-    """What is normalized: x itself, or r + c * dropout(x), rounded once to the dtype of the stream."""
+    """Return what is normalized: x itself, or r + x, rounded once to the dtype of the stream."""
     s = load_tile(X, rows, cols, mask, X_STRIDE, DOUBLE)
-    if SEED is not None:
-        s = tl.where(kept(tl.load(SEED), rows, start, BLOCK, THRESHOLD, ROUNDS), s * KEEP_SCALE, 0.0)
-    if C is not None:
-        s *= widened(tl.load(C + rows, mask=rows < M, other=0.0), DOUBLE)[:, None]
     if R is not None:
         s += load_tile(R, rows, cols, mask, R_STRIDE, DOUBLE)
         if not WIDE_STREAM:
-            s = widened(
-                rounded(s, R.dtype.element_ty), DOUBLE
-            )  # of the stored stream the backward pass is the gradient
+            # Round first: the backward pass differentiates the norm of the stored stream.
+            s = widened(rounded(s, R.dtype.element_ty), DOUBLE)
     return s
 
 
@@ -49,29 +30,28 @@ def stream(
 def finish(
     Y, s, mean, rstd, W, B, rows, cols, mask, N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr
 ):
-    """y = w * (s - mean) * rstd + b, stored."""
+    """Store y = w * (s - mean) * rstd + b."""
     y = (s - mean[:, None]) * rstd[:, None]
     if W is not None:
-        w = load_row(W, cols, N, DOUBLE)
+        w = load_parameter(W, cols, N, DOUBLE)
         y *= w + 1.0 if ZERO_CENTERED else w
     if B is not None:
-        y += load_row(B, cols, N, DOUBLE)
+        y += load_parameter(B, cols, N, DOUBLE)
     store(Y + rows[:, None] * N + cols[None, :], y, mask)
 
 
 @triton.jit(do_not_specialize=["M"])
 def norm_forward(
-    X, R, C, SEED, W, B, Y, S, MEAN, RSTD, M,
+    X, R, W, B, Y, S, MEAN, RSTD, M,
     N: tl.constexpr, X_STRIDE: tl.constexpr, R_STRIDE: tl.constexpr, EPS: tl.constexpr, RMS: tl.constexpr,
-    ZERO_CENTERED: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr,
-    WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+    ZERO_CENTERED: tl.constexpr, WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Rows that fit into registers: each number is read once, and the second pass runs over what is at hand."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     cols = tl.arange(0, BLOCK)
     mask = (rows < M)[:, None] & (cols < N)[None, :]
-    s = stream(X, R, C, SEED, rows, cols, 0, mask, M, X_STRIDE, R_STRIDE, BLOCK, THRESHOLD, KEEP_SCALE, ROUNDS,
-               WIDE_STREAM, DOUBLE)  # fmt: skip
+    s = stream(X, R, rows, cols, mask, X_STRIDE, R_STRIDE, WIDE_STREAM, DOUBLE)
     if S is not None:
         store(S + rows[:, None] * N + cols[None, :], s, mask)
     mean = tl.zeros((ROWS,), s.dtype)
@@ -89,10 +69,10 @@ def norm_forward(
 
 @triton.jit(do_not_specialize=["M"])
 def norm_forward_chunked(
-    X, R, C, SEED, W, B, Y, S, MEAN, RSTD, M,
+    X, R, W, B, Y, S, MEAN, RSTD, M,
     N: tl.constexpr, X_STRIDE: tl.constexpr, R_STRIDE: tl.constexpr, EPS: tl.constexpr, RMS: tl.constexpr,
-    ZERO_CENTERED: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr,
-    WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+    ZERO_CENTERED: tl.constexpr, WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Longer rows: chunk by chunk, twice. Statistics of chunks merge by the rule of Chan, Golub and LeVeque (1983)."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -101,8 +81,7 @@ def norm_forward_chunked(
     for start in tl.range(0, N, BLOCK, num_stages=STAGES):
         cols = start + tl.arange(0, BLOCK)
         mask = (rows < M)[:, None] & (cols < N)[None, :]
-        s = stream(X, R, C, SEED, rows, cols, start, mask, M, X_STRIDE, R_STRIDE, BLOCK, THRESHOLD, KEEP_SCALE,
-                   ROUNDS, WIDE_STREAM, DOUBLE)  # fmt: skip
+        s = stream(X, R, rows, cols, mask, X_STRIDE, R_STRIDE, WIDE_STREAM, DOUBLE)
         if S is not None:
             store(S + rows[:, None] * N + cols[None, :], s, mask)
         if RMS:
@@ -127,6 +106,5 @@ def norm_forward_chunked(
         if S is not None:
             s = load_tile(S, rows, cols, mask, N, DOUBLE)
         else:
-            s = stream(X, R, C, SEED, rows, cols, start, mask, M, X_STRIDE, R_STRIDE, BLOCK, THRESHOLD, KEEP_SCALE,
-                       ROUNDS, WIDE_STREAM, DOUBLE)  # fmt: skip
+            s = stream(X, R, rows, cols, mask, X_STRIDE, R_STRIDE, WIDE_STREAM, DOUBLE)
         finish(Y, s, mean, rstd, W, B, rows, cols, mask, N, ZERO_CENTERED, DOUBLE)

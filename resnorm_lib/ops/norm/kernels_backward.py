@@ -2,7 +2,7 @@ r"""Backward kernels of LayerNorm and RMSNorm, alone or after a residual add: dx
 
 With :math:`g = w \odot dy` and means over a row,
 :math:`ds = (g - \overline g - \hat s\,\overline{g \odot \hat s}) / \sigma + ds_{\text{later}}`,
-:math:`dr = ds`, and :math:`dx = c\, \text{mask}\, ds`. The programs are persistent. Each sums dy * s_hat and dy over
+and :math:`dx = dr = ds`, each in its own dtype. The programs are persistent. Each sums dy * s_hat and dy over
 its own rows in float32, and :func:`resnorm_lib.ops.kernel_tools.sum_partials` adds the programs up in a fixed order:
 no atomics.
 """
@@ -10,14 +10,13 @@ no atomics.
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import kept, store, widened
-from resnorm_lib.ops.norm.kernels import load_row, load_tile
+from resnorm_lib.ops.kernel_tools import load_parameter, load_tile, store
 
 
 @triton.jit
 def normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE: tl.constexpr, DY_STRIDE: tl.constexpr,
                N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr):  # fmt: skip
-    """s_hat, dy, g and rstd of a tile."""
+    """Return s_hat, dy, g and rstd of a tile."""
     s_hat = load_tile(S, rows, cols, mask, S_STRIDE, DOUBLE)
     dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE)
     rstd = tl.load(RSTD + rows, mask=rows < M, other=0.0)
@@ -26,35 +25,27 @@ def normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE: tl.constexpr
     s_hat *= rstd[:, None]
     g = dy
     if W is not None:
-        w = load_row(W, cols, N, DOUBLE)
+        w = load_parameter(W, cols, N, DOUBLE)
         g = dy * (w + 1.0 if ZERO_CENTERED else w)
     return s_hat, dy, g, rstd
 
 
 @triton.jit
-def finish(
-    DX, DR, DS, C, SEED, ds, rows, cols, start, mask, M,
-    N: tl.constexpr, DS_STRIDE: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr,
-    ROUNDS: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Add what comes back through the stream itself, and store both gradients of the sum."""
+def finish(DX, DR, DS, ds, rows, cols, mask, N: tl.constexpr, DS_STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
+    """Add the gradient that reaches the sum through the stream, and store the total as dx and, if it is there, dr."""
     if DS is not None:
         ds += load_tile(DS, rows, cols, mask, DS_STRIDE, DOUBLE)
     if DR is not None:
         store(DR + rows[:, None] * N + cols[None, :], ds, mask)
-    if C is not None:
-        ds *= widened(tl.load(C + rows, mask=rows < M, other=0.0), DOUBLE)[:, None]
-    if SEED is not None:
-        ds = tl.where(kept(tl.load(SEED), rows, start, BLOCK, THRESHOLD, ROUNDS), ds * KEEP_SCALE, 0.0)
     store(DX + rows[:, None] * N + cols[None, :], ds, mask)
 
 
 @triton.jit(do_not_specialize=["M"])
 def norm_backward(
-    DY, DS, S, MEAN, RSTD, W, C, SEED, DX, DR, DW, DB, M,
+    DY, DS, S, MEAN, RSTD, W, DX, DR, DW, DB, M,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
-    ZERO_CENTERED: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr,
-    DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+    ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Rows that fit into registers. DW and DB are (programs, N); a program's share lies in its registers."""
     program, programs = tl.program_id(0).to(tl.int64), tl.num_programs(0)
@@ -74,8 +65,7 @@ def norm_backward(
         ds = g - s_hat * (tl.sum(g * s_hat, axis=1) / N)[:, None]
         if MEAN is not None:
             ds -= (tl.sum(g, axis=1) / N)[:, None]
-        finish(DX, DR, DS, C, SEED, ds * rstd[:, None], rows, cols, 0, mask, M, N, DS_STRIDE, THRESHOLD, KEEP_SCALE,
-               ROUNDS, DOUBLE, BLOCK)  # fmt: skip
+        finish(DX, DR, DS, ds * rstd[:, None], rows, cols, mask, N, DS_STRIDE, DOUBLE)
     if DW is not None:
         tl.store(DW + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
     if DB is not None:
@@ -90,10 +80,10 @@ def add_to(pointer, value, mask, has_stored):
 
 @triton.jit(do_not_specialize=["M"])
 def norm_backward_chunked(
-    DY, DS, S, MEAN, RSTD, W, C, SEED, DX, DR, DW, DB, M,
+    DY, DS, S, MEAN, RSTD, W, DX, DR, DW, DB, M,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
-    ZERO_CENTERED: tl.constexpr, THRESHOLD: tl.constexpr, KEEP_SCALE: tl.constexpr, ROUNDS: tl.constexpr,
-    DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+    ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Longer rows: both means chunk by chunk, then the gradients, with a second read that mostly meets the L2 cache.
 
@@ -125,5 +115,4 @@ def norm_backward_chunked(
             if DB is not None:
                 add_to(DB + program * N + cols, tl.sum(dy, axis=0), cols < N, tile > first)
             ds = (g - s_hat * (along / N)[:, None] - (constant / N)[:, None]) * rstd[:, None]
-            finish(DX, DR, DS, C, SEED, ds, rows, cols, start, mask, M, N, DS_STRIDE, THRESHOLD, KEEP_SCALE, ROUNDS,
-                   DOUBLE, BLOCK)  # fmt: skip
+            finish(DX, DR, DS, ds, rows, cols, mask, N, DS_STRIDE, DOUBLE)

@@ -1,0 +1,46 @@
+"""Checks of the tensors that an operation is given. Each error is a sentence that says what the tensor must be."""
+
+from torch import Tensor
+
+__all__ = ["check_parameter", "check_same_shape", "describe", "is_floating", "shape_error"]
+
+
+def is_floating(x):
+    return isinstance(x, Tensor) and x.is_floating_point()
+
+
+def describe(value):
+    """Return shape, dtype and device of a tensor in words, or the value itself where it is none."""
+    if not isinstance(value, Tensor):
+        return f"is {value!r}"
+    return f"has shape {tuple(value.shape)}, {value.dtype} and lies on {value.device}"
+
+
+def shape_error(x, wanted, name="x"):
+    """Return the exception for an input that a norm cannot take; ``wanted`` says what its shape must be."""
+    if not isinstance(x, Tensor):
+        return ValueError(f"{name} is {x!r}, but it must be a tensor.")
+    if not x.is_floating_point():
+        return ValueError(f"{name} has dtype {x.dtype}, but it must be a floating point tensor.")
+    return ValueError(f"{name} has shape {tuple(x.shape)}, but {wanted}.")
+
+
+def check_parameter(name, parameter, x, length, hint=""):
+    """Raise unless ``parameter`` is None or a vector of ``length`` numbers on the device of ``x``."""
+    if parameter is None:
+        return
+    if not is_floating(parameter) or parameter.shape != (length,) or parameter.device != x.device:
+        raise ValueError(
+            f"{name} {describe(parameter)}, but it must be a floating point tensor ({length},) on {x.device}{hint}."
+        )
+
+
+def check_same_shape(x, residual):
+    """Raise unless a branch ``x`` can be added to the stream ``residual`` without broadcasting."""
+    if not is_floating(residual):
+        raise ValueError(f"residual {describe(residual)}, but it must be a floating point tensor of the shape of x.")
+    if residual.shape != x.shape or residual.device != x.device:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} on {x.device}, but residual has {tuple(residual.shape)} on "
+            f"{residual.device}: a residual add never broadcasts."
+        )

@@ -1,0 +1,23 @@
+"""What the backward passes of the registered operations share."""
+
+import torch
+
+__all__ = ["differentiable", "parameter_gradients"]
+
+
+def parameter_gradients(dw, db, weight, bias):
+    """Return the gradients as autograd wants them: in the dtype of the parameter, None where there is none."""
+    return (None if p is None or not g.numel() else g.to(p.dtype) for g, p in ((dw, weight), (db, bias)))
+
+
+def differentiable(function, dys, *inputs):
+    """Return gradients of ``function(*inputs)`` that can be differentiated again, None for an input that needs none.
+
+    The statistics are computed anew: to a second derivative those of the forward pass would be constants, and it
+    would be wrong. Each input becomes a view, so that one that depends on another is told from it.
+    """
+    with torch.enable_grad():
+        views = [x if x is None else x.view_as(x) for x in inputs]
+        needed = [x for x in views if x is not None and x.requires_grad]
+        grads = iter(torch.autograd.grad(function(*views), needed, dys, create_graph=True, allow_unused=True))
+    return [next(grads) if x is not None and x.requires_grad else None for x in views]
