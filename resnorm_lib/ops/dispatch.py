@@ -1,7 +1,7 @@
 """Which version of an operation runs: a Triton kernel, or the torch version.
 
-One switch for the whole library, :func:`kernels`, and the two questions that an operation asks before it runs. All
-that is asked in a hot path is a global variable and where the tensor lives.
+One switch for the whole library, :func:`kernels`, and the two questions that an operation asks before it runs. The hot
+path reads a global variable and the device of the tensor, no more.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ __all__ = ["KernelsUnavailable", "has_kernels", "kernels", "uses_kernels"]
 MODES = ("auto", "on", "off")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
-# Both are read once. Triton itself reads its variable when a kernel is defined, so that a later change has no effect.
+# Both are read once, at import: Triton reads its variable when a kernel is defined, and a later change has no effect.
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 INTERPRETED = HAS_TRITON and os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
 
@@ -76,12 +76,12 @@ class kernels:
 
     @staticmethod
     def mode():
-        """The choice that holds now."""
+        """Return the choice that holds now."""
         return chosen
 
 
 def _is_capable(device):
-    """Whether the chip has bfloat16 arithmetic, that is compute capability 8.0. A compiler has asked already."""
+    """Return whether the chip has bfloat16 arithmetic (compute capability 8.0). A compiler has checked that already."""
     if torch.compiler.is_compiling():
         return True
     index = device.index
@@ -91,7 +91,7 @@ def _is_capable(device):
 
 
 def has_kernels(x):
-    """Whether a kernel can run on tensor ``x``: compiled on a GPU, interpreted on a CPU."""
+    """Return whether a kernel can run on tensor ``x``: compiled on a GPU, interpreted on a CPU."""
     if not HAS_TRITON or x.dtype not in DTYPES:
         return False
     if x.is_cuda:
@@ -100,14 +100,14 @@ def has_kernels(x):
 
 
 def _is_transformed():
-    """Whether torch.func or forward-mode differentiation is at work; a registered operation supports neither."""
+    """Return whether torch.func or forward-mode differentiation is active: a registered operation supports neither."""
     if torch.compiler.is_compiling():
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def uses_kernels(x):
-    """Whether an operation on ``x`` shall run its kernel now, by the switch and by what ``x`` is.
+    """Return whether an operation on ``x`` runs its kernel now, by the switch and by the device and dtype of ``x``.
 
     Raises
     ------
@@ -127,12 +127,12 @@ def uses_kernels(x):
 
 
 def is_traced(x):
-    """Whether the body of an operation is being traced, so that of its tensors only shapes are known."""
+    """Return whether the body of an operation is being traced: its tensors then have shapes and no numbers."""
     return type(x) not in (torch.Tensor, torch.nn.Parameter)
 
 
 def runs_kernel(x):
-    """Whether the body of a registered operation, once it is called, runs the kernel or the torch version.
+    """Return whether the body of a registered operation runs the kernel, and not the torch version.
 
     The interpreter needs numbers: in a traced graph the torch version stands in for it.
     """

@@ -1,4 +1,4 @@
-"""What several kernels need. Needs triton: import it where a kernel is launched, never from a module of the library."""
+"""Triton functions that several kernels share. Import this only where a kernel is launched: it needs triton."""
 
 import triton
 import triton.language as tl
@@ -12,9 +12,9 @@ INTERPRETED = tl.constexpr(dispatch.INTERPRETED)
 def rounded(value, dtype: tl.constexpr):
     """Return ``value`` in ``dtype``, rounded to nearest, ties to even.
 
-    That is what a GPU does. The interpreter cuts bits off when it makes a bfloat16, and makes other numbers of the
-    subnormal ones, so that there it is done on the bits: adding just under half of the last place that stays, or half
-    where that place is odd, carries into it. A NaN stays one.
+    That is what a GPU does. The interpreter cuts bits off when it makes a bfloat16, and changes subnormal
+    numbers, so that there the bits are rounded: adding just under half of the last bit that stays, or half where that
+    bit is odd, carries into it. A NaN stays NaN.
     """
     if INTERPRETED and dtype == tl.bfloat16:
         value = value.to(tl.float32)

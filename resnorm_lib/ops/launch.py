@@ -1,7 +1,7 @@
-"""How a kernel is launched: plain functions from row length and dtype to tile, warps and number of programs.
+"""Choose how a kernel is launched: plain functions from row length and dtype to tile, warps and number of programs.
 
 No autotuner: it would measure on the user's first step, choose by the number of rows (so that a row's result would
-depend on its batch), and fail in Triton's interpreter. What stands here was chosen by counting: bytes in flight,
+depend on its batch), and fail in Triton's interpreter. The numbers here were chosen by counting: bytes in flight,
 registers for each thread, shared memory for each stage.
 """
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Rows(NamedTuple):
-    """A launch of a kernel that works on rows. It depends on the row's length and on dtypes, never on how many."""
+    """A launch of a kernel that works on rows. It depends on their length and dtype, never on the number of rows."""
 
     rows: int  # of a tile
     block: int  # columns of a tile, a power of two
@@ -39,7 +39,7 @@ class Rows(NamedTuple):
     registers: int | None = None  # the most that a thread may have
 
     def chunked(self, n):
-        """Whether a row of length n is longer than the tile, so that it is read in chunks."""
+        """Return whether a row of length n is longer than the tile, so that it is read in chunks."""
         return n > self.block
 
 
@@ -47,7 +47,7 @@ def next_power_of_two(n):
     return 1 << (n - 1).bit_length() if n > 1 else 1
 
 
-_forced = {}  # by tests, to reach every path with small tensors
+_forced = {}  # fields that tests replace, to reach every path with small tensors
 
 
 @contextlib.contextmanager
@@ -63,19 +63,19 @@ def forced(programs=None, **fields):
 
 
 def _adjusted(config):
-    if dispatch.INTERPRETED:  # time goes by programs there, hardly by elements
+    if dispatch.INTERPRETED:  # its time grows with the number of programs, hardly with that of elements
         config = config._replace(rows=max(config.rows, 8))
     fields = {key: value for key, value in _forced.items() if key in Rows._fields}
     return config._replace(**fields) if fields else config
 
 
 def row_forward(n, itemsize):
-    """Tile of a forward pass over rows of length ``n``; ``itemsize`` is that of the widest tensor of that length."""
+    """Return the launch of a forward pass over rows of length ``n``, of which the widest tensor has ``itemsize``."""
     return _adjusted(_row_forward(int(n), itemsize))
 
 
 def row_backward(n, itemsize, tensors=2, sums=2):
-    """The same for a persistent backward pass that reads ``tensors`` tensors of that length in its loop.
+    """Return the launch of a persistent backward pass that reads ``tensors`` tensors of that length in its loop.
 
     It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and a bias, 1 for RMSNorm with a gain.
     """
@@ -88,14 +88,14 @@ SHARED = 220 * 1024  # bytes of shared memory there, less a reserve
 
 @functools.cache
 def _row_forward(n, itemsize):
-    # Up to here a row stays in registers between its two passes: 32 numbers for each of 512 or 1024 threads.
+    # A row of at most this length stays in registers between its two passes: 32 numbers a thread.
     block = min(max(16, next_power_of_two(n)), 32768 if itemsize <= 4 else 8192)
     rows = max(1, min(16, 2048 // block))  # short rows share a program, or it would have too few bytes in flight
     if n > block:
         return Rows(1, 8192 if itemsize <= 4 else 4096, 16, num_stages=2)
     num_warps = max(4, min(32, rows * block // 1024))
-    # Of 512 threads two programs must share a multiprocessor, so that one loads while the other adds up. The compiler
-    # would take half as many registers again for LayerNorm, only to load gain and offset sooner.
+    # Two programs of 512 threads must share a multiprocessor, so that one loads while the other adds up. For LayerNorm
+    # the compiler would take half as many registers again, only to load gain and bias sooner.
     return Rows(rows, block, num_warps, registers=REGISTERS // 1024 if num_warps == 16 else None)
 
 
@@ -121,7 +121,7 @@ _processors = {}
 
 
 def num_programs(tiles, device, per_sm=1):
-    """How many persistent programs share ``tiles`` tiles: at most ``per_sm`` for each multiprocessor."""
+    """Return how many persistent programs share ``tiles`` tiles: at most ``per_sm`` for each multiprocessor."""
     if _forced.get("programs"):
         most = _forced["programs"]
     elif device.type == "cuda":
@@ -163,7 +163,7 @@ def start(kernel, programs, config, x, *arguments, **constants):
 
 def run(kernel, grid, x, *arguments, **options):
     if dispatch.is_traced(x):
-        options.pop("maxnreg", None)  # torch's tracer knows no such option; it changes the speed alone
+        options.pop("maxnreg", None)  # torch's tracer knows no such option; it changes nothing but the speed
     if dispatch.INTERPRETED:
         kernel[grid](*arguments, **options)
     elif dispatch.is_traced(x) or x.device.index == torch.cuda.current_device():
@@ -174,7 +174,7 @@ def run(kernel, grid, x, *arguments, **options):
 
 
 def sum_programs(part, dtype, wanted):
-    """The sums of (1 or 2, programs, N) over the programs, one for each of ``wanted``, None for those not wanted."""
+    """Return the sums of (1 or 2, programs, N) over the programs, each None where it is not ``wanted``."""
     from resnorm_lib.ops.kernel_tools import sum_partials
 
     count, programs, n = part.shape

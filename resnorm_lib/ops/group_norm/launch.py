@@ -24,7 +24,7 @@ class Slab(NamedTuple):
 
 
 def slab(channels, positions, itemsize, tensors, channels_last):
-    """The tile for groups of so many channels and positions, of which ``tensors`` tensors stay in registers."""
+    """Return the tile for groups of this size, if ``tensors`` tensors of a group stay in registers."""
     limit = launch._forced.get("block") or (32768 if itemsize <= 4 else 8192) // tensors
     tile = _slab(int(channels), int(positions), limit, tensors, channels_last)
     rows = launch._forced.get("rows") or (max(tile.rows, 8) if launch.dispatch.INTERPRETED else tile.rows)
@@ -50,9 +50,9 @@ def _slab(channels, positions, limit, tensors, channels_last):
 
 
 def as_samples(x, channels_last=None):
-    """``x`` as (N, C, S), its numbers next to each other along S or C: a view where the strides allow it, else a copy.
+    """Return ``x`` as (N, C, S), dense along S or C: a view where the strides allow it, else a copy.
 
-    With ``channels_last``, True or False, only that layout will do.
+    ``channels_last``, True or False, demands one layout; None takes either.
     """
     n, c = x.shape[:2]
     samples = x.reshape(n, c, x.shape[2:].numel())
@@ -66,31 +66,31 @@ def as_samples(x, channels_last=None):
 
 
 def is_last(samples):
-    """Whether the channels of (N, C, S) lie next to each other; those of a single position do in any layout."""
+    """Return whether the channels of (N, C, S) lie next to each other: at a single position they do in any layout."""
     return samples.stride(1) == 1 and (samples.shape[2] == 1 or samples.stride(2) != 1)
 
 
 def like(x, channels_last):
-    """An empty tensor of the shape of ``x``, in one of the two layouts."""
+    """Return an empty tensor of the shape of ``x``, in one of the two layouts."""
     if channels_last:
         return torch.empty((len(x), *x.shape[2:], x.shape[1]), dtype=x.dtype, device=x.device).movedim(-1, 1)
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def strides(samples, channels_last):
-    """The strides of the axis that is not the last one and of the samples, in units, and the unit."""
+    """Return the strides of positions (channels-last) or channels, and of samples, in units, and the unit."""
     outer, sample = samples.stride(2 if channels_last else 1), samples.stride(0)
     unit = common_unit(outer, sample)
     return (outer // unit, sample // unit), unit
 
 
 def common_unit(*numbers):
-    """The largest power of two up to 16 that divides all."""
+    """Return the largest power of two up to 16 that divides all."""
     return math.gcd(*(int(number) for number in numbers), 16)
 
 
 def constants(x, num_groups, tile, channels_last):
-    """S in units, and what every kernel wants to know when it is compiled."""
+    """Return S in units, and the constants with which every kernel is compiled."""
     positions = x.shape[2]
     unit = common_unit(positions)
     return positions // unit, {
@@ -106,7 +106,7 @@ def constants(x, num_groups, tile, channels_last):
 
 
 def forward(x, num_groups, weight, bias, eps):
-    """y in the layout of x, and mean and one over the root of each group of each sample."""
+    """Return y in the layout of x, and mean and one over the root of each group of each sample."""
     from resnorm_lib.ops.group_norm import kernels
 
     samples = as_samples(x)
@@ -145,7 +145,7 @@ def forward(x, num_groups, weight, bias, eps):
 
 
 def backward(dy, x, mean, rstd, weight, num_groups, wanted):
-    """dx in the layout of x, and dw and db, wide, or None where ``wanted`` says so."""
+    """Return dx in the layout of x, and in the dtype of statistics dw and db, each None where it is not ``wanted``."""
     from resnorm_lib.ops.group_norm import kernels_backward as kernels
 
     samples = as_samples(x)
@@ -188,7 +188,7 @@ def backward(dy, x, mean, rstd, weight, num_groups, wanted):
 
 
 def group_means(part, weight, num_groups, positions):
-    """Of each group of each sample the means of g * x_hat and of g, from the sums of dy * x_hat and dy by channel."""
+    """Return each group's means of g * x_hat and of g, from the sums of dy * x_hat and of dy over a channel."""
     part = part if weight is None else part * weight.to(part.dtype)
     _, n, c = part.shape
     return (part.view(2, n * num_groups, c // num_groups).sum(2) / (c // num_groups * positions)).unbind()
