@@ -105,7 +105,7 @@ def resnets():
 
 
 def decoders(words=256, dim=128, depth=6, heads=4, longest=64):
-    ours = DecoderLM(words, dim, depth, heads, longest)
+    ours = DecoderLM(words, dim, depth=depth, num_heads=heads, context_length=longest)
     return ours, copy_state(ours, PlainDecoder(words, dim, depth, heads, longest))
 
 

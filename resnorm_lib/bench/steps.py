@@ -81,7 +81,9 @@ def build(way, size, device):
     norm = "none" if way == "none" else "layer"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = DecoderLM(size.words, size.dim, size.depth, size.heads, size.context, norm=norm)
+        model = DecoderLM(
+            size.words, size.dim, depth=size.depth, num_heads=size.heads, context_length=size.context, norm=norm
+        )
         tokens = torch.randint(size.words, (size.batch, size.context + 1)).to(device)
     model = (with_chains(model) if way == "chain" else model).to(device, size.dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)

@@ -47,7 +47,7 @@ def check_copying_blocks(answer):
     The verdict is wrong if the outputs differ, or ``shallow`` was changed.
     """
     torch_state = torch.random.get_rng_state()
-    shallow, deep = MLP(8, 16, 2, 3).eval(), MLP(8, 16, 6, 3).eval()
+    shallow, deep = MLP(8, 16, 2, out_features=3).eval(), MLP(8, 16, 6, out_features=3).eval()
     torch.random.set_rng_state(torch_state)
     x = torch.linspace(-2, 2, 40).reshape(5, 8)
     before = shallow(x).detach().clone()

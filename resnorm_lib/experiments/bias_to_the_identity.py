@@ -108,11 +108,11 @@ class Perceptron(nn.Module):
     def __init__(self, in_features, width, depth, scheme, norm):
         super().__init__()
         self.embed = _linear_in(in_features, width)
-        self.blocks = ResidualStack([_branch(width, norm) for _ in range(depth)], width, scheme, norm)
+        self.blocks = ResidualStack([_branch(width, norm) for _ in range(depth)], width, scheme, norm=norm)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.head = _linear_out(width)
         with torch.no_grad():
-            self.head.weight.mul_(self.blocks[0].scheme.head_gain)
+            self.head.weight.mul_(self.blocks.head_gain)
 
     @property
     def stages(self):

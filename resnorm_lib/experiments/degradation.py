@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from resnorm_lib.engine.datasets import Training, image_task
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import endless, errors, fit
-from resnorm_lib.experiments.which_shortcut.shortcuts import blocks
 from resnorm_lib.models import MLP, cifar_resnet
+from resnorm_lib.residual import residual_blocks
 
 __all__ = ["EXPERIMENT", "Config", "build", "gradient_sizes"]
 
@@ -74,7 +74,7 @@ def build(kind, depth, config, shape):
     [90698, 90698]
     """
     if config.data == "digits":
-        return MLP(shape[0], config.width, depth, 10, scheme="plain" if kind == "plain" else "pre_norm")
+        return MLP(shape[0], config.width, depth, out_features=10, scheme="plain" if kind == "plain" else "pre_norm")
     return cifar_resnet(depth, in_channels=shape[0], scheme="plain" if kind == "plain" else None)
 
 
@@ -95,7 +95,7 @@ def gradient_sizes(model, x, target):
     tensor of shape (blocks,)
     """
     stream = []
-    hooks = [block.register_forward_hook(lambda block, x, h: stream.append(h)) for block in blocks(model)]
+    hooks = [block.register_forward_hook(lambda block, x, h: stream.append(h)) for block in residual_blocks(model)]
     training = model.training
     loss = F.cross_entropy(model.train()(x), target)
     for hook in hooks:

@@ -56,7 +56,7 @@ def tower(scheme, norm, mlp, config):
     }
     branches = [make[kind]() for _ in range(config.depth) for kind in kinds]
     return ResidualStack(
-        branches, config.dim, scheme, norm, branches_per_layer=len(kinds), position=BranchPosition(feature_axis=-1)
+        branches, config.dim, scheme, norm=norm, branches_per_layer=len(kinds), position=BranchPosition(feature_axis=-1)
     ).double()
 
 

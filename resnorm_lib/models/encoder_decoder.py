@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 from torch import nn
 
 from resnorm_lib._arguments import positive_int
@@ -21,10 +22,10 @@ class EncoderDecoder(nn.Module):
     source_vocab, target_vocab, dim, encoder_depth, decoder_depth, num_heads, context_length : int
         Numbers of words, width, layers of each half, heads, longest sequence. A decoder's layer has three branches:
         attention to itself, attention to the encoder's output, and a feed-forward.
-    hidden, scheme, norm, activation, qk_norm, dropout, **options
+    hidden, scheme, norm, activation, qk_norm, dropout, device, dtype, **options
         As for :class:`resnorm_lib.models.TransformerEncoder`.
     tied : bool, default True
-        Compare the last features with the embeddings of the target's words.
+        Tie the output weights to the embeddings of the target's words.
 
     Raises
     ------
@@ -38,28 +39,32 @@ class EncoderDecoder(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> model = EncoderDecoder(50, 40, 16, 2, 3, num_heads=2, context_length=8, scheme="deep_norm")
+    >>> model = EncoderDecoder(
+    ...     50, 40, 16, encoder_depth=2, decoder_depth=3, num_heads=2, context_length=8, scheme="deep_norm"
+    ... )
     >>> model(torch.zeros(1, 8, dtype=torch.long), torch.zeros(1, 5, dtype=torch.long)).shape
     torch.Size([1, 5, 40])
     """
 
     def __init__(
         self,
-        source_vocab,
-        target_vocab,
-        dim,
-        encoder_depth,
-        decoder_depth,
-        num_heads,
-        context_length,
+        source_vocab: int,
+        target_vocab: int,
+        dim: int,
         *,
-        hidden=None,
+        encoder_depth: int,
+        decoder_depth: int,
+        num_heads: int,
+        context_length: int,
+        hidden: int | None = None,
         scheme="pre_norm",
         norm="layer",
-        activation="relu",
+        activation: str = "relu",
         qk_norm=None,
-        dropout=0.0,
-        tied=True,
+        dropout: float = 0.0,
+        tied: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options,
     ):
         super().__init__()
@@ -70,13 +75,11 @@ class EncoderDecoder(nn.Module):
         feed_forward = {"hidden": hidden, "activation": activation, "dropout": dropout}
         attention = {"qk_norm": qk_norm, "dropout": dropout}
         self.encoder = TransformerEncoder(
-            *(source_vocab, dim, encoder_depth, num_heads, context_length),
-            **(
-                feed_forward
-                | attention
-                | options
-                | {"scheme": scheme, "norm": norm, "role": "encoder", "other_depth": decoder_depth}
-            ),
+            source_vocab,
+            dim,
+            **{"depth": encoder_depth, "num_heads": num_heads, "context_length": context_length},
+            **{"scheme": scheme, "norm": norm, "role": "encoder", "other_depth": decoder_depth},
+            **(feed_forward | attention | options),
         )
         self.embedding = TokenEmbedding(target_vocab, dim, context_length, dropout)
         layer = [
@@ -87,8 +90,9 @@ class EncoderDecoder(nn.Module):
         position = {"role": "decoder", "other_depth": encoder_depth}
         self.blocks = stack_of_layers(layer, dim, decoder_depth, scheme, norm, options, **position)
         self.final_norm = self.blocks.make_final_norm(norm)
-        self.embedding.scale(self.blocks[0].scheme.embedding_gain)
+        self.embedding.scale(self.blocks.embedding_gain)
         self.logits = Logits(self.blocks, self.embedding, tied)
+        self.to(device=device, dtype=dtype)
 
     def decode(self, target, memory, memory_padding=None, padding=None):
         """Return the logits for a memory that ``encoder`` has made; for generation, it is made once."""

@@ -77,6 +77,8 @@ def from_gpt2(state, num_heads):
     (words, dim), (longest, _) = sizes["wte.weight"], sizes["wpe.weight"]
     hidden = sizes["h.0.mlp.c_fc.weight"][1]
     depth = sum(key.endswith(".ln_1.weight") for key in sizes)
-    model = DecoderLM(words, dim, depth, positive_int("num_heads", num_heads), longest, hidden=hidden)
+    model = DecoderLM(
+        words, dim, depth=depth, num_heads=positive_int("num_heads", num_heads), context_length=longest, hidden=hidden
+    )
     model.to(ours["embedding.token.weight"].dtype).load_state_dict(ours)
     return model

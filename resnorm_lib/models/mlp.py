@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from resnorm_lib._arguments import choice, positive_int
-from resnorm_lib.residual import SCHEMES, ResidualStack
+from resnorm_lib._arguments import positive_int
+from resnorm_lib.residual import ResidualStack, branch_widths
 
 __all__ = ["MLP"]
 
@@ -21,15 +21,16 @@ class MLP(nn.Module):
     With ``scheme="plain"`` a block is :math:`W\,\mathrm{ReLU}(N(h))`, with ``"pre_norm"`` the same plus
     :math:`h`: twins with the same parameters, one with shortcuts and one without. The weights of the blocks start
     as He et al. (2015, arXiv:1502.01852) have it, normal with variance 2/width, and those of :math:`W_{\text{in}}`
-    normal with variance 1/in_features, so that features of variance 1 give a stream of variance 1. All offsets start
+    normal with variance 1/in_features, so that features of variance 1 give a stream of variance 1. All biases start
     at 0. The last norm N is left out for ``"post_norm"``, whose blocks end with one.
 
     Parameters
     ----------
     in_features, width, depth, out_features : int
         Sizes; ``depth`` is the number of blocks.
-    scheme, norm : str
-        As for :class:`resnorm_lib.residual.Residual`.
+    scheme, norm, device, dtype
+        As for :class:`resnorm_lib.residual.Residual`. Weights are drawn on the CPU, so that a seed gives the same
+        model on every device.
     **options
         Of the scheme.
 
@@ -44,20 +45,32 @@ class MLP(nn.Module):
     torch.Size([5, 10])
     """
 
-    def __init__(self, in_features, width, depth, out_features, *, scheme="pre_norm", norm="batch", **options):
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        depth: int,
+        *,
+        out_features: int,
+        scheme="pre_norm",
+        norm="batch",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **options,
+    ):
         super().__init__()
         width, depth = positive_int("width", width), positive_int("depth", depth)
         in_features = positive_int("in_features", in_features)
         self.embed = nn.Linear(in_features, width)
         nn.init.normal_(self.embed.weight, std=in_features**-0.5)
         nn.init.zeros_(self.embed.bias)
-        widths = SCHEMES[choice("scheme", scheme, SCHEMES)].widths
-        branches = [_branch(*widths(width, step, **options)) for step in range(depth)]
-        self.blocks = ResidualStack(branches, width, scheme, norm, **options)
+        branches = [_branch(*widths) for widths in branch_widths(width, scheme, depth, **options)]
+        self.blocks = ResidualStack(branches, width, scheme, norm=norm, **options)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.head = nn.Linear(self.blocks.out_dim, positive_int("out_features", out_features))
         with torch.no_grad():
-            self.head.weight.mul_(self.blocks[0].scheme.head_gain)
+            self.head.weight.mul_(self.blocks.head_gain)
+        self.to(device=device, dtype=dtype)
 
     def forward(self, x):
         return self.head(self.final_norm(self.blocks(self.embed(x))))

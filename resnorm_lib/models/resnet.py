@@ -1,11 +1,13 @@
 """Residual networks for images: those of ImageNet, of CIFAR, wide ones, and their plain twins."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from resnorm_lib._arguments import choice, number, positive_int
-from resnorm_lib.models.resnet_blocks import BLOCKS, convolution, scheme_norm
-from resnorm_lib.residual import SCHEMES, BranchPosition, Stack, feature_norm, out_dim
+from resnorm_lib.models.resnet_blocks import BLOCKS, convolution, scheme_norm, without
+from resnorm_lib.residual import BranchPosition, Stack, branch_widths, feature_norm, out_dim
 
 __all__ = ["ResNet", "cifar_resnet", "resnet18", "resnet34", "resnet50", "wide_resnet"]
 
@@ -28,15 +30,18 @@ class ResNet(nn.Module):
         What the stem writes; by default the first of ``widths``.
     shortcut : {"B", "A"}
         Where the shape changes: a projection, or zeros for the new channels.
-    scheme : str, optional
+    scheme : str, class or partial, optional
         As for :class:`resnorm_lib.residual.Residual`; by default ``"add"`` for v1 and ``"pre_norm"`` for
         pre-activation. ``"plain"`` gives the plain twin, without any shortcut. A v1 branch brings norms of its
         own, so only a scheme that is about the place of norms adds more.
-    norm : str, default "batch"
-        A name that :func:`resnorm_lib.norms.make_norm` knows. A norm of rows (``"layer"``, ``"rms"``) is applied to
+    norm : str, class, callable or None, default "batch"
+        Whatever :func:`resnorm_lib.norms.make_norm` takes, for a number of channels.
+        A norm of rows (``"layer"``, ``"rms"``) is applied to
         the channels of each pixel.
     dropout : number, default 0
         Before the last convolution of each branch.
+    device, dtype : optional
+        Of all parameters; weights are drawn on the CPU.
     **options
         Of the scheme.
 
@@ -54,25 +59,26 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        block="basic",
-        layers=(2, 2, 2, 2),
-        widths=(64, 128, 256, 512),
-        num_classes=1000,
+        block: str = "basic",
+        layers: Sequence[int] = (2, 2, 2, 2),
+        widths: Sequence[int] = (64, 128, 256, 512),
+        num_classes: int = 1000,
         *,
-        in_channels=3,
-        stem="imagenet",
-        stem_width=None,
-        shortcut="B",
+        in_channels: int = 3,
+        stem: str = "imagenet",
+        stem_width: int | None = None,
+        shortcut: str = "B",
         scheme=None,
         norm="batch",
-        dropout=0.0,
+        dropout: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options,
     ):
         super().__init__()
         kind = BLOCKS[choice("block", block, BLOCKS)]
         if scheme is None:
             scheme = "add" if kind.activates else "pre_norm"
-        choice("scheme", scheme, SCHEMES)
         choice("shortcut", shortcut, ("A", "B"))
         if len(layers) != len(widths) or not len(layers):
             raise ValueError(
@@ -84,17 +90,18 @@ class ResNet(nn.Module):
         common = {"norm": norm, "shortcut": shortcut, "scheme": scheme, "options": options}
         common["dropout"] = number("dropout", dropout, at_least=0, at_most=1)
         dim = self.build_stages(kind, layers, widths, stem_width, common)
-        last = self.stages[-1][-1]
-        final = scheme_norm(kind, scheme, norm) if last.needs_final_norm else "none"
+        last = self.stages[-1]
+        final = scheme_norm(kind, scheme, norm) if last.needs_final_norm else None
         self.final_norm = feature_norm(final, dim, 1)
         self.activation = nn.Identity() if kind.activates else nn.ReLU()
         self.fc = nn.Linear(dim, positive_int("num_classes", num_classes))
         with torch.no_grad():
-            self.fc.weight.mul_(last.scheme.head_gain)
+            self.fc.weight.mul_(last.head_gain)
+        self.to(device=device, dtype=dtype)
 
     def build_stem(self, kind, stem, width, norm):
         large = stem == "imagenet"
-        self.conv1 = convolution(self.in_channels, width, *((7, 2) if large else (3, 1)), bias=norm == "none")
+        self.conv1 = convolution(self.in_channels, width, *((7, 2) if large else (3, 1)), bias=without(norm))
         self.bn1 = feature_norm(norm, width, 1) if large or kind.activates else nn.Identity()
         self.relu = nn.ReLU() if large or kind.activates else nn.Identity()
         self.maxpool = nn.MaxPool2d(3, 2, padding=1) if large else nn.Identity()
@@ -105,10 +112,9 @@ class ResNet(nn.Module):
         index = 0
         for stage, (count, width) in enumerate(zip(layers, widths), 1):
             dim, blocks = positive_int(f"widths[{stage - 1}]", width) * kind.expansion, []
-            for step in range(count):
+            for step, (reads, writes) in enumerate(branch_widths(dim, scheme, count, **options)):
                 stride = 2 if stage > 1 and step == 0 else 1
                 in_dim = arriving if step == 0 and (stride == 2 or arriving != dim) else None
-                reads, writes = SCHEMES[scheme].widths(dim, step, **options)
                 position = BranchPosition(
                     index, sum(layers), stage_index=step, stage_branches=count, feature_axis=1, in_dim=in_dim
                 )

@@ -4,9 +4,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice
-from resnorm_lib.residual import SCHEMES, Block, feature_norm
+from resnorm_lib.residual import Block, feature_norm
+from resnorm_lib.residual.registry import resolve_scheme
 
-__all__ = ["BLOCKS", "convolution"]
+__all__ = ["BLOCKS", "convolution", "scheme_norm", "without"]
 
 SHORTCUTS = ("A", "B")
 
@@ -32,7 +33,7 @@ class PadChannels(nn.Module):
 
 
 class ImageBlock(Block):
-    """What the blocks share: the shortcut past the branch, the scheme, and what the scheme may ask of the branch."""
+    """The base of all blocks: the shortcut past the branch, the scheme, and what the scheme may ask of the branch."""
 
     expansion = 1
     activates = True  # whether a ReLU follows the join (v1) or stands in the branch (pre-activation)
@@ -41,7 +42,7 @@ class ImageBlock(Block):
         super().__init__()
         self.build(reads, writes, stride, norm, dropout)
         self.inner_norm = nn.Identity()
-        if position.in_dim is not None and SCHEMES[scheme].has_shortcut:
+        if position.in_dim is not None and resolve_scheme(scheme, options)[0].has_shortcut:
             self.downsample = self.make_shortcut(reads, dim, stride, norm, choice("shortcut", shortcut, SHORTCUTS))
         self.activation = nn.ReLU() if self.activates else None
         self.join(dim, scheme, scheme_norm(type(self), scheme, norm), position, options)
@@ -49,26 +50,31 @@ class ImageBlock(Block):
     def make_shortcut(self, reads, dim, stride, norm, shortcut):
         if shortcut == "A" and dim >= reads:
             return PadChannels(dim - reads, stride)
-        projection = convolution(reads, dim, 1, stride, bias=norm == "none")
+        projection = convolution(reads, dim, 1, stride, bias=without(norm))
         return nn.Sequential(projection, feature_norm(norm, dim, 1)) if self.activates else projection
 
     def scaled_weights(self):
         return [layer.weight for layer in self.children() if isinstance(layer, nn.Conv2d)]
 
 
+def without(norm):
+    """Return whether there is no norm, so that a convolution needs a bias."""
+    return norm in (None, "none")
+
+
 def scheme_norm(block, scheme, norm):
-    """The norm that the scheme gets: a v1 branch brings its own, so only a scheme that places norms adds another."""
-    return "none" if block.activates and not SCHEMES[choice("scheme", scheme, SCHEMES)].places_norm else norm
+    """Return the scheme's norm: a v1 branch brings its own, so only a scheme that places norms adds another."""
+    return None if block.activates and not resolve_scheme(scheme, {})[0].places_norm else norm
 
 
 class BasicBlock(ImageBlock):
     r"""v1: :math:`\mathrm{ReLU}(\mathrm{scheme}(x, F))`, F = conv 3x3, N, ReLU, conv 3x3, N. arXiv:1512.03385."""
 
     def build(self, reads, writes, stride, norm, dropout):
-        self.conv1 = convolution(reads, writes, 3, stride, bias=norm == "none")
+        self.conv1 = convolution(reads, writes, 3, stride, bias=without(norm))
         self.bn1 = feature_norm(norm, writes, 1)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = convolution(writes, writes, bias=norm == "none")
+        self.conv2 = convolution(writes, writes, bias=without(norm))
         self.bn2 = feature_norm(norm, writes, 1)
 
     @property
@@ -86,7 +92,7 @@ class Bottleneck(ImageBlock):
     expansion = 4
 
     def build(self, reads, writes, stride, norm, dropout):
-        inner, bias = max(writes // self.expansion, 1), norm == "none"
+        inner, bias = max(writes // self.expansion, 1), without(norm)
         self.conv1 = convolution(reads, inner, 1, bias=bias)
         self.bn1 = feature_norm(norm, inner, 1)
         self.conv2 = convolution(inner, inner, 3, stride, bias=bias)
@@ -111,10 +117,10 @@ class PreActivation(ImageBlock):
     activates = False
 
     def build(self, reads, writes, stride, norm, dropout):
-        self.conv1 = convolution(reads, writes, 3, stride, bias=norm == "none")
+        self.conv1 = convolution(reads, writes, 3, stride, bias=without(norm))
         self.bn2 = feature_norm(norm, writes, 1)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = convolution(writes, writes, bias=norm == "none")
+        self.conv2 = convolution(writes, writes, bias=without(norm))
 
     @property
     def output_projection(self):
@@ -132,7 +138,7 @@ class PreActivationBottleneck(ImageBlock):
     activates = False
 
     def build(self, reads, writes, stride, norm, dropout):
-        inner, bias = max(writes // self.expansion, 1), norm == "none"
+        inner, bias = max(writes // self.expansion, 1), without(norm)
         self.conv1 = convolution(reads, inner, 1, bias=bias)
         self.bn2 = feature_norm(norm, inner, 1)
         self.conv2 = convolution(inner, inner, 3, stride, bias=bias)

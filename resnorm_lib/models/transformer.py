@@ -1,14 +1,15 @@
 """Transformers: an encoder, a decoder-only language model, and an encoder-decoder."""
 
 from functools import partial
+from itertools import cycle
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnorm_lib._arguments import choice, flag, number, positive_int
+from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
-from resnorm_lib.residual import SCHEMES, BranchPosition, ResidualStack
+from resnorm_lib.residual import BranchPosition, ResidualStack, branch_widths
 
 __all__ = ["DecoderLM", "TransformerEncoder"]
 
@@ -41,13 +42,10 @@ class TokenEmbedding(nn.Module):
 
 def stack_of_layers(branches, dim, depth, scheme, norm, options, **position):
     """Return ``depth`` layers, each with a branch from every one of the factories ``branches``."""
-    widths = SCHEMES[choice("scheme", scheme, SCHEMES)].widths
-    built = []
-    for step in range(positive_int("depth", depth) * len(branches)):
-        reads, writes = widths(dim, step, **options)
-        built.append(branches[step % len(branches)](reads=reads, writes=writes))
+    widths = branch_widths(dim, scheme, positive_int("depth", depth) * len(branches), **options)
+    built = [build(reads=reads, writes=writes) for build, (reads, writes) in zip(cycle(branches), widths)]
     position = BranchPosition(feature_axis=-1, **position)
-    return ResidualStack(built, dim, scheme, norm, branches_per_layer=len(branches), position=position, **options)
+    return ResidualStack(built, dim, scheme, norm=norm, branches_per_layer=len(branches), position=position, **options)
 
 
 class Logits(nn.Module):
@@ -62,7 +60,7 @@ class Logits(nn.Module):
             )
         self.head = None if tied else nn.Linear(stack.out_dim, words, bias=False)
         if not tied:
-            nn.init.normal_(self.head.weight, std=stack.out_dim**-0.5 * stack[-1].scheme.head_gain)
+            nn.init.normal_(self.head.weight, std=stack.out_dim**-0.5 * stack.head_gain)
 
     def forward(self, x, embedding):
         return F.linear(x, embedding.token.weight if self.head is None else self.head.weight)
@@ -77,8 +75,9 @@ class TransformerEncoder(nn.Module):
         Number of words, width of the stream, layers (an attention and a feed-forward each), heads, longest sequence.
     hidden : int, optional
         Width inside the feed-forward; four times ``dim`` by default.
-    scheme, norm : str
-        As for :class:`resnorm_lib.residual.Residual`. A norm of channels (``"batch"``) takes every token as a sample.
+    scheme, norm, device, dtype
+        As for :class:`resnorm_lib.residual.Residual`; weights are drawn on the CPU.
+        A norm of channels (``"batch"``) takes every token as a sample.
     activation : {"gelu", "gelu_tanh", "relu"}
     qk_norm : {"rms", "layer"}, optional
         Normalize the queries and keys of each head.
@@ -108,20 +107,22 @@ class TransformerEncoder(nn.Module):
 
     def __init__(
         self,
-        vocab_size,
-        dim,
-        depth,
-        num_heads,
-        context_length,
+        vocab_size: int,
+        dim: int,
         *,
-        hidden=None,
+        depth: int,
+        num_heads: int,
+        context_length: int,
+        hidden: int | None = None,
         scheme="pre_norm",
         norm="layer",
-        activation="gelu",
+        activation: str = "gelu",
         qk_norm=None,
-        dropout=0.0,
-        role="alone",
-        other_depth=0,
+        dropout: float = 0.0,
+        role: str = "alone",
+        other_depth: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options,
     ):
         super().__init__()
@@ -131,7 +132,8 @@ class TransformerEncoder(nn.Module):
         both = [attention, feed_forward]
         self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, other_depth=other_depth)
         self.final_norm = self.blocks.make_final_norm(norm)
-        self.embedding.scale(self.blocks[0].scheme.embedding_gain)
+        self.embedding.scale(self.blocks.embedding_gain)
+        self.to(device=device, dtype=dtype)
 
     @property
     def out_dim(self):
@@ -142,7 +144,7 @@ class TransformerEncoder(nn.Module):
         return self.final_norm(self.blocks(self.embedding(tokens), padding=check_padding("padding", padding, tokens)))
 
     def forward(self, tokens, padding=None):
-        """``padding`` (N, T) is True where a token is none; at least one of each row must be one."""
+        """Return the features. ``padding`` (N, T) is True at padding positions; each row needs a real token."""
         return self.features(tokens, padding)
 
 
@@ -150,7 +152,7 @@ def check_padding(name, padding, tokens):
     if padding is not None and (padding.dtype != torch.bool or padding.shape != tokens.shape):
         raise ValueError(
             f"{name} is {padding.dtype} of shape {tuple(padding.shape)}, but it must be torch.bool of the shape "
-            f"of the tokens, {tuple(tokens.shape)}: True where a token is none."
+            f"of the tokens, {tuple(tokens.shape)}: True at padding positions."
         )
     return padding
 
@@ -163,7 +165,7 @@ class DecoderLM(TransformerEncoder):
     Parameters
     ----------
     tied : bool, default True
-        Compare the last features with the embeddings of the words, and not with a matrix of their own.
+        Tie the output weights to the embeddings.
     others
         As for :class:`TransformerEncoder`; ``activation`` is "gelu_tanh" by default.
 
@@ -182,10 +184,19 @@ class DecoderLM(TransformerEncoder):
     causal = True
 
     def __init__(
-        self, vocab_size, dim, depth, num_heads, context_length, *, tied=True, activation="gelu_tanh", **options
+        self,
+        vocab_size: int,
+        dim: int,
+        *,
+        tied: bool = True,
+        activation: str = "gelu_tanh",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **options,
     ):
-        super().__init__(vocab_size, dim, depth, num_heads, context_length, activation=activation, **options)
+        super().__init__(vocab_size, dim, activation=activation, **options)
         self.logits = Logits(self.blocks, self.embedding, tied)
+        self.to(device=device, dtype=dtype)
 
     def forward(self, tokens, padding=None):
         return self.logits(self.features(tokens, padding), self.embedding)

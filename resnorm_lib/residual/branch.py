@@ -77,10 +77,11 @@ def put_inner_norm(branch, make_norm):
     """
     projection = output_projection(branch)
     dim = projection.in_features if isinstance(projection, nn.Linear) else projection.in_channels
+    norm = make_norm(dim).to(projection.weight)
     if hasattr(branch, "inner_norm"):
-        branch.inner_norm = make_norm(dim)
+        branch.inner_norm = norm
     elif isinstance(branch, nn.Sequential) and branch[-1] is projection:
-        branch[-1] = nn.Sequential(make_norm(dim), projection)
+        branch[-1] = nn.Sequential(norm, projection)
     else:
         raise ValueError(
             f"the scheme puts a norm before the last linear map, but {type(branch).__name__} has no inner_norm: "

@@ -5,9 +5,11 @@ from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.residual.fused import add_then_norm
-from resnorm_lib.residual.scheme import Scheme, residual_add
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, residual_add
 
 
+@named("resi_dual", r"N(x + F(x)) \text{ and } s + F(x)", "untouched in s")
 class ResiDual(Scheme):
     r"""Post-norm and pre-norm side by side: a stream x that is normalized and a stream s that is not.
 
@@ -22,24 +24,22 @@ class ResiDual(Scheme):
     carries_state = True
 
     def __init__(self, dim, norm, position):
-        super().__init__(dim, "none", position)
+        super().__init__(dim, None, position)
         self.norm = self.make_norm(norm, dim)
         self.norm_sum = self.make_norm(norm, dim) if position.is_last else nn.Identity()
 
     def open(self, x):
         return x, x
 
-    def read(self, state):
-        return state[0]
-
-    def write(self, state, update):
-        x, total = state
+    def forward(self, state, branch, shortcut=identity):
+        (x, total), update = map(shortcut, state), branch(state[0])
         return add_then_norm(self.norm, x, update), total + update
 
     def close(self, state):
         return residual_add(state[0], self.norm_sum(state[1]))
 
 
+@named("concat", r"[x, F(N(x))]", "untouched, and never added to")
 class Concat(Scheme):
     r"""Concatenation, which is not a residual connection: :math:`y = [x, F(N(x))]`, wider with every block.
 
@@ -62,23 +62,22 @@ class Concat(Scheme):
         return self.position.in_dim or dim + self.position.local_index * self.growth
 
     @classmethod
-    def widths(cls, dim, step, growth=12, **options):
+    def widths(cls, dim, index, growth=12, **options):
         growth = positive_int("growth", growth)
-        return dim + step * growth, growth
+        return dim + index * growth, growth
 
-    def check_update(self, state, update):
-        axis = 1 if self.position.feature_axis == 1 else -1
-        expected = (*state.movedim(axis, -1).shape[:-1], self.growth)
+    def forward(self, x, branch, shortcut=identity):
+        stream, update, axis = shortcut(x), branch(self.norm(x)), self.position.feature_axis or -1
+        expected = (*stream.movedim(axis, -1).shape[:-1], self.growth)
         if update.movedim(axis, -1).shape != expected:
             raise ValueError(
-                f"the branch has shape {tuple(update.shape)}, but the stream has {tuple(state.shape)}: a branch "
+                f"the branch has shape {tuple(update.shape)}, but the stream has {tuple(stream.shape)}: a branch "
                 f"to be concatenated has growth={self.growth} features, and is equal to the stream on all other axes."
             )
-
-    def write(self, state, update):
-        return torch.cat((state, update), 1 if self.position.feature_axis == 1 else -1)
+        return torch.cat((stream, update), axis)
 
 
+@named("dense_former", r"\text{averages of all layers' outputs}", "mixed after each layer")
 class DenseFormer(Scheme):
     r"""After each layer, a learned weighted average of all layers' outputs goes on.
 
@@ -101,12 +100,9 @@ class DenseFormer(Scheme):
     def open(self, x):
         return x, x
 
-    def read(self, state):
-        return self.norm(state[0])
-
-    def write(self, state, update):
-        x, *outputs = state
-        x = residual_add(x, update)
+    def forward(self, state, branch, shortcut=identity):
+        x, *outputs = map(shortcut, state)
+        x = residual_add(x, branch(self.norm(state[0])))
         if not self.ends_layer:
             return x, *outputs
         outputs = (*outputs, x)
@@ -116,6 +112,7 @@ class DenseFormer(Scheme):
         return state[0]
 
 
+@named("value_residual", r"x + F(N(x); V_1)", "untouched")
 class ValueResidual(Scheme):
     r"""Attention's values keep a shortcut to those of the first layer; the stream itself is pre-norm's.
 
@@ -142,7 +139,7 @@ class ValueResidual(Scheme):
     def initialise(self, branch):
         self.mixes = getattr(branch, "mixes_values", False)
         if not self.mixes or self.position.index == 0:
-            self.weights = None  # the first values are nobody's sum
+            self.weights = None  # layer 1 has no earlier values to mix with
 
     def check(self, blocks):
         if not any(block.scheme.mixes for block in blocks):
@@ -157,8 +154,8 @@ class ValueResidual(Scheme):
     def map_streams(self, state, function):
         return function(state[0]), state[1]
 
-    def forward(self, state, branch, shortcut=None):
-        x, first = self.map_streams(state, shortcut) if shortcut is not None else state
+    def forward(self, state, branch, shortcut=identity):
+        x, first = self.map_streams(state, shortcut)
         if not self.mixes:
             return residual_add(x, branch(self.norm(state[0]))), first
         seen = []

@@ -10,7 +10,8 @@ from torch.nn.modules import module as torch_module
 
 from resnorm_lib.norms import LayerNorm, RMSNorm
 from resnorm_lib.ops.dispatch import uses_kernels
-from resnorm_lib.residual.scheme import Scheme, is_fusable, residual_add, same_shape
+from resnorm_lib.residual.block import Block
+from resnorm_lib.residual.scheme import residual_add, same_shape
 
 __all__ = ["add_then_norm", "look_ahead", "may_look_ahead"]
 
@@ -42,17 +43,15 @@ def add_then_norm(norm, stream, update):
     return norm(residual_add(stream, update))
 
 
-def may_look_ahead(blocks, state, write):
-    """Whether each block does no more than read through its norm, branch and add, as ``write`` does."""
+def may_look_ahead(blocks, state, scheme):
+    """Whether each block computes the formula of ``scheme``, pre-norm, and nothing else that anyone could see."""
     if not uses_kernels(state) or torch_module._has_any_global_hook():
         return False
     return all(
-        is_fusable(type(block).forward)
+        type(block).forward is Block.forward
         and block.downsample is None
         and block.activation is None
-        and type(block.scheme).forward is Scheme.forward
-        and type(block.scheme).read is Scheme.read
-        and type(block.scheme).write is write
+        and type(block.scheme).forward is scheme.forward
         and is_bare(block)
         and is_bare(block.scheme)
         for block in blocks
@@ -61,7 +60,7 @@ def may_look_ahead(blocks, state, write):
 
 def look_ahead(blocks, state, context):
     """Step through pre-norm blocks; each addition is made together with the norm through which the next block reads."""
-    read = blocks[0].scheme.read(state)
+    read = blocks[0].scheme.norm(state)
     for block, following in pairwise(blocks):
         update, norm = block.branch(read, **context), following.scheme.norm
         same_shape(state, update)
@@ -69,5 +68,5 @@ def look_ahead(blocks, state, context):
             read, state = norm.after_add(update, state, prenorm=True)
         else:
             state = residual_add(state, update)
-            read = following.scheme.read(state)
+            read = norm(state)
     return residual_add(state, blocks[-1].branch(read, **context))

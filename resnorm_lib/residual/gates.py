@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import number
-from resnorm_lib.residual.scheme import Scheme, residual_add
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, same_shape
 
 
 class FeatureLinear(nn.Linear):
@@ -19,6 +20,7 @@ class FeatureLinear(nn.Linear):
         return super().forward(x.movedim(self.axis, -1)).movedim(-1, self.axis)
 
 
+@named("highway", r"T F(N(x)) + (1 - T) x", "multiplied by a gate")
 class Highway(Scheme):
     r"""A gate between branch and stream: :math:`y = T \odot F(N(x)) + (1 - T) \odot x`, :math:`T = \sigma(Wx + b)`.
 
@@ -38,11 +40,14 @@ class Highway(Scheme):
         self.gate = FeatureLinear(dim, position.feature_axis)
         nn.init.constant_(self.gate.bias, number("bias", bias))
 
-    def write(self, state, update):
-        gate = torch.sigmoid(self.gate(state))
-        return residual_add((1 - gate) * state, gate * update)
+    def forward(self, x, branch, shortcut=identity):
+        stream, update = shortcut(x), branch(self.norm(x))
+        same_shape(stream, update)
+        gate = torch.sigmoid(self.gate(stream))
+        return (1 - gate) * stream + gate * update
 
 
+@named("gru", r"(1 - z) x + z \tanh(\dots)", "multiplied by a gate")
 class GRUGate(Scheme):
     r"""The gated recurrent unit in place of the sum: state x, input :math:`u = \mathrm{ReLU}(F(N(x)))`.
 
@@ -67,9 +72,10 @@ class GRUGate(Scheme):
         self.of_stream = nn.ModuleList(FeatureLinear(dim, position.feature_axis, bias=False) for _ in range(3))
         self.bias = nn.Parameter(torch.full((dim,), number("bias", bias)))
 
-    def write(self, state, update):
-        u = F.relu(update)
-        r = torch.sigmoid(residual_add(self.of_stream[0](state), self.of_branch[0](u)))
-        z = torch.sigmoid(self.of_stream[1](state) + self.of_branch[1](u) - self.per_feature(self.bias, u))
-        candidate = torch.tanh(self.of_branch[2](u) + self.of_stream[2](r * state))
-        return residual_add((1 - z) * state, z * candidate)
+    def forward(self, x, branch, shortcut=identity):
+        stream, u = shortcut(x), F.relu(branch(self.norm(x)))
+        same_shape(stream, u)
+        r = torch.sigmoid(self.of_stream[0](stream) + self.of_branch[0](u))
+        z = torch.sigmoid(self.of_stream[1](stream) + self.of_branch[1](u) - self.per_feature(self.bias, u))
+        candidate = torch.tanh(self.of_branch[2](u) + self.of_stream[2](r * stream))
+        return (1 - z) * stream + z * candidate

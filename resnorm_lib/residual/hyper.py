@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import flag, positive_int
-from resnorm_lib.residual.scheme import Scheme, same_shape
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, same_shape
 
 __all__ = ["HyperConnections", "StochasticHyperConnections", "sinkhorn"]
 
@@ -46,6 +47,7 @@ def sinkhorn(logits, iterations=20):
     return log.exp().to(logits.dtype)
 
 
+@named("hyper_connections", r"R H + w F(N(r H))", "a product of matrices")
 class HyperConnections(Scheme):
     r"""n streams; a branch reads a mixture of them and writes to all, and they mix with each other.
 
@@ -75,7 +77,7 @@ class HyperConnections(Scheme):
         super().__init__(dim, norm, position)
         n = self.streams = positive_int("streams", streams)
         self.dynamic = flag("dynamic", dynamic)
-        self.start(n, position.known_index % n)
+        self.start(n, position.required_index % n)
         if dynamic:
             self.theta = nn.Parameter(torch.zeros(n + 2, dim))
             self.strength = nn.Parameter(torch.full((3,), 0.01))
@@ -94,11 +96,11 @@ class HyperConnections(Scheme):
     def close(self, state):
         return state[0].mean(0)
 
-    def forward(self, state, branch, shortcut=None):
+    def forward(self, state, branch, shortcut=identity):
         streams = state[0]
-        inside = streams if shortcut is None else self.map_streams(state, shortcut)[0]
+        inside = streams if shortcut is identity else self.map_streams(state, shortcut)[0]
         reading, writing, mixing = self.maps(inside)
-        if shortcut is not None:  # the streams change their shape, and what they decide has the new one
+        if inside is not streams:  # the streams change their shape, and what they decide has the new one
             reading = self.constrain(*self.fixed(streams))[0]
         update = branch(self.norm((reading * streams).sum(0)))
         same_shape(inside[0], update)
@@ -130,6 +132,7 @@ class HyperConnections(Scheme):
         return self.strength[0] * said[0], self.strength[1] * said[1], self.strength[2] * said[2:]
 
 
+@named("stochastic_hyper_connections", r"R H + w F(N(r H))\text{, R doubly stochastic}", "a product that cannot grow")
 class StochasticHyperConnections(HyperConnections):
     r"""Hyper-connections whose mixing keeps the mean of the streams: R is doubly stochastic.
 

@@ -1,9 +1,9 @@
 """Norms for features that stand on another axis than the one that the norm looks at."""
 
 from torch import nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
-from resnorm_lib._arguments import choice
-from resnorm_lib.norms import NORMS, InstanceNorm, make_norm
+from resnorm_lib.norms import make_norm
 
 __all__ = ["feature_norm"]
 
@@ -30,16 +30,17 @@ class EachPixel(nn.Module):
         return self.norm(x.movedim(1, -1)).movedim(-1, 1)
 
 
-def feature_norm(name, dim, axis=None):
-    """Return the norm called ``name`` for ``dim`` features on the given axis (``None``: where the norm looks for them).
+def feature_norm(norm, dim: int, axis: int | None = None) -> nn.Module:
+    """Return a norm for ``dim`` features on the given axis (``None``: on the axis where the norm looks for them).
 
-    torch's names tell where that is: a norm with ``num_features`` or ``num_channels`` takes axis 1, others the last.
-    For another axis it gets an adapter.
+    ``norm`` is whatever :func:`resnorm_lib.norms.make_norm` takes. torch's names tell where a norm looks for its
+    features: one with ``num_features`` or ``num_channels`` takes axis 1, others the last. For another axis it gets an
+    adapter.
 
     Raises
     ------
     ValueError
-        If the name is unknown, ``dim`` does not fit, or the norm has nothing to average in a token.
+        If ``norm`` is unknown, ``dim`` does not fit, or the norm has nothing to average in a token.
 
     Examples
     --------
@@ -47,13 +48,13 @@ def feature_norm(name, dim, axis=None):
     >>> feature_norm("layer", 8, axis=1)(torch.zeros(2, 8, 5, 5)).shape
     torch.Size([2, 8, 5, 5])
     """
-    norm = make_norm(choice("norm", name, NORMS), dim)
+    name, norm = norm, make_norm(norm, dim)
     if axis is None or isinstance(norm, nn.Identity):
         return norm
     takes_channels = hasattr(norm, "num_features") or hasattr(norm, "num_channels")
     if axis == 1:
         return norm if takes_channels else EachPixel(norm)
-    if isinstance(norm, InstanceNorm) or getattr(norm, "num_groups", 0) == dim:
+    if isinstance(norm, _InstanceNorm) or getattr(norm, "num_groups", 0) == dim:
         raise ValueError(
             f"norm is {name!r}, which averages over the positions of one channel, but for dim={dim} a token would be "
             "averaged over nothing: use 'layer', 'rms', or 'group' with a dim of 64 or more."

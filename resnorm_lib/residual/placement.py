@@ -8,9 +8,11 @@ from torch import nn
 from resnorm_lib._arguments import number
 from resnorm_lib.residual.branch import put_inner_norm, scaled_weights
 from resnorm_lib.residual.fused import add_then_norm, look_ahead, may_look_ahead
-from resnorm_lib.residual.scheme import Scheme, residual_add
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, residual_add, same_shape
 
 
+@named("plain", r"F(N(x))", "none")
 class Plain(Scheme):
     r"""No shortcut, the twin to compare with: :math:`y = F(N(x))`.
 
@@ -19,10 +21,11 @@ class Plain(Scheme):
 
     has_shortcut = False
 
-    def forward(self, state, branch, shortcut=None):
-        return branch(self.read(state))
+    def forward(self, x, branch, shortcut=identity):
+        return branch(self.norm(x))
 
 
+@named("add", r"x + F(x)", "untouched")
 class Add(Scheme):
     r"""The residual connection itself: :math:`y = x + F(x)`. If there are norms, they belong to the branch.
 
@@ -33,12 +36,13 @@ class Add(Scheme):
     needs_final_norm = False
 
     def __init__(self, dim, norm, position):
-        super().__init__(dim, "none", position)
+        super().__init__(dim, None, position)
 
-    def write(self, state, update):
-        return residual_add(state, update)
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), branch(x))
 
 
+@named("pre_norm", r"x + F(N(x))", "untouched")
 class PreNorm(Scheme):
     r"""Normalize what the branch reads: :math:`y = x + F(N(x))`. The stream itself is never normalized.
 
@@ -49,15 +53,16 @@ class PreNorm(Scheme):
 
     places_norm = True
 
-    def write(self, state, update):
-        return residual_add(state, update)
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), branch(self.norm(x)))
 
     def run(self, blocks, state, context):
-        if may_look_ahead(blocks, state, PreNorm.write):
+        if may_look_ahead(blocks, state, PreNorm):
             return look_ahead(list(blocks), state, context)
         return super().run(blocks, state, context)
 
 
+@named("post_norm", r"N(x + F(x))", "rescaled in every block")
 class PostNorm(Scheme):
     r"""Normalize the sum: :math:`y = N(x + F(x))`. Every block rescales the identity path.
 
@@ -69,16 +74,31 @@ class PostNorm(Scheme):
     places_norm = True
 
     def __init__(self, dim, norm, position):
-        super().__init__(dim, "none", position)
+        super().__init__(dim, None, position)
         self.norm = self.make_norm(norm, dim)
 
-    def read(self, state):
-        return state
-
-    def write(self, state, update):
-        return add_then_norm(self.norm, state, update)
+    def forward(self, x, branch, shortcut=identity):
+        return add_then_norm(self.norm, shortcut(x), branch(x))
 
 
+@named("res_post_norm", r"x + N(F(x))", "untouched")
+class ResPostNorm(PostNorm):
+    r"""Normalize what the branch writes: :math:`y = x + N(F(x))`.
+
+    Liu et al. (2022), arXiv:2111.09883 (Swin Transformer V2); OLMo 2 (2025), arXiv:2501.00656, orders its norms so.
+    Identity path: untouched. Start: nothing required. A branch adds a bounded amount, and reads a stream that
+    is not normalized. Use it where activations of a large pre-norm network grow too fast with depth.
+    """
+
+    needs_final_norm = True
+
+    def forward(self, x, branch, shortcut=identity):
+        stream, update = shortcut(x), branch(x)
+        same_shape(stream, update)
+        return stream + self.norm(update)
+
+
+@named("sandwich", r"x + N_2(F(N_1(x)))", "untouched")
 class Sandwich(PreNorm):
     r"""A norm on either side of the branch: :math:`y = x + N_2(F(N_1(x)))`.
 
@@ -90,10 +110,13 @@ class Sandwich(PreNorm):
         super().__init__(dim, norm, position)
         self.norm_out = self.make_norm(norm, dim)
 
-    def write(self, state, update):
-        return residual_add(state, self.norm_out(update))
+    def forward(self, x, branch, shortcut=identity):
+        stream, update = shortcut(x), branch(self.norm(x))
+        same_shape(stream, update)
+        return stream + self.norm_out(update)
 
 
+@named("peri_ln", r"N_0(x)\text{, then } x + N_2(F(N_1(x)))", "untouched after the first norm")
 class PeriLN(Sandwich):
     r"""A norm around everything: :math:`x_0 = N_0(x)`, then :math:`y = x + N_2(F(N_1(x)))`, and a norm at the end.
 
@@ -109,6 +132,7 @@ class PeriLN(Sandwich):
         return self.norm_in(x)
 
 
+@named("sub_ln", r"x + W_2 N_2(g(N_1(x)))", "untouched")
 class SubLN(PreNorm):
     r"""A second norm inside the branch, before its last linear map: :math:`y = x + W_2 N_2(g(N_1(x)))`.
 
@@ -120,58 +144,24 @@ class SubLN(PreNorm):
 
     def __init__(self, dim, norm, position):
         super().__init__(dim, norm, position)
-        self.norm_name = norm
-        if position.num_branches < 2:
+        self.inner_norm = norm
+        branches = position.required_num_branches
+        if branches < 2:
             raise ValueError(
                 "num_branches is 1, but sub_ln multiplies weights by sqrt(ln L), so that L must be 2 or more."
             )
-        self.gain = math.sqrt(math.log(position.num_branches))
+        self.gain = math.sqrt(math.log(branches))
         if position.role == "encoder":
-            self.gain = math.sqrt(math.log(3 * position.other_depth) * math.log(position.num_branches) / 3)
+            self.gain = math.sqrt(math.log(3 * position.other_depth) * math.log(branches) / 3)
 
     @torch.no_grad()
     def initialise(self, branch):
-        put_inner_norm(branch, lambda dim: self.make_norm(self.norm_name, dim))
+        put_inner_norm(branch, lambda dim: self.make_norm(self.inner_norm, dim))
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 
 
-class DeepNorm(PostNorm):
-    r"""Post-norm with a heavier shortcut and a lighter branch: :math:`y = N(\alpha x + F(x))`.
-
-    Wang et al. (2022), arXiv:2203.00555. Identity path: rescaled in every block, but the branch weighs little in it.
-    Start: the weights on the way through the branch (values and output of an attention, both of a feed-forward, not
-    queries and keys) are multiplied by :math:`\beta`. With N encoder and M decoder layers,
-
-    ==========================  ========================================  ========================================
-    network                     :math:`\alpha`                            :math:`\beta`
-    ==========================  ========================================  ========================================
-    encoder alone               :math:`(2N)^{1/4}`                        :math:`(8N)^{-1/4}`
-    decoder alone               :math:`(2M)^{1/4}`                        :math:`(8M)^{-1/4}`
-    encoder of both             :math:`0.81 (N^4 M)^{1/16}`               :math:`0.87 (N^4 M)^{-1/16}`
-    decoder of both             :math:`(3M)^{1/4}`                        :math:`(12M)^{-1/4}`
-    ==========================  ========================================  ========================================
-
-    In all rows but the third these are :math:`L^{1/4}` and :math:`(4L)^{-1/4}` of the number of branches L. Use it
-    where post-norm is wanted and the network is deep.
-    """
-
-    def __init__(self, dim, norm, position):
-        super().__init__(dim, norm, position)
-        self.alpha, self.beta = position.num_branches**0.25, (4 * position.num_branches) ** -0.25
-        if position.role == "encoder":
-            both = (position.num_layers**4 * position.other_depth) ** (1 / 16)
-            self.alpha, self.beta = 0.81 * both, 0.87 / both
-
-    @torch.no_grad()
-    def initialise(self, branch):
-        for weight in scaled_weights(branch):
-            weight.mul_(self.beta)
-
-    def write(self, state, update):
-        return add_then_norm(self.norm, self.alpha * state, update)
-
-
+@named("ln_scaling", r"x + F(N(x) / \sqrt{\ell})", "untouched")
 class LNScaling(PreNorm):
     r"""Pre-norm whose norms speak softer with depth: :math:`y = x + F(N(x) / \sqrt{\ell})`, :math:`\ell` = 1, 2, ...
 
@@ -184,10 +174,11 @@ class LNScaling(PreNorm):
         super().__init__(dim, norm, position)
         self.scale = position.layer**-0.5
 
-    def read(self, state):
-        return self.scale * self.norm(state)
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), branch(self.scale * self.norm(x)))
 
 
+@named("mix_ln", r"\text{post-norm, then pre-norm}", "rescaled in the first blocks")
 class MixLN(PreNorm):
     r"""Post-norm in the first layers, pre-norm in the rest.
 
@@ -209,8 +200,6 @@ class MixLN(PreNorm):
         if self.is_post:
             self.norm = self.make_norm(norm, dim)
 
-    def read(self, state):
-        return state if self.is_post else self.norm(state)
-
-    def write(self, state, update):
-        return add_then_norm(self.norm, state, update) if self.is_post else residual_add(state, update)
+    def forward(self, x, branch, shortcut=identity):
+        formula = PostNorm if self.is_post else PreNorm
+        return formula.forward(self, x, branch, shortcut)

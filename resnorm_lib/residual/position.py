@@ -1,5 +1,6 @@
 """Where a branch stands in its network."""
 
+import math
 from dataclasses import dataclass
 
 from resnorm_lib._arguments import choice, positive_int
@@ -17,7 +18,7 @@ class BranchPosition:
     ----------
     index : int, optional
         Number of branches before this one in the whole network. Schemes that depend on it say so when it is missing.
-    num_branches : int, default 1
+    num_branches : int, optional
         L, the number of branches in the whole network.
     branches_per_layer : int, default 1
         Branches that a paper counts as one layer: 2 in a Transformer, 3 with cross-attention.
@@ -44,7 +45,7 @@ class BranchPosition:
     """
 
     index: int | None = None
-    num_branches: int = 1
+    num_branches: int | None = None
     branches_per_layer: int = 1
     stage_index: int | None = None
     stage_branches: int | None = None
@@ -55,18 +56,19 @@ class BranchPosition:
 
     def __post_init__(self):
         choice("role", self.role, ROLES)
-        positive_int("num_branches", self.num_branches)
+        if self.num_branches is not None:
+            positive_int("num_branches", self.num_branches)
         positive_int("branches_per_layer", self.branches_per_layer)
         positive_int("other_depth", self.other_depth, at_least=0 if self.role == "alone" else 1)
         if self.feature_axis not in (None, -1, 1):
             raise ValueError(f"feature_axis is {self.feature_axis!r}, but it must be -1 (tokens), 1 (images) or None.")
         for name, limit in (("index", self.num_branches), ("stage_index", self.stage_branches or self.num_branches)):
             value = getattr(self, name)
-            if value is not None and positive_int(name, value, at_least=0) >= limit:
+            if value is not None and positive_int(name, value, at_least=0) >= (limit or math.inf):
                 raise ValueError(f"{name} is {value}, but it counts from 0, so that it must be less than {limit}.")
 
     @property
-    def known_index(self):
+    def required_index(self) -> int:
         """The index, or an error that says how to give it."""
         if self.index is None:
             raise ValueError(
@@ -76,21 +78,37 @@ class BranchPosition:
         return self.index
 
     @property
-    def layer(self):
+    def required_num_branches(self) -> int:
+        """The number of branches in the network, or an error that says how to give it."""
+        if self.num_branches is None:
+            raise ValueError(
+                "num_branches is None, but this scheme depends on the number of branches in the whole network: "
+                "give num_branches=..., or build a ResidualStack, which counts."
+            )
+        return self.num_branches
+
+    @property
+    def layer(self) -> int:
         """The layer that the branch belongs to, counted from 1."""
-        return self.known_index // self.branches_per_layer + 1
+        return self.required_index // self.branches_per_layer + 1
 
     @property
-    def num_layers(self):
+    def num_layers(self) -> int:
         """Number of layers of the network."""
-        return -(-self.num_branches // self.branches_per_layer)
+        return -(-self.required_num_branches // self.branches_per_layer)
 
     @property
-    def local_index(self):
+    def local_index(self) -> int:
         """Number of branches before this one in its stack."""
-        return self.known_index if self.stage_index is None else self.stage_index
+        return self.required_index if self.stage_index is None else self.stage_index
 
     @property
-    def is_last(self):
+    def starts_layer(self) -> bool:
+        """Whether the branch is the first of its layer."""
+        return self.local_index % self.branches_per_layer == 0
+
+    @property
+    def is_last(self) -> bool:
         """Whether the branch is the last of its stack, if that is known."""
-        return self.index is not None and self.local_index == (self.stage_branches or self.num_branches) - 1
+        last = self.stage_branches or self.num_branches
+        return None not in (self.index, last) and self.local_index == last - 1

@@ -1,35 +1,61 @@
-"""The table of all schemes. A new one is a class and a line here."""
+"""The schemes by name, and how a name, a class or a partial of a class becomes a class with its options."""
 
-from resnorm_lib.residual import earlier_layers, gates, hyper, placement, reversible, scaling
+import inspect
+from functools import partial
 
-__all__ = ["SCHEMES"]
+from resnorm_lib._arguments import choice
 
-SCHEMES = {
-    "plain": placement.Plain,
-    "add": placement.Add,
-    "pre_norm": placement.PreNorm,
-    "post_norm": placement.PostNorm,
-    "sandwich": placement.Sandwich,
-    "peri_ln": placement.PeriLN,
-    "sub_ln": placement.SubLN,
-    "deep_norm": placement.DeepNorm,
-    "ln_scaling": placement.LNScaling,
-    "mix_ln": placement.MixLN,
-    "resi_dual": earlier_layers.ResiDual,
-    "depth_scaled": scaling.DepthScaled,
-    "complete_p": scaling.CompleteP,
-    "rezero": scaling.ReZero,
-    "skip_init": scaling.SkipInit,
-    "layer_scale": scaling.LayerScale,
-    "fixup": scaling.Fixup,
-    "t_fixup": scaling.TFixup,
-    "stochastic_depth": scaling.StochasticDepth,
-    "highway": gates.Highway,
-    "gru": gates.GRUGate,
-    "concat": earlier_layers.Concat,
-    "dense_former": earlier_layers.DenseFormer,
-    "value_residual": earlier_layers.ValueResidual,
-    "reversible": reversible.Reversible,
-    "hyper_connections": hyper.HyperConnections,
-    "stochastic_hyper_connections": hyper.StochasticHyperConnections,
-}
+__all__ = ["SCHEMES", "named", "resolve_scheme", "scheme_table"]
+
+SCHEMES: dict[str, type] = {}
+
+
+def named(name: str, formula: str, identity_path: str):
+    """Return a decorator that puts a class into ``SCHEMES`` under ``name``.
+
+    The formula (LaTeX) and what happens to the identity path make up the row of the class in the documentation.
+    """
+
+    def register(scheme):
+        if SCHEMES.get(name, scheme).__qualname__ != scheme.__qualname__:
+            raise ValueError(f"name is {name!r}, but {SCHEMES[name].__qualname__} has that name already.")
+        scheme.formula, scheme.identity_path = formula, identity_path
+        SCHEMES[name] = scheme
+        return scheme
+
+    return register
+
+
+def scheme_table() -> str:
+    """Return a table in reStructuredText: name, formula and identity path of every scheme."""
+    head = ("scheme", "formula", "identity path")
+    rows = [(f"``{name}``", f":math:`{s.formula}`", s.identity_path) for name, s in SCHEMES.items()]
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in (head, *rows)]
+    return "\n".join((rule, lines[0], rule, *lines[1:], rule))
+
+
+def resolve_scheme(scheme, options: dict) -> tuple[type, dict]:
+    """Return the class that ``scheme`` means and all its options, those of a partial included.
+
+    Raises
+    ------
+    ValueError
+        If ``scheme`` is no name, class of schemes or partial of one, or if the class has no such option.
+    """
+    called = scheme
+    while isinstance(scheme, partial):
+        scheme, options = scheme.func, scheme.keywords | options
+    if isinstance(scheme, str):
+        scheme = SCHEMES[choice("scheme", scheme, SCHEMES)]
+    if not (isinstance(scheme, type) and hasattr(scheme, "widths")):
+        raise ValueError(f"scheme is {called!r}, but it must be a name, a subclass of Scheme or a partial of one.")
+    known = [key for key, value in inspect.signature(scheme).parameters.items() if value.kind is value.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            shown = called if isinstance(called, str) else scheme.__name__
+            raise ValueError(
+                f"the scheme {shown!r} has no option {option!r}; its options: {', '.join(known) or 'none'}."
+            )
+    return scheme, options

@@ -3,9 +3,11 @@
 import torch
 
 from resnorm_lib._arguments import flag
-from resnorm_lib.residual.scheme import Scheme, residual_add
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, residual_add
 
 
+@named("reversible", r"(b, a + F(N(b)))", "untouched in both streams")
 class Reversible(Scheme):
     r"""Two streams that take turns: each block reads one and adds to the other.
 
@@ -32,11 +34,9 @@ class Reversible(Scheme):
     def open(self, x):
         return x, x
 
-    def read(self, state):
-        return self.norm(state[1])
-
-    def write(self, state, update):
-        return state[1], residual_add(state[0], update)
+    def forward(self, state, branch, shortcut=identity):
+        a, b = map(shortcut, state)
+        return b, residual_add(a, branch(self.norm(state[1])))
 
     def close(self, state):
         return (state[0] + state[1]) / 2

@@ -6,9 +6,11 @@ from torch import nn
 from resnorm_lib._arguments import flag, number
 from resnorm_lib.ops.elementwise.function import scaled_add
 from resnorm_lib.residual.branch import output_projection, scaled_weights
-from resnorm_lib.residual.scheme import Scheme, residual_add, same_shape
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, residual_add, same_shape
 
 
+@named("depth_scaled", r"x + F(N(x)) / \sqrt{L}", "untouched")
 class DepthScaled(Scheme):
     r"""A constant factor from the depth: :math:`y = x + \tfrac{1}{\sqrt{L}} F(N(x))`, L = ``num_branches``.
 
@@ -22,13 +24,15 @@ class DepthScaled(Scheme):
 
     def __init__(self, dim, norm, position):
         super().__init__(dim, norm, position)
-        self.scale = 1 / position.num_branches**self.exponent
+        self.scale = 1 / position.required_num_branches**self.exponent
 
-    def write(self, state, update):
-        same_shape(state, update)
-        return scaled_add(state, update, self.scale)
+    def forward(self, x, branch, shortcut=identity):
+        stream, update = shortcut(x), branch(self.norm(x))
+        same_shape(stream, update)
+        return scaled_add(stream, update, self.scale)
 
 
+@named("complete_p", r"x + F(N(x)) / L", "untouched")
 class CompleteP(DepthScaled):
     r"""The same with the first power: :math:`y = x + \tfrac1L F(N(x))`.
 
@@ -40,6 +44,7 @@ class CompleteP(DepthScaled):
     exponent = 1.0
 
 
+@named("rezero", r"x + \alpha F(N(x))", "untouched; exact at the start")
 class ReZero(Scheme):
     r"""A learned scalar that starts at 0: :math:`y = x + \alpha\,F(N(x))`. The block starts as the identity.
 
@@ -51,10 +56,11 @@ class ReZero(Scheme):
         super().__init__(dim, norm, position)
         self.alpha = nn.Parameter(torch.zeros(()))
 
-    def write(self, state, update):
-        return residual_add(state, self.alpha * update)
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), self.alpha * branch(self.norm(x)))
 
 
+@named("skip_init", r"x + \alpha F(x)", "untouched; exact at the start")
 class SkipInit(ReZero):
     r"""ReZero for networks whose norms are taken out: :math:`y = x + \alpha\,F(x)`, without any norm.
 
@@ -66,9 +72,10 @@ class SkipInit(ReZero):
     needs_final_norm = False
 
     def __init__(self, dim, norm, position):
-        super().__init__(dim, "none", position)
+        super().__init__(dim, None, position)
 
 
+@named("layer_scale", r"x + \lambda \odot F(N(x))", "untouched")
 class LayerScale(Scheme):
     r"""A learned gain for each feature, small at the start: :math:`y = x + \lambda \odot F(N(x))`.
 
@@ -87,10 +94,13 @@ class LayerScale(Scheme):
             initial = 0.1 if position.num_layers <= 18 else 1e-5 if position.num_layers <= 24 else 1e-6
         self.gain = nn.Parameter(torch.full((dim,), number("initial", initial)))
 
-    def write(self, state, update):
-        return residual_add(state, self.per_feature(self.gain, update) * update)
+    def forward(self, x, branch, shortcut=identity):
+        stream, update = shortcut(x), branch(self.norm(x))
+        same_shape(stream, update)
+        return stream + self.per_feature(self.gain, update) * update
 
 
+@named("fixup", r"x + a F(x + b) + c", "untouched; exact at the start")
 class Fixup(Scheme):
     r"""Residual learning without norms, by initialisation: :math:`y = x + a\,F(x + b) + c`, scalars a, b, c.
 
@@ -105,7 +115,7 @@ class Fixup(Scheme):
     needs_final_norm = False
 
     def __init__(self, dim, norm, position):
-        super().__init__(dim, "none", position)
+        super().__init__(dim, None, position)
         self.bias_in = nn.Parameter(torch.zeros(()))
         self.gain = nn.Parameter(torch.ones(()))
         self.bias_out = nn.Parameter(torch.zeros(()))
@@ -114,19 +124,17 @@ class Fixup(Scheme):
     def initialise(self, branch):
         *others, last = scaled_weights(branch)
         for weight in others:
-            weight.mul_(self.position.num_branches ** (-1 / (2 * len(others))))
+            weight.mul_(self.position.required_num_branches ** (-1 / (2 * len(others))))
         last.zero_()
         bias = output_projection(branch).bias
         if bias is not None:
             bias.zero_()
 
-    def read(self, state):
-        return state + self.bias_in
-
-    def write(self, state, update):
-        return residual_add(state, self.gain * update + self.bias_out)
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), self.gain * branch(x + self.bias_in) + self.bias_out)
 
 
+@named("t_fixup", r"x + F(x)", "untouched")
 class TFixup(Scheme):
     r"""A Transformer without norms, by initialisation: :math:`y = x + F(x)`.
 
@@ -140,7 +148,7 @@ class TFixup(Scheme):
     needs_final_norm = False
 
     def __init__(self, dim, norm, position):
-        super().__init__(dim, "none", position)
+        super().__init__(dim, None, position)
         decoder_layers = position.other_depth if position.role == "encoder" else position.num_layers
         self.embedding_gain = (9 * decoder_layers) ** -0.25
         self.gain = self.embedding_gain if position.role == "decoder" else 0.67 * position.num_layers**-0.25
@@ -150,10 +158,11 @@ class TFixup(Scheme):
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 
-    def write(self, state, update):
-        return residual_add(state, update)
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), branch(x))
 
 
+@named("stochastic_depth", r"x + b F(N(x)),\ b \in \{0, 1\}", "untouched")
 class StochasticDepth(Scheme):
     r"""In training, leave out branches at random: :math:`y = x + b\,F(N(x))`, b = 1 with probability :math:`p_\ell`.
 
@@ -173,12 +182,15 @@ class StochasticDepth(Scheme):
     def __init__(self, dim, norm, position, *, survival=0.5, per_sample=True):
         super().__init__(dim, norm, position)
         survival = number("survival", survival, at_least=0, at_most=1)
-        self.keep = 1 - (position.known_index + 1) / position.num_branches * (1 - survival)
+        self.keep = 1 - (position.required_index + 1) / position.required_num_branches * (1 - survival)
         self.per_sample = flag("per_sample", per_sample)
 
-    def write(self, state, update):
+    def forward(self, x, branch, shortcut=identity):
+        return residual_add(shortcut(x), self.drop(branch(self.norm(x))))
+
+    def drop(self, update):
         if not self.training:
-            return residual_add(state, self.keep * update)
+            return self.keep * update
         rows = update.shape[0] if self.per_sample else 1
         coins = torch.rand(rows, *(1,) * (update.dim() - 1), device=update.device) < self.keep
-        return residual_add(state, torch.where(coins, update, torch.zeros_like(update)))
+        return torch.where(coins, update, torch.zeros_like(update))

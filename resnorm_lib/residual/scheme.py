@@ -1,14 +1,15 @@
-"""What every residual scheme is: it opens a state, reads it, writes to it, and closes it."""
+"""The base of all residual schemes, and the addition that never broadcasts."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib.residual.norm_axis import feature_norm
+from resnorm_lib.residual.position import BranchPosition
 
-__all__ = ["Scheme", "fusable", "is_fusable", "residual_add", "same_shape"]
+__all__ = ["Scheme", "identity", "residual_add", "same_shape"]
 
 
 def same_shape(stream, branch):
-    """Raise unless both have one shape."""
+    """Raise a ``ValueError`` unless both tensors have one shape."""
     if stream.shape != branch.shape:
         raise ValueError(
             f"the branch has shape {tuple(branch.shape)}, but the stream has {tuple(stream.shape)}: "
@@ -16,7 +17,7 @@ def same_shape(stream, branch):
         )
 
 
-def residual_add(stream, branch):
+def residual_add(stream: Tensor, branch: Tensor) -> Tensor:
     """Return ``stream + branch``; the shapes must be equal.
 
     The ``+`` of torch broadcasts: adding (N, 1) to (N, d) is no error there, and a bug here.
@@ -42,50 +43,40 @@ def residual_add(stream, branch):
     return stream + branch
 
 
-def fusable(forward):
-    """Mark the ``forward`` of a block that reads, branches and writes, no more. One that a subclass writes has no mark.
-
-    A stack may then make the additions of such blocks itself, together with the norms that follow them.
-    """
-    forward.is_fusable = True
-    return forward
-
-
-def is_fusable(forward):
-    """Whether it bears the mark."""
-    return getattr(forward, "is_fusable", False)
+def identity(x):
+    """Return the argument: the shortcut of a block that keeps the shape."""
+    return x
 
 
 class Scheme(nn.Module):
     r"""One way in which branches join the stream.
 
-    A stack opens the state with its first block's scheme, lets each block step, and closes with its last block's::
+    A scheme is one class whose ``forward`` is its formula, for instance
+    ``return residual_add(shortcut(x), branch(self.norm(x)))``, decorated with its name
+    (:func:`resnorm_lib.residual.registry.named`). ``shortcut`` is what the stream goes through past the branch, the
+    identity except where a ResNet changes the shape.
 
-        state = open(x)
-        state = write(state, branch(read(state)))     # once for each block: forward()
-        x     = close(state)
-
-    For most schemes the state is x itself, and opening and closing do nothing. A new scheme is one class with
-    ``write`` and whatever else differs from what stands here, and one line in :data:`resnorm_lib.residual.SCHEMES`.
+    For most schemes the state that goes from block to block is the stream x itself. A scheme that carries more sets
+    ``carries_state``; its state is a tuple that :class:`resnorm_lib.residual.Stack` opens and closes.
 
     Parameters
     ----------
     dim : int
         Number of features of the stream.
-    norm : str
-        Name of the norm N.
+    norm : str, class, callable or None
+        The norm N: whatever :func:`resnorm_lib.norms.make_norm` takes.
     position : BranchPosition
-        Where the branch stands.
+        Where in the network the branch stands.
     """
 
     needs_final_norm = True  # whether the stream leaves the stack without a norm
-    places_norm = False  # whether the scheme is about where the norm stands
+    places_norm = False  # whether the scheme decides where the norm stands
     has_shortcut = True  # whether x reaches the output past the branch
     carries_state = False  # whether the state is more than x; then it is a tuple
-    embedding_gain = 1.0  # what the embeddings in front of the stack are multiplied by at the start
-    head_gain = 1.0  # and the last linear map of the model
+    embedding_gain = 1.0  # initial factor of the embeddings in front of the stack
+    head_gain = 1.0  # initial factor of the last linear map of the model
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm, position: BranchPosition):
         super().__init__()
         self.position = position
         self.norm = self.make_norm(norm, self.read_dim(dim))
@@ -94,47 +85,38 @@ class Scheme(nn.Module):
         return feature_norm(norm, dim, self.position.feature_axis)
 
     def read_dim(self, dim):
-        """Width of what the branch reads."""
+        """Return the width of what the branch reads."""
         return self.position.in_dim or dim
 
     @classmethod
-    def widths(cls, dim, step, **options):
-        """Return the width that branch number ``step`` of a stack reads, and the width that it writes."""
+    def widths(cls, dim, index, **options):
+        """Return the width that branch number ``index`` of a stack reads, and the width that it writes."""
         return dim, dim
 
     def initialise(self, branch):
-        """Give the branch the start that the scheme's paper requires. Most require none."""
+        """Give the branch the initialisation that the scheme's paper requires. Most require none."""
 
     def check(self, blocks):
-        """Raise if a stack of these blocks cannot do what the scheme is for. Called by the first block's scheme."""
+        """Raise if a stack of these blocks cannot do what the scheme is for. A stack asks its first scheme."""
 
     def open(self, x):
+        """Return the state at the start of a stack. A stack asks its first scheme."""
         return x
 
-    def read(self, state):
-        return self.norm(state)
-
-    def write(self, state, update):
-        raise NotImplementedError
-
-    def check_update(self, state, update):
-        same_shape(state[0] if self.carries_state else state, update)
-
     def close(self, state):
+        """Return the stream at the end of a stack. A stack asks its last scheme."""
         return state
 
     def map_streams(self, state, function):
         """Apply ``function`` to every stream of the state."""
         return tuple(map(function, state)) if self.carries_state else function(state)
 
-    def forward(self, state, branch, shortcut=None):
-        update = branch(self.read(state))
-        state = state if shortcut is None else self.map_streams(state, shortcut)
-        self.check_update(state, update)  # before a gain can broadcast it to the right shape
-        return self.write(state, update)
+    def forward(self, state, branch, shortcut=identity):
+        """Return the next state. ``branch`` and ``shortcut`` are callables."""
+        raise NotImplementedError
 
     def run(self, blocks, state, context):
-        """Step through the blocks of a stack. A scheme may have another way to do it that gives the same."""
+        """Step through the blocks of a stack. An override must give the same result."""
         for block in blocks:
             state = block(state, **context)
         return state

@@ -219,7 +219,7 @@ SMALL = steps.Size(words=11, dim=16, depth=2, heads=2, context=8, batch=3, dtype
 
 
 def test_a_network_of_chains_computes_what_the_network_of_norms_does():
-    model = DecoderLM(11, 16, 2, 2, 8)
+    model = DecoderLM(11, 16, depth=2, num_heads=2, context_length=8)
     tokens = torch.arange(16).reshape(2, 8) % 11
     wanted = model(tokens)
     chains = steps.with_chains(model)

@@ -30,7 +30,7 @@ class OneBlock(nn.Module):
 
     def __init__(self, branch, scheme="add"):
         super().__init__()
-        self.stages = [ResidualStack([branch], 64, scheme, "none")]
+        self.stages = [ResidualStack([branch], 64, scheme, norm="none")]
 
     def forward(self, x):
         return self.stages[0](x)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from resnorm_lib.experiments import get
 from resnorm_lib.experiments.degradation import build, gradient_sizes
+from resnorm_lib.residual import residual_blocks
 from tests.data.image_files import CIFAR, cifar_arrays
 
 EXPERIMENT = get("degradation")
@@ -62,7 +63,7 @@ def test_gradient_sizes_are_those_of_the_stream_behind_each_block(kind, preset):
     model, (x, y) = made(kind, 8, config, shape).double(), images(8, shape)
     x = x.double()
     sizes = gradient_sizes(model, x, y)
-    blocks = list(model.blocks) if preset == "cpu" else [block for stage in model.stages for block in stage]
+    blocks = residual_blocks(model)
     assert len(sizes) == len(blocks)
     gradient = {}
 

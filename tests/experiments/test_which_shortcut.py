@@ -10,6 +10,7 @@ from torch import nn
 from resnorm_lib.experiments import get
 from resnorm_lib.experiments.which_shortcut import SHORTCUTS, build
 from resnorm_lib.experiments.which_shortcut.shortcuts import log_product, mean_factors
+from resnorm_lib.residual import residual_blocks
 from tests.data.image_files import CIFAR, cifar_arrays
 
 EXPERIMENT = get("which_shortcut")
@@ -27,13 +28,9 @@ def images(shape=(64,), rows=32):
     return torch.randn(rows, *shape, generator=torch.Generator().manual_seed(1))
 
 
-def blocks_of(model):
-    return list(model.blocks) if hasattr(model, "blocks") else [block for stage in model.stages for block in stage]
-
-
 def silence(model):
     """Make every branch compute 0, so that what is left is the shortcuts alone."""
-    for block in blocks_of(model):
+    for block in residual_blocks(model):
         last = block.bn2 if hasattr(block, "bn2") else block.branch[1]
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
@@ -48,7 +45,7 @@ def stream(model, x):
 def test_every_arm_is_a_network_of_the_depth_that_is_asked_for(config, shape):
     for name in SHORTCUTS:
         model = made(name, config, shape)
-        assert len(blocks_of(model)) == (5 if config is CPU else 9)
+        assert len(residual_blocks(model)) == (5 if config is CPU else 9)
         assert model(images(shape, rows=4)).shape == (4, 10)
 
 
@@ -84,7 +81,7 @@ def test_the_exclusive_gate_shares_out_what_the_shortcut_gate_leaves_whole():
         for module in model.modules():
             if hasattr(module, "gate"):
                 nn.init.zeros_(module.gate.weight)
-        (block,), h = blocks_of(model), images()
+        (block,), h = residual_blocks(model), images()
         shares.append((block(h) - h / 2) / block.branch(block.scheme.norm(h)))
     torch.testing.assert_close(shares[0], torch.full((32, 64), 0.5), rtol=0, atol=1e-3)
     torch.testing.assert_close(shares[1], torch.full((32, 64), 1.0), rtol=0, atol=1e-3)
@@ -111,7 +108,7 @@ def test_a_matrix_from_the_identity_starts_as_the_identity():
     for config, shape in ((CPU, (64,)), (IMAGES, (16, 8, 8))):
         changed = made("matrix from I", config, (64,) if config is CPU else (3, 32, 32))
         x = images(shape)
-        torch.testing.assert_close(blocks_of(changed)[0].downsample(x), x)
+        torch.testing.assert_close(residual_blocks(changed)[0].downsample(x), x)
 
 
 def test_a_matrix_keeps_the_size_of_what_it_gets():
@@ -121,7 +118,7 @@ def test_a_matrix_keeps_the_size_of_what_it_gets():
 
 
 def test_where_the_shape_changes_the_padding_comes_first():
-    entry = blocks_of(made("factor 0.5", IMAGES, (3, 32, 32)))[3]
+    entry = residual_blocks(made("factor 0.5", IMAGES, (3, 32, 32)))[3]
     x = images((16, 32, 32), rows=2)
     out = entry.downsample(x)
     assert out.shape == (2, 32, 16, 16)

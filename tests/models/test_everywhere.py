@@ -22,14 +22,16 @@ def untied(options):
 
 
 MODELS = {
-    "mlp": lambda **o: MLP(5, 16, 4, 3, **o),
+    "mlp": lambda **o: MLP(5, 16, 4, out_features=3, **o),
     "basic": lambda **o: image_network("basic", **o),
     "bottleneck": lambda **o: image_network("bottleneck", **o),
     "pre_basic": lambda **o: image_network("pre_basic", **o),
     "pre_bottleneck": lambda **o: image_network("pre_bottleneck", **o),
-    "encoder": lambda **o: TransformerEncoder(11, DIM, 2, 2, 6, **o),
-    "decoder": lambda **o: DecoderLM(11, DIM, 2, 2, 6, **untied(o)),
-    "both": lambda **o: EncoderDecoder(11, 11, DIM, 2, 2, 2, 6, **untied(o)),
+    "encoder": lambda **o: TransformerEncoder(11, DIM, depth=2, num_heads=2, context_length=6, **o),
+    "decoder": lambda **o: DecoderLM(11, DIM, depth=2, num_heads=2, context_length=6, **untied(o)),
+    "both": lambda **o: EncoderDecoder(
+        11, 11, DIM, encoder_depth=2, decoder_depth=2, num_heads=2, context_length=6, **untied(o)
+    ),
 }
 IMAGES = ("basic", "bottleneck", "pre_basic", "pre_bottleneck")
 

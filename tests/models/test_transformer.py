@@ -90,7 +90,7 @@ def test_gpt2_files_of_other_makers_load_too():
 
 def test_gpt2_small_has_its_published_size():
     with torch.device("meta"):
-        model = DecoderLM(50257, 768, 12, 12, 1024)
+        model = DecoderLM(50257, 768, depth=12, num_heads=12, context_length=1024)
     assert sum(parameter.numel() for parameter in model.parameters()) == 124_439_808
 
 
@@ -108,7 +108,7 @@ def test_what_is_not_gpt2_is_refused():
 
 @pytest.mark.parametrize("scheme", ["pre_norm", "hyper_connections", "dense_former", "value_residual", "reversible"])
 def test_a_causal_token_sees_none_after_it(scheme):
-    model = disturb(DecoderLM(20, 16, 2, 2, 8, scheme=scheme)).eval()
+    model = disturb(DecoderLM(20, 16, depth=2, num_heads=2, context_length=8, scheme=scheme)).eval()
     tokens = words(2, 8)
     other = tokens.clone()
     other[:, 5:] = (other[:, 5:] + 1) % 20
@@ -119,13 +119,16 @@ def test_a_causal_token_sees_none_after_it(scheme):
 def test_padding_changes_no_real_token():
     tokens, padding = words(2, 8), torch.zeros(2, 8, dtype=torch.bool)
     padding[:, 5:] = True
-    for model in (TransformerEncoder(20, 16, 2, 2, 8), DecoderLM(20, 16, 2, 2, 8)):
+    for model in (
+        TransformerEncoder(20, 16, depth=2, num_heads=2, context_length=8),
+        DecoderLM(20, 16, depth=2, num_heads=2, context_length=8),
+    ):
         model.double().eval()
         torch.testing.assert_close(model(tokens, padding)[:, :5], model(tokens[:, :5]))
 
 
 def test_padding_of_the_source_changes_no_target():
-    model = EncoderDecoder(20, 20, 16, 2, 2, 2, 8).double().eval()
+    model = EncoderDecoder(20, 20, 16, encoder_depth=2, decoder_depth=2, num_heads=2, context_length=8).double().eval()
     source, target, padding = words(2, 8), words(2, 6, seed=1), torch.zeros(2, 8, dtype=torch.bool)
     padding[:, 5:] = True
     torch.testing.assert_close(model(source, target, padding), model(source[:, :5], target))
@@ -134,7 +137,7 @@ def test_padding_of_the_source_changes_no_target():
 
 
 def test_a_target_token_sees_the_source_but_not_its_future():
-    model = EncoderDecoder(20, 20, 16, 1, 1, 2, 8).double().eval()
+    model = EncoderDecoder(20, 20, 16, encoder_depth=1, decoder_depth=1, num_heads=2, context_length=8).double().eval()
     source, target = words(1, 8), words(1, 6, seed=1)
     later = target.clone()
     later[:, 4:] = (later[:, 4:] + 1) % 20
@@ -178,7 +181,10 @@ def test_self_attention_is_torchs():
 
 
 def test_a_tied_head_is_the_embedding():
-    tied, untied = DecoderLM(20, 16, 1, 2, 8), DecoderLM(20, 16, 1, 2, 8, tied=False)
+    tied, untied = (
+        DecoderLM(20, 16, depth=1, num_heads=2, context_length=8),
+        DecoderLM(20, 16, depth=1, num_heads=2, context_length=8, tied=False),
+    )
     assert sum(p.numel() for p in untied.parameters()) - sum(p.numel() for p in tied.parameters()) == 20 * 16
     features = tied.features(words(2, 8))
     assert torch.equal(tied(words(2, 8)), F.linear(features, tied.embedding.token.weight))
@@ -186,13 +192,13 @@ def test_a_tied_head_is_the_embedding():
 
 def test_embeddings_start_with_the_promised_spread():
     torch.manual_seed(0)
-    weight = DecoderLM(1000, 100, 1, 2, 8).embedding.token.weight
+    weight = DecoderLM(1000, 100, depth=1, num_heads=2, context_length=8).embedding.token.weight
     assert weight.std().item() == pytest.approx(0.1, rel=4 / (2 * weight.numel()) ** 0.5)
 
 
 def test_linear_maps_start_as_by_glorot_and_bengio():
     torch.manual_seed(0)
-    branch = DecoderLM(20, 128, 1, 2, 8).blocks[0].branch
+    branch = DecoderLM(20, 128, depth=1, num_heads=2, context_length=8).blocks[0].branch
     for part in branch.qkv.weight.chunk(3):  # each on its own: together they would start smaller
         assert part.abs().max().item() == pytest.approx((6 / 256) ** 0.5, rel=1e-2)
 

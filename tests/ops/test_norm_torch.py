@@ -122,14 +122,14 @@ def stack(scheme, norm="layer"):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         branches = [nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)) for _ in range(4)]
-        return ResidualStack(branches, 8, scheme, norm).to(DEVICE)
+        return ResidualStack(branches, 8, scheme, norm=norm).to(DEVICE)
 
 
 FUSED = {
     "pre_norm": 3,
     "post_norm": 4,
     "deep_norm": 4,
-    "residual": 4,
+    "resi_dual": 4,
     "sub_ln": 3,
     "mix_ln": 1,
     "sandwich": 0,

@@ -86,7 +86,7 @@ def test_samples_on_the_second_axis():
 def test_an_encoder_and_a_decoder_are_two_streams():
     model = nn.Transformer(8, 2, 2, 3, 16, batch_first=True)
     assert found(model, (draw(4, 5, 8), draw(4, 3, 8))) == [(9, IDENTITY), (4, IDENTITY)]
-    ours = EncoderDecoder(30, 30, 8, 2, 2, num_heads=2, context_length=8)
+    ours = EncoderDecoder(30, 30, 8, encoder_depth=2, decoder_depth=2, num_heads=2, context_length=8)
     assert found(ours, (tokens(), tokens())) == [(6, IDENTITY), (4, IDENTITY)]
 
 
@@ -100,20 +100,22 @@ def test_an_encoder_and_a_decoder_are_two_streams():
     ],
 )
 def test_our_mlp_under_many_schemes(scheme, kind):
-    assert found(MLP(8, 16, 4, 3, scheme=scheme, norm="layer"), draw(6, 8)) == [(4, {kind})]
+    assert found(MLP(8, 16, 4, out_features=3, scheme=scheme, norm="layer"), draw(6, 8)) == [(4, {kind})]
 
 
 def test_our_models():
-    assert found(DecoderLM(30, 16, 3, 2, 8), tokens()) == [(6, IDENTITY)]
-    assert found(TransformerEncoder(30, 16, 3, 2, 8, scheme="post_norm"), tokens()) == [(6, IDENTITY)]
+    assert found(DecoderLM(30, 16, depth=3, num_heads=2, context_length=8), tokens()) == [(6, IDENTITY)]
+    assert found(TransformerEncoder(30, 16, depth=3, num_heads=2, context_length=8, scheme="post_norm"), tokens()) == [
+        (6, IDENTITY)
+    ]
     assert found(cifar_resnet(14), draw(2, 3, 16, 16)) == [(6, {"identity", "modified"})]  # option A pads
     bottlenecks = ResNet("pre_bottleneck", (2, 2), (8, 16), 10, stem="cifar")
     assert found(bottlenecks, draw(2, 3, 8, 8)) == [(4, {"identity", "projection"})]
 
 
 def test_two_streams_side_by_side():
-    assert found(MLP(8, 16, 4, 3, scheme="resi_dual", norm="layer"), draw(6, 8)) == [(4, IDENTITY)] * 2
-    assert sum(blocks for blocks, _ in found(MLP(8, 16, 5, 3, scheme="reversible"), draw(6, 8))) >= 4
+    assert found(MLP(8, 16, 4, out_features=3, scheme="resi_dual", norm="layer"), draw(6, 8)) == [(4, IDENTITY)] * 2
+    assert sum(blocks for blocks, _ in found(MLP(8, 16, 5, out_features=3, scheme="reversible"), draw(6, 8))) >= 4
 
 
 def test_gates_scale_the_shortcut():
@@ -212,7 +214,7 @@ def test_concatenation_is_told_from_addition():
 
 
 def test_a_stack_without_shortcuts_says_so_and_still_shows_norms_and_units():
-    report = probe(MLP(8, 16, 3, 2, scheme="plain"), draw(5, 8))
+    report = probe(MLP(8, 16, 3, out_features=2, scheme="plain"), draw(5, 8))
     assert report.findings()[0].startswith("No residual stream was found")
     assert (len(report.norms), len(report.units)) == (4, 3)
 
@@ -288,7 +290,7 @@ def test_frozen_layers_say_why_there_are_no_gradients():
 
 
 def test_reversible_without_memory_hides_its_gradients_and_says_so():
-    model = MLP(8, 16, 4, 3, scheme="reversible", norm="layer", save_memory=True)
+    model = MLP(8, 16, 4, out_features=3, scheme="reversible", norm="layer", save_memory=True)
     report = probe(model, draw(6, 8))
     assert [point.gradient_norm is None for point in report.streams[0].points] == [False, True, True, False]
     assert report.findings()[0] == (

@@ -191,7 +191,7 @@ def test_every_chapter_that_a_finding_names_exists(label, title):
 
 # ------------------------------------------------------------------------------------------- the batch and the loss
 
-NET = MLP(8, 16, 2, 3)
+NET = MLP(8, 16, 2, out_features=3)
 X, Y = draw(5, 8), torch.tensor([0, 1, 2, 0, 1])
 
 

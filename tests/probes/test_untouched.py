@@ -215,6 +215,6 @@ def test_autograd_keeps_as_much_as_without_a_probe():
 
 def test_a_probe_costs_less_than_two_plain_passes():
     torch.manual_seed(0)
-    model = DecoderLM(64, 192, 4, 4, 64)
+    model = DecoderLM(64, 192, depth=4, num_heads=4, context_length=64)
     tokens = torch.randint(64, (8, 64))
     assert price(model, tokens, repeats=5) < 2

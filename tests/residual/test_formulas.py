@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnorm_lib.residual import SCHEMES, BranchPosition, Residual, ResidualStack
+from resnorm_lib.residual import SCHEMES, BranchPosition, Residual, ResidualStack, branch_widths
 from tests.residual.tools import disturb, draw, linear, make_stack, two_layers
 
 
@@ -84,7 +84,7 @@ def test_mix_ln_is_post_norm_in_the_first_quarter():
     for index in range(8):
         block = Residual(f, 6, scheme="mix_ln", position=BranchPosition(index=index, num_branches=8))
         check(block, x, layer_norm(x + f(x)) if index < 2 else x + f(layer_norm(x)))
-        assert block.needs_final_norm == (index >= 2)
+        assert block.scheme.needs_final_norm == (index >= 2)
 
 
 def test_depth_scaled_and_complete_p():
@@ -183,7 +183,7 @@ def test_features_of_images_stand_on_axis_one(scheme):
         return f
 
     options = {"growth": 3} if scheme == "concat" else {}
-    widths = [SCHEMES[scheme].widths(4, step, **options) for step in range(4)]
+    widths = branch_widths(4, scheme, 4, **options)
     convolutions = [branch(reads, step, writes) for step, (reads, writes) in enumerate(widths)]
     images = ResidualStack(convolutions, 4, scheme, position=BranchPosition(feature_axis=1), **options).double().eval()
     tokens = make_stack(scheme).eval()

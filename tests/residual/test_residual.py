@@ -21,8 +21,10 @@ from resnorm_lib.residual import (
     Stack,
     feature_norm,
     make_scheme,
+    registry,
     residual_add,
 )
+from resnorm_lib.residual.scheme import identity
 from tests.residual.tools import disturb, draw, linear, make_stack, two_layers
 
 CARRIES_STATE = [name for name, scheme in SCHEMES.items() if scheme.carries_state]
@@ -142,10 +144,10 @@ def test_a_branch_of_another_width_raises(scheme):
 def test_blocks_called_by_hand_are_the_stack(scheme):
     """Where the state is x, a stack is nothing but its blocks in a row, between opening and closing."""
     stack, x = disturb(make_stack(scheme)).eval(), draw(3, 4)
-    y = stack[0].scheme.open(x)
+    y = stack.open(x)
     for block in stack:
         y = block(y)
-    assert torch.equal(stack[-1].scheme.close(y), stack(x))
+    assert torch.equal(stack.close(y), stack(x))
 
 
 @pytest.mark.parametrize("scheme", CARRIES_STATE)
@@ -156,7 +158,7 @@ def test_a_lone_block_says_that_it_needs_a_stack(scheme):
 
 
 @pytest.mark.parametrize(
-    "scheme", [name for name in SCHEMES if name not in ("plain", "post_norm", "deep_norm", "mix_ln")]
+    "scheme", [name for name in SCHEMES if name not in ("plain", "post_norm", "deep_norm", "mix_ln", "admin")]
 )
 def test_autocast_leaves_the_stream_in_single_precision(scheme):
     """Where no norm acts on the stream itself, what 64 blocks add up must not be rounded to 8 bits each time."""
@@ -220,7 +222,8 @@ def test_a_norm_acts_on_the_axis_that_it_is_told(norm, axis):
             {"scheme": "ln_scaling", "num_branches": 4},
             "depends on where the block stands: give position=",
         ),
-        ({"scheme": "sub_ln"}, "num_branches is 1, but sub_ln .* L must be 2 or more"),
+        ({"scheme": "sub_ln", "num_branches": 1}, "num_branches is 1, but sub_ln .* L must be 2 or more"),
+        ({"scheme": 3}, "scheme is 3, but it must be a name, a subclass of Scheme or a partial of one"),
     ],
 )
 def test_wrong_arguments_say_what_to_do(arguments, message):
@@ -300,14 +303,16 @@ def test_a_new_scheme_is_one_class_and_one_line(monkeypatch):
             super().__init__(dim, norm, position)
             self.share = share
 
-        def write(self, state, change):
-            return residual_add(state, self.share * change)
+        def forward(self, x, branch, shortcut=identity):
+            return residual_add(shortcut(x), self.share * branch(self.norm(x)))
 
-    monkeypatch.setitem(SCHEMES, "halved", Halved)
+    monkeypatch.setattr(registry, "SCHEMES", SCHEMES | {"halved": Halved})
     f, x = linear(4), draw(3, 4)
-    torch.testing.assert_close(Residual(f, 4, "halved", "none", share=0.25)(x), x + f(x) / 4)
+    torch.testing.assert_close(Residual(f, 4, "halved", norm="none", share=0.25)(x), x + f(x) / 4)
     assert cifar_resnet(8, scheme="halved")(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
-    assert DecoderLM(5, 8, 1, 2, 4, scheme="halved", share=0.1)(torch.zeros(1, 4, dtype=torch.long)).shape == (1, 4, 5)
+    assert DecoderLM(5, 8, depth=1, num_heads=2, context_length=4, scheme="halved", share=0.1)(
+        torch.zeros(1, 4, dtype=torch.long)
+    ).shape == (1, 4, 5)
 
 
 def test_value_residual_without_values_is_refused():

@@ -86,11 +86,11 @@ def test_fixup_starts_an_image_network_at_equal_logits():
 
 
 def test_deep_norm_shrinks_values_and_output_but_not_queries_and_keys():
-    arguments = (50, 16, 3, 2, 8)
+    arguments = {"vocab_size": 50, "dim": 16, "depth": 3, "num_heads": 2, "context_length": 8}
     torch.manual_seed(0)
-    plain = DecoderLM(*arguments, scheme="post_norm").state_dict()
+    plain = DecoderLM(**arguments, scheme="post_norm").state_dict()
     torch.manual_seed(0)
-    deep = DecoderLM(*arguments, scheme="deep_norm").state_dict()
+    deep = DecoderLM(**arguments, scheme="deep_norm").state_dict()
     assert list(plain) == list(deep)
     beta = (8 * 3) ** -0.25
     for name, weight in plain.items():
@@ -103,11 +103,12 @@ def test_deep_norm_shrinks_values_and_output_but_not_queries_and_keys():
 
 
 def test_t_fixup_scales_the_embeddings_of_both_halves():
-    arguments = (50, 40, 16, 2, 3, 2, 8)
+    arguments = {"source_vocab": 50, "target_vocab": 40, "dim": 16, "num_heads": 2, "context_length": 8}
+    arguments |= {"encoder_depth": 2, "decoder_depth": 3}
     torch.manual_seed(0)
-    plain = EncoderDecoder(*arguments, scheme="add")
+    plain = EncoderDecoder(**arguments, scheme="add")
     torch.manual_seed(0)
-    fixed = EncoderDecoder(*arguments, scheme="t_fixup")
+    fixed = EncoderDecoder(**arguments, scheme="t_fixup")
     for half in ("encoder.embedding", "embedding"):
         was, now = plain.get_submodule(half), fixed.get_submodule(half)
         torch.testing.assert_close(now.token.weight, was.token.weight * 27**-0.25)

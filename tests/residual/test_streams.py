@@ -33,7 +33,7 @@ def test_concat_grows_and_never_adds():
 
 def test_dense_former_averages_after_each_layer():
     branches = [two_layers(4, step) for step in range(6)]
-    stack = disturb(ResidualStack(branches, 4, "dense_former", "none", branches_per_layer=2).double())
+    stack = disturb(ResidualStack(branches, 4, "dense_former", norm="none", branches_per_layer=2).double())
     x = draw(5, 4)
     outputs, y = [x], x
     for layer in range(3):
@@ -52,7 +52,7 @@ def test_dense_former_starts_with_the_last_output_alone():
 
 def test_value_residual_mixes_in_the_first_values():
     branches = [Valued(4, 0), two_layers(4, 7), Valued(4, 1), Valued(4, 2)]
-    stack, x = disturb(ResidualStack(branches, 4, "value_residual", "none").double()), draw(5, 4)
+    stack, x = disturb(ResidualStack(branches, 4, "value_residual", norm="none").double()), draw(5, 4)
     h, first = x, None
     for block in stack:
         f = block.branch
@@ -100,7 +100,7 @@ def test_stochastic_hyper_connections():
 def test_streams_persist_across_blocks():
     """Put together inside every block, they would stay copies of each other: they must differ after two."""
     stack = disturb(make_stack("hyper_connections"))
-    state = stack[0].scheme.open(draw(5, 4))
+    state = stack.open(draw(5, 4))
     for block in stack[:2]:
         state = block(state)
     assert torch.pdist(state[0].reshape(4, -1)).min() > 1e-2
@@ -158,7 +158,7 @@ def test_reversible_blocks_take_turns():
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-13), (torch.float32, 1e-4)])
 def test_reversible_stack_is_inverted_up_to_rounding(dtype, bound):
     stack = make_stack("reversible", dim=8, blocks=64).to(dtype)
-    start = stack[0].scheme.open(draw(5, 8, dtype=dtype))
+    start = stack.open(draw(5, 8, dtype=dtype))
     with torch.no_grad():
         state = start
         for block in stack:
@@ -245,7 +245,7 @@ def test_saving_memory_keeps_no_activations():
     ],
 )
 def test_saving_memory_refuses_what_cannot_be_repeated(branch, norm, message):
-    stack = ResidualStack([branch(), branch()], 4, "reversible", norm, save_memory=True).double()
+    stack = ResidualStack([branch(), branch()], 4, "reversible", norm=norm, save_memory=True).double()
     with pytest.raises(ValueError, match=message):
         stack(draw(5, 4))
     stack.eval()(draw(5, 4))  # nothing is drawn or counted in evaluation
@@ -256,6 +256,6 @@ def test_saving_memory_refuses_to_lose_a_gradient():
         def forward(self, x, memory):
             return x * memory
 
-    stack = ResidualStack([Reading()], 4, "reversible", "none", save_memory=True)
+    stack = ResidualStack([Reading()], 4, "reversible", norm="none", save_memory=True)
     with pytest.raises(ValueError, match="sends no gradient"):
         stack(draw(5, 4), memory=draw(5, 4).requires_grad_())

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from resnorm_lib.residual import SCHEMES, ResidualStack
+from resnorm_lib.residual import ResidualStack, branch_widths
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
@@ -41,10 +41,9 @@ def make_stack(scheme, dim=4, blocks=4, norm="layer", **options):
     """A stack of two-layer branches, in float64."""
     options = ({"growth": 3} if scheme == "concat" else {}) | options
     branches = []
-    for step in range(blocks):
-        reads, writes = SCHEMES[scheme].widths(dim, step, **options)
+    for step, (reads, writes) in enumerate(branch_widths(dim, scheme, blocks, **options)):
         branches.append(Valued(dim, step) if scheme == "value_residual" else two_layers(reads, step, writes))
-    return ResidualStack(branches, dim, scheme, norm, **options).double()
+    return ResidualStack(branches, dim, scheme, norm=norm, **options).double()
 
 
 def disturb(module, seed=0):

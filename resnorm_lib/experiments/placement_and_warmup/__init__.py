@@ -113,7 +113,9 @@ def _arm(kind, depth, dim):
 def build(config, arm, words):
     """Return the language model of an arm; its output is not tied to the embedding: neither sets the other's scale."""
     options = {"scheme": arm.scheme, "norm": arm.norm, "dropout": config.dropout, "tied": False}
-    return DecoderLM(words, arm.dim, arm.depth, config.num_heads, config.length, **options)
+    return DecoderLM(
+        words, arm.dim, depth=arm.depth, num_heads=config.num_heads, context_length=config.length, **options
+    )
 
 
 @contextmanager

@@ -26,10 +26,10 @@ def output_without_layer(model, layer, x, amp=False):
     ``layer=None`` leaves all of them in.
     """
     with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
-        state = model.blocks[0].scheme.open(model.embedding(x))
+        state = model.blocks.open(model.embedding(x))
         for i, block in enumerate(model.blocks):
             state = state if i // 2 == layer else block(state)
-        return model.logits(model.final_norm(model.blocks[-1].scheme.close(state)), model.embedding)
+        return model.logits(model.final_norm(model.blocks.close(state)), model.embedding)
 
 
 @torch.no_grad()

@@ -73,7 +73,7 @@ def build(norm, size, config, shape):
         "renorm": partial(BatchRenorm, r_max=1.0, d_max=0.0),
     }[norm]
     if config.data == "digits":
-        model = MLP(shape[0], config.width, config.depth, 10)
+        model = MLP(shape[0], config.width, config.depth, out_features=10)
     else:
         model = cifar_resnet(config.depth, in_channels=shape[0])
     return replace_norms(model, make)

@@ -8,8 +8,9 @@ from resnorm_lib._arguments import choice
 from resnorm_lib.engine.datasets import Training, image_task
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import endless, errors, fit, fix_statistics
-from resnorm_lib.experiments.which_shortcut.shortcuts import MAKE, blocks, log_product, mean_factors
+from resnorm_lib.experiments.which_shortcut.shortcuts import MAKE, log_product, mean_factors
 from resnorm_lib.models import MLP, cifar_resnet
+from resnorm_lib.residual import residual_blocks
 
 __all__ = ["EXPERIMENT", "SHORTCUTS", "Config", "build"]
 
@@ -80,10 +81,10 @@ def build(kind, number, config, shape):
     scheme = SCHEMES.get(kind)
     options = {"bias": number} if scheme == "highway" else {}
     if config.data == "digits":
-        model = MLP(shape[0], config.width, config.depth, 10, scheme=scheme or "pre_norm", **options)
+        model = MLP(shape[0], config.width, config.depth, out_features=10, scheme=scheme or "pre_norm", **options)
     else:
         model = cifar_resnet(config.depth, in_channels=shape[0], scheme=scheme, **options)
-    for block in blocks(model):
+    for block in residual_blocks(model):
         if kind == "frozen":
             nn.init.zeros_(block.scheme.gate.weight)
             block.scheme.gate.requires_grad_(False)

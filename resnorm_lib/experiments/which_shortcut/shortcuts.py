@@ -6,11 +6,11 @@ from functools import partial
 import torch
 from torch import nn
 
-from resnorm_lib.models import MLP
 from resnorm_lib.models.resnet_blocks import convolution
+from resnorm_lib.residual import residual_blocks
 from resnorm_lib.residual.gates import FeatureLinear, Highway
 
-__all__ = ["MAKE", "Factor", "Gate", "blocks", "log_product", "mean_factors"]
+__all__ = ["MAKE", "Factor", "Gate", "log_product", "mean_factors"]
 
 
 class Factor(nn.Module):
@@ -55,10 +55,6 @@ MAKE = {
 }
 
 
-def blocks(model):
-    return list(model.blocks) if isinstance(model, MLP) else [block for stage in model.stages for block in stage]
-
-
 @torch.no_grad()
 def mean_factors(model, x):
     r"""Return the mean factor :math:`\lambda_\ell` on the shortcut of each block for this input.
@@ -74,7 +70,7 @@ def mean_factors(model, x):
     list of float, or None where some shortcut is neither factor nor gate
     """
     factors, hooks = [], []
-    found = [[m for m in block.modules() if isinstance(m, (Factor, Gate, Highway))] for block in blocks(model)]
+    found = [[m for m in block.modules() if isinstance(m, (Factor, Gate, Highway))] for block in residual_blocks(model)]
     if not all(found):
         return None
     for place, (one, *_) in enumerate(found):

@@ -1,0 +1,40 @@
+"""Branches of one layer that read the same input instead of each other's output."""
+
+from resnorm_lib.residual.registry import named
+from resnorm_lib.residual.scheme import Scheme, identity, residual_add
+
+
+@named("parallel", r"x + F_1(N(x)) + F_2(N(x))", "untouched")
+class Parallel(Scheme):
+    r"""All branches of a layer read one norm of the same x: :math:`y = x + F_1(N(x)) + F_2(N(x))`.
+
+    Wang and Komatsuzaki (2021), github.com/kingoflolz/mesh-transformer-jax (GPT-J); Chowdhery et al. (2022),
+    arXiv:2204.02311 (PaLM). Identity path: untouched. Start: nothing required. A layer has as many branches as
+    ``branches_per_layer`` says, 2 in a Transformer; with one it is pre-norm. Use it where the branches' matrix
+    products are to be computed together.
+    """
+
+    places_norm = True
+    carries_state = True
+
+    def __init__(self, dim, norm, position):
+        super().__init__(dim, norm if position.starts_layer else None, position)
+
+    def check(self, blocks):
+        if not self.position.starts_layer:
+            raise ValueError("a stack with scheme='parallel' starts within a layer, but its branches share one norm.")
+
+    def open(self, x):
+        return x, None
+
+    def map_streams(self, state, function):
+        return function(state[0]), state[1]
+
+    def forward(self, state, branch, shortcut=identity):
+        x, read = state
+        if self.position.starts_layer:
+            read = self.norm(x)
+        return residual_add(shortcut(x), branch(read)), read
+
+    def close(self, state):
+        return state[0]
