@@ -17,7 +17,8 @@ from resnorm_lib.experiments.placement_and_warmup.context_gain import (
     spread,
     unigram_loss,
 )
-from resnorm_lib.residual.placement import DeepNorm, PostNorm
+from resnorm_lib.residual.heavy_shortcut import DeepNorm
+from resnorm_lib.residual.placement import PostNorm
 
 WORDS = 11
 
