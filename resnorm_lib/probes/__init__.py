@@ -9,11 +9,17 @@ Report(1 streams of 4 blocks, 5 norms)
 
 ``print(report.table())`` shows the numbers, ``report.plot()`` draws them, and ``report.findings()`` says what stands
 out.
+
+How the files belong together: ``run`` calls the model as ``call`` has understood the batch, with the state of the model
+protected by ``untouched``. During the forward pass ``watch`` sees each call of torch. ``operations`` knows what a call
+does, ``lineage`` which value was computed from which, ``modules`` in which module; so ``additions`` finds the residual
+ones, and ``statistics`` and ``norm_gains`` measure them and the norms at once. ``streams`` then joins the additions.
+``report`` holds the results as ``rows``, with a ``figure`` and with sentences from ``findings``.
 """
 
 from resnorm_lib.probes.call import mean_square
-from resnorm_lib.probes.records import NormGain, Point, Stream, Units
 from resnorm_lib.probes.report import Report
+from resnorm_lib.probes.rows import NormGain, Point, Stream, Units
 from resnorm_lib.probes.run import probe
 
 __all__ = ["NormGain", "Point", "Report", "Stream", "Units", "mean_square", "probe"]

@@ -5,7 +5,7 @@ from functools import partial
 from torch.autograd.graph import get_gradient_edge
 
 from resnorm_lib.probes.lineage import carried, part
-from resnorm_lib.probes.statistics import gradient_correlation, moments, norm, sides, token_rank, unseen
+from resnorm_lib.probes.statistics import gradient_correlation, measuring, moments, norm, sides, token_rank
 from resnorm_lib.probes.streams import Addition
 
 __all__ = ["Additions"]
@@ -30,9 +30,9 @@ class Additions:
         self.found, self.ends, self.hooks = [], {}, []
 
     def before(self, a, b, alpha=1):
-        """Return the addition if a + alpha b is a residual one, measured as far as it can be before it is made.
+        """Return the addition if a + alpha b is a residual one, with branch and stream measured; otherwise None.
 
-        In place the sum overwrites the stream, or the branch.
+        They are measured before the sum is made, because an addition in place overwrites one of them.
         """
         if a.shape != b.shape or a.dim() < 2 or not (a.is_floating_point() and b.is_floating_point()):
             return None
@@ -42,7 +42,7 @@ class Additions:
             return None
         before = self._before(parting)
         addition = Addition(self.path.name, parting, before)
-        with unseen(a.device):
+        with measuring(a.device):
             b = b if alpha == 1 else alpha * b
             stream, branch = (a, b) if parting.first else (b, a)
             addition.end |= sides(stream, branch)
@@ -52,7 +52,7 @@ class Additions:
         return addition
 
     def _before(self, parting):
-        """The addition that the stream comes from: on the shortcut's way, or what was carried on to the fork."""
+        """Return the addition before this one: the shortcut passes its sum, or the fork was computed from it."""
         end = next((node for node in parting.way if node in self.ends), None)
         end = carried(parting.fork, self.ends) if end is None else end
         return None if end is None else self.ends[end]
@@ -67,7 +67,7 @@ class Additions:
     def _measure(self, addition, record, x, node):
         record["shape"] = tuple(x.shape)
         samples, features = self._axis_of_samples(x.shape), node.feature_axis(x.dim())
-        with unseen(x.device):
+        with measuring(x.device):
             record |= moments(x)
             if x.dim() > 2 and samples not in (None, features) and x.numel():
                 record["token_rank"] = token_rank(x, samples, features)
@@ -76,7 +76,7 @@ class Additions:
             self.hooks.append(x.register_hook(partial(_measure_gradient, record, samples)))
 
     def _axis_of_samples(self, shape):
-        """The axis on which the samples stand; another than asked for where several streams are stacked in front."""
+        """Return the axis that counts samples: another than asked for if several streams are stacked in front."""
         if len(shape) > self.sample_axis and shape[self.sample_axis] == self.samples:
             return self.sample_axis
         places = [axis for axis, size in enumerate(shape) if size == self.samples]
@@ -84,6 +84,7 @@ class Additions:
 
 
 def _measure_gradient(record, samples, gradient):
-    record["gradient_norm"] = norm(gradient)
-    if samples is not None and gradient.shape[samples] > 1:
-        record["gradient_correlation"] = gradient_correlation(gradient, samples)
+    with measuring(gradient.device):
+        record["gradient_norm"] = norm(gradient)
+        if samples is not None and gradient.shape[samples] > 1:
+            record["gradient_correlation"] = gradient_correlation(gradient, samples)

@@ -1,4 +1,4 @@
-"""What to call the model with, and what the loss needs beside the output."""
+"""The arguments of the model, and those of the loss beside the output, both taken from the batch."""
 
 import inspect
 
@@ -12,7 +12,7 @@ __all__ = ["Call", "mean_square"]
 
 
 def mean_square(output):
-    r"""The mean of the squares of all numbers that the model gave out: a loss for when there is none.
+    r"""Return the mean square of all numbers in the output: a loss for a model that has none.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def mean_square(output):
 
 
 class Call:
-    """One checked call of a model: its arguments, the loss, and the targets that the loss takes."""
+    """One validated call of a model: its arguments, the loss, and the targets that the loss takes."""
 
     def __init__(self, model, batch, loss, sample_axis):
         if not isinstance(model, nn.Module):
@@ -69,7 +69,7 @@ class Call:
 
 
 def _wanted(loss):
-    """The names of what the loss must be given beside the output."""
+    """Return the names of the arguments that the loss needs beside the output."""
     try:
         parameters = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters.values()
     except (TypeError, ValueError):  # a function written in C may have no signature

@@ -1,4 +1,4 @@
-"""The streams of a report, drawn by depth."""
+"""The figure of a report: the statistics of its streams by depth."""
 
 __all__ = ["draw"]
 
@@ -38,7 +38,7 @@ def draw(report):
 
 
 def _line(stream, field):
-    """Depths and values of one statistic, where it was measured; a logarithm has no place for zero."""
+    """Return depths and values of one statistic where it was measured; on a log axis only where it is positive."""
     log = PANELS[field][1] == "log"
     known = [(p.depth, getattr(p, field)) for p in stream.points if getattr(p, field) is not None]
     known = [(depth, value) for depth, value in known if not log or value > 0]

@@ -1,4 +1,4 @@
-"""Sentences about a report: what stands out, what is missing, and which chapter explains it."""
+"""The findings of a report, in sentences: what is unusual, what is missing, and which chapter explains it."""
 
 import math
 from itertools import pairwise
@@ -10,7 +10,7 @@ CHAPTERS = {
     "gradient size": ("why-depth-is-hard", "Why depth is hard"),
     "gradient correlation": ("why-depth-is-hard", "Why depth is hard"),
 }
-PER_BLOCK, IN_ALL = 1.1, 2  # a trend is told from this factor per block and this one over all blocks
+PER_BLOCK, IN_ALL = 1.1, 2  # a trend is reported from these factors on, per block and over all blocks
 SILENT, LOUD = 0.01, 10  # branch-to-stream ratios
 ALONG = 0.5  # cosine of branch and stream, either way
 FLAT, STEEP = 0.1, 10  # slopes of norms
@@ -152,7 +152,7 @@ def _about_units(units):
 
 
 def _trend(points, field):
-    """The factor per block by least squares in logarithms, and the first and last point, if it is worth telling."""
+    """Return the factor per block (least squares in logarithms), first and last point; None if it is near 1."""
     known = [(p, getattr(p, field)) for p in points if getattr(p, field) and math.isfinite(getattr(p, field))]
     if len(known) < 2:
         return None
@@ -169,7 +169,7 @@ def _block(point):
 
 
 def _ranges(depths):
-    """1, 2, 3, 7 as "1 to 3, 7"."""
+    """Write 1, 2, 3, 7 as "1 to 3, 7"."""
     runs = [[depths[0]]]
     for before, depth in pairwise(depths):
         runs.append([depth]) if depth > before + 1 else runs[-1].append(depth)

@@ -1,6 +1,6 @@
-"""Who came from whom: the graph of the calls of one forward pass, without a tensor in it.
+"""Which value was computed from which: the graph of the calls of one forward pass, without a tensor in it.
 
-Autograd has such a graph too, but none under ``no_grad``, and none inside a checkpoint.
+Autograd's own graph would not do: there is none under ``no_grad``, and none inside a checkpoint.
 """
 
 import heapq
@@ -9,37 +9,37 @@ from typing import NamedTuple
 
 from torch.utils.weak import TensorWeakRef
 
-from resnorm_lib.probes.operations import aliases, features_stand, is_linear, mixes
+from resnorm_lib.probes.operations import aliases, feature_axis_after, is_linear, mixes
 
 __all__ = ["Lineage", "Node", "carried", "part"]
 
 
 class Node:
-    """One value: the calls it came from (``parents``), and no more than a weak reference to the tensor."""
+    """One value: the values it was computed from (``parents``), and a weak reference to the tensor."""
 
     __slots__ = ("alias", "axis", "cost", "index", "linear", "parents", "reference", "version", "weight")
 
     def __init__(self, index, tensor, parents=(), *, cost=0, weight=False, alias=False, axis=None, linear=False):
         self.index, self.parents = index, parents
-        self.cost = cost  # how often features were mixed to make it of its parents: 0 or 1
-        self.weight = weight  # a parameter or a buffer, or made of nothing else
-        self.alias = alias  # the same values as its only parent
-        self.linear = linear  # made of its first parent by a linear map
-        self.axis = axis  # where the features stand
+        self.cost = cost  # how often features were mixed to compute it from its parents: 0 or 1
+        self.weight = weight  # a parameter or a buffer, or computed from these alone
+        self.alias = alias  # holds the same values as its only parent
+        self.linear = linear  # a linear map of its first parent
+        self.axis = axis  # of the features; None: no call has revealed it
         self.reference, self.version = TensorWeakRef(tensor), _version(tensor)
 
     def tensor(self):
-        """The tensor, if it still lives and still holds the value that it had."""
+        """Return the tensor, or None if it was freed or changed in place."""
         tensor = self.reference()
         return tensor if tensor is not None and _version(tensor) == self.version else None
 
     def feature_axis(self, dims):
-        """The axis of the features; where no call told, the second of an image and the last of all else."""
+        """Return the feature axis. If no call revealed it: 1 for images, the last axis otherwise."""
         axis = self.axis if self.axis is not None else 1 if dims > 3 else -1
         return axis if 0 <= axis < dims else dims - 1
 
     def value(self):
-        """The node with the same values that is not a view, cast or copy of another."""
+        """Return the node that this one is a view, cast or copy of, or the node itself."""
         return self.parents[0].value() if self.alias else self
 
 
@@ -48,7 +48,7 @@ def _version(tensor):
 
 
 class Lineage:
-    """The nodes of all tensors that a forward pass has made so far.
+    """Holds the nodes of all tensors that a forward pass has made so far.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Lineage:
         return node is not None and node.reference() is tensor
 
     def of(self, tensor):
-        """The node of a tensor; one that no call has made is a source."""
+        """Return the node of a tensor. A tensor that no call has made gets a new node without parents."""
         return self.nodes[id(tensor)] if self.knows(tensor) else self.add(tensor, weight=id(tensor) in self.weights)
 
     def add(self, tensor, parents=(), **facts):
@@ -82,7 +82,7 @@ class Lineage:
             cost = 0  # two linear maps in a row are one (a low-rank adapter)
         # A weight that is handed to every sample (learned queries) is an activation from there on.
         only_weights = bool(parents) and len(weights) == len(inputs) and name not in ("expand", "repeat")
-        axis = features_stand(name, parents[0].axis if parents else None)
+        axis = feature_axis_after(name, parents[0].axis if parents else None)
         for result in results:
             alias = len(parents) == 1 and aliases(name, inputs[0], result) and result is not inputs[0]
             self.add(result, parents, cost=cost, weight=only_weights, alias=alias, axis=axis, linear=linear)
@@ -140,7 +140,7 @@ def _way(seen, node, side):
 
 
 def carried(node, wanted, most=0):
-    """Return the latest among ``wanted`` that ``node`` was made of with at most ``most`` mixing calls, or ``None``."""
+    """Return the latest of ``wanted`` from which ``node`` was computed with at most ``most`` mixing calls, or None."""
     costs, heap = {node: 0}, [(-node.index, node)]
     while heap:
         node = heapq.heappop(heap)[1]

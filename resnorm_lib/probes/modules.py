@@ -1,4 +1,4 @@
-"""Which module is at work: the calls inside each, and norms that are known by what they do."""
+"""Which module is being called, which calls of torch it makes, and norms that are recognized by their calls."""
 
 from contextlib import contextmanager
 
@@ -25,14 +25,14 @@ def tensors_in(*values):
 
 
 class Visit:
-    """One call of one module: the calls of torch in it."""
+    """One call of one module: the calls of torch that it makes."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
         self.calls, self.mixes, self.norm_call = set(), False, False
 
     def is_norm(self):
-        """Whether a module without children is a norm: by its name, or by taking a size and mixing nothing."""
+        """Whether a module without children is a norm: by its name, or since it takes a size and mixes no features."""
         if self.mixes or self.norm_call or any(True for _ in self.module.children()):
             return False
         return "norm" in type(self.module).__name__.lower() or bool(self.calls & STATISTICS)
@@ -44,7 +44,7 @@ class Visit:
 
 
 class ModulePath:
-    """The modules that are being called, from the model down.
+    """Follows the modules that are being called, from the model down.
 
     The hooks are torch's global ones: no module is touched.
 

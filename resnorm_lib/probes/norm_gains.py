@@ -1,15 +1,16 @@
-r"""What a norm does to sizes: the gain of its output, and the slope with which it hands small changes on."""
+r"""What a norm does to sizes: the gain of its output, and the slope by which it multiplies small changes."""
 
 import torch
 from torch.nn import functional as F
 
-from resnorm_lib.probes.statistics import rms, wide
+from resnorm_lib._precision import upcast
+from resnorm_lib.probes.statistics import rms
 
 __all__ = ["NORM_CALLS", "entrywise_slope", "gain"]
 
 
 def gain(x, y):
-    r"""The gain :math:`\mathrm{rms}(y) / \mathrm{rms}(x)` of a norm."""
+    r"""Return the gain :math:`\mathrm{rms}(y) / \mathrm{rms}(x)` of a norm."""
     return rms(y) / rms(x)
 
 
@@ -19,14 +20,14 @@ def _layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn=Tru
 
 
 def _rms_norm(x, normalized_shape, weight=None, eps=None):
-    axes, x = tuple(range(-len(normalized_shape), 0)), wide(x)
+    axes, x = tuple(range(-len(normalized_shape), 0)), upcast(x)
     return _slope(x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps), weight)
 
 
 def _batch_norm(
     x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, cudnn=True
 ):
-    variance = _variance(x, (0, *range(2, x.dim()))).flatten() if training else wide(running_var)
+    variance = _variance(x, (0, *range(2, x.dim()))).flatten() if training else upcast(running_var)
     return _slope(variance + eps, weight)
 
 
@@ -47,25 +48,25 @@ def _instance_norm(
     cudnn=True,
 ):
     if not use_input_stats:
-        return _slope(wide(running_var) + eps, weight)
+        return _slope(upcast(running_var) + eps, weight)
     return _group_norm(x, x.shape[1], weight, bias, eps)
 
 
 def _variance(x, axes):
     # Two passes by hand: torch.var takes ten times as long on a CPU.
-    x = wide(x)
+    x = upcast(x)
     return (x - x.mean(axes, keepdim=True)).square_().mean(axes, keepdim=True)
 
 
 def _slope(variance, weight):
-    r""":math:`\sqrt{\overline{w_i^2 / \sigma_r^2}}`, the mean over all features i and rows (or groups) r."""
-    squared = 1 if weight is None else wide(weight).square()
+    r"""Return :math:`\sqrt{\overline{w_i^2 / \sigma_r^2}}`, the mean over all features i and rows (or groups) r."""
+    squared = 1 if weight is None else upcast(weight).square()
     return (squared / variance).mean().sqrt()
 
 
 def entrywise_slope(x, y):
-    r"""The slope of a norm that neither centres nor shifts: there y/x is the weight over sigma, entry by entry."""
-    x, y = wide(x), wide(y)
+    r"""Return the slope of a norm that neither centres nor shifts: y/x is then weight over sigma, entry by entry."""
+    x, y = upcast(x), upcast(y)
     return torch.where(x != 0, y / x, 0.0).square().sum().div((x != 0).sum()).sqrt()
 
 

@@ -1,11 +1,11 @@
-"""What a call does to a value: mix its features, or carry it on. One place to teach the probe a new operation."""
+"""What each operation of torch does to a value: mix its features, or keep them apart. New operations are added here."""
 
 import torch
 
 __all__ = [
     "CONCATENATIONS",
     "aliases",
-    "features_stand",
+    "feature_axis_after",
     "is_linear",
     "is_relu",
     "mixes",
@@ -17,7 +17,7 @@ PRODUCTS = {
     *("linear", "bilinear", "matmul", "mm", "bmm", "mv", "addmm", "addbmm", "baddbmm", "einsum", "tensordot", "lstm"),
     *("gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention", "multi_head_attention_forward"),
 }
-# These take weights, be it of two axes (positions that are added), and still hand every feature on by itself.
+# These may take a weight matrix (positions that are added), and still work on every feature by itself.
 ENTRY_BY_ENTRY = {
     *("add", "sub", "mul", "div", "pow", "where", "masked_fill", "cat", "stack", "maximum", "minimum", "prelu", "lerp"),
     *("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm", "normalize"),
@@ -41,7 +41,7 @@ def plain_name(function):
 
 
 def mixes(name, weights):
-    """Whether the call makes new features of the old: a product, a convolution, or any use of a weight matrix."""
+    """Whether an output feature depends on several input features: a product, a convolution, a weight matrix."""
     if name in PRODUCTS or name.startswith("conv"):
         return True
     matrix = any(weight.dim() > 1 and weight.is_floating_point() for weight in weights)
@@ -54,17 +54,17 @@ def is_linear(name, weights):
 
 
 def is_relu(name, args, kwargs):
-    """Whether the call cuts off all that is negative. ReLU6 is a hardtanh from 0."""
+    """Whether the call sets negative values to zero, as ReLU6 does, which is a hardtanh from 0."""
     return name in RELU_LIKE or (name == "hardtanh" and kwargs.get("min_val", args[1] if len(args) > 1 else -1) == 0)
 
 
 def aliases(name, source, result):
-    """Whether the call hands on the same values, in another shape, dtype or place."""
+    """Whether the result holds the same values in another shape, dtype or place."""
     return name in SAME_VALUE and isinstance(result, torch.Tensor) and source.numel() == result.numel()
 
 
-def features_stand(name, before):
-    """The axis on which the features stand after the call: 1, -1, or ``None`` where nothing tells."""
+def feature_axis_after(name, before):
+    """Return the feature axis after the call: 1, -1, or ``None`` where the call does not reveal it."""
     if name.startswith("conv") or name in CHANNELS_SECOND:
         return 1
     if name in FEATURES_LAST:
@@ -73,5 +73,5 @@ def features_stand(name, before):
 
 
 def takes_no_values(name):
-    """Whether the call takes no more of its arguments than their shape and dtype."""
+    """Whether the call uses only shape and dtype of its arguments."""
     return name.endswith("_like") or name.startswith("new_")

@@ -1,15 +1,25 @@
-"""What a probe has found: numbers in rows, as text, as a figure, and in sentences."""
+"""The report of a probe: its numbers as rows, as text, as a figure, and in sentences."""
 
 import math
 from itertools import takewhile
 
-from resnorm_lib.probes.records import NormGain, Point, Stream, Units
+from resnorm_lib.probes.rows import NormGain, Point, Stream, Units
 
 __all__ = ["Report", "make_report"]
 
+TITLES = {
+    "branch_ratio": "branch/stream",
+    "gradient_norm": "gradient",
+    "gradient_correlation": "grad. corr.",
+    "token_rank": "token rank",
+    "slope": "|w|/sigma",
+    "gain": "gain (rms)",
+    "dead": "dead share",
+}
+
 
 class Report:
-    """What :func:`resnorm_lib.probes.probe` found.
+    """Holds what :func:`resnorm_lib.probes.probe` found.
 
     Attributes
     ----------
@@ -40,14 +50,18 @@ class Report:
 
     def table(self):
         """Return all numbers as text."""
-        from resnorm_lib.probes.table import report_as_text
-
-        return report_as_text(self)
+        parts = [
+            f"Stream {stream.name}, {len(stream.points) - 1} blocks\n" + _columns(stream.points)
+            for stream in self.streams
+        ]
+        others = {"Norms": self.norms, "ReLUs": self.units}
+        parts += [f"{title}\n" + _columns(rows) for title, rows in others.items() if rows]
+        return "\n\n".join(parts) or "No residual stream, no norm and no ReLU was found."
 
     def findings(self):
         """Return what stands out, and what could not be found, as a list of sentences.
 
-        Told are: sizes of the stream and of its gradients that change by 1.1 or more per block (least squares in
+        Reported are sizes of the stream and of its gradients that change by 1.1 or more per block (least squares in
         logarithms) and by 2 in all; gradient correlation that is halved on the way back; branches below 1 % or above
         10 times the stream, or with a cosine beyond 0.5 either way; tokens whose rank falls below 1.5; norms with a
         slope below 0.1 or above 10; ReLUs with 10 % of dead units; numbers that are not finite.
@@ -100,3 +114,21 @@ def _point(depth, module, shortcut, record):
 
 def _numbers(record):
     return {key: value.item() if hasattr(value, "item") else value for key, value in record.items()}
+
+
+def _columns(rows):
+    """Return rows of one kind as text, words on the left and numbers on the right of their columns."""
+    fields = rows[0]._fields
+    cells = [[TITLES.get(field, field) for field in fields], *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    words = [isinstance(value, str) for value in rows[0]]
+    lines = ("  ".join(c.ljust(w) if left else c.rjust(w) for c, w, left in zip(line, widths, words)) for line in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value):
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""One forward and one backward pass under watch."""
+"""Running a model forward and backward once while it is watched."""
 
 import sys
 import warnings
@@ -29,8 +29,8 @@ def probe(model, batch, loss=mean_square, *, sample_axis=0):
     .. math:: h_\ell = S_\ell(h_{\ell-1}) + F_\ell(h_{\ell-1}), \qquad \ell = 1, \dots, L
 
     with :math:`h_0` what the first addition's branch reads, and :math:`h_\ell` the output of addition :math:`\ell`,
-    here called block :math:`\ell`: a Transformer's layer has two. What is measured is said at
-    :class:`resnorm_lib.probes.Point`, :class:`resnorm_lib.probes.NormGain` and :class:`resnorm_lib.probes.Units`.
+    here called block :math:`\ell`: a Transformer's layer has two. :class:`resnorm_lib.probes.Point`,
+    :class:`resnorm_lib.probes.NormGain` and :class:`resnorm_lib.probes.Units` say what is measured.
 
     The model is left as it was found: mode, gradients, buffers, hooks, and the states of the random generators, also if
     it raises. It runs in the mode it is in. Statistics are taken when a tensor passes by, and no tensor is kept.
@@ -113,7 +113,7 @@ def backward(call, output, streams):
 
 
 def uncompiled():
-    """Let compiled models run call by call; a compiled call shows nothing of what is in it."""
+    """Run compiled models uncompiled: a compiled call hides the calls inside it."""
     stack = ExitStack()
     if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
         stack.enter_context(warnings.catch_warnings())

@@ -1,7 +1,7 @@
-r"""The numbers, each from one tensor or two, without autograd, in float32 (float64 for float64).
+r"""The statistics of a report, each computed from one tensor or two, in float32 (float64 for float64).
 
-Every function returns tensors with no axis, on the device of its input: reading a number off a GPU makes it wait, so
-that is left for the end.
+Call them inside :func:`measuring`. Every function returns tensors without axes, on the device of its input: reading a
+number off a GPU makes the processor wait, so that is left for the end.
 """
 
 from contextlib import contextmanager
@@ -10,54 +10,50 @@ import torch
 
 from resnorm_lib._precision import upcast
 
-__all__ = ["dead_share", "gradient_correlation", "moments", "norm", "rms", "sides", "token_rank", "unseen", "wide"]
+__all__ = ["dead_share", "gradient_correlation", "measuring", "moments", "norm", "rms", "sides", "token_rank"]
 
 
 @contextmanager
-def unseen(device):
-    """Measure without a graph, and in full precision where autocast would lower it."""
+def measuring(device):
+    """Measure without building a graph, and in full precision where autocast would lower it."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
 
 
-def wide(x):
-    """``x`` for sums: detached, and float32 where it has 8 or 11 bits."""
-    return upcast(x.detach())
-
-
 def dot(x, y):
+    """Return the sum of the products of all entries."""
     # BLAS sums in many lanes: ten times as exact in float32 as torch's vector_norm on a CPU, and much faster.
     x, y = x.reshape(-1), y.reshape(-1)
     return torch.dot(x, y) if x.numel() < 2**31 else (x * y).sum()
 
 
 def norm(x):
-    r"""The Euclidean norm of all entries, :math:`\lVert x \rVert`."""
-    x = wide(x)
+    r"""Return the Euclidean norm of all entries, :math:`\lVert x \rVert`."""
+    x = upcast(x)
     return dot(x, x).sqrt()
 
 
 def rms(x):
-    r"""The root mean square of all n entries, :math:`\lVert x \rVert / \sqrt n`."""
-    x = wide(x)
+    r"""Return the root mean square of all n entries, :math:`\lVert x \rVert / \sqrt n`."""
+    x = upcast(x)
     return dot(x, x).div(x.numel()).sqrt()
 
 
 def moments(x):
-    """Root mean square and mean of all entries."""
-    return {"rms": rms(x), "mean": wide(x).mean()}
+    """Return root mean square and mean of all entries."""
+    return {"rms": rms(x), "mean": upcast(x).mean()}
 
 
 def sides(stream, branch):
-    r"""The branch-to-stream ratio :math:`\lVert b \rVert / \lVert s \rVert` and the cosine of the two."""
-    stream, branch = wide(stream), wide(branch)
+    r"""Return the branch-to-stream ratio :math:`\lVert b \rVert / \lVert s \rVert` and the cosine of the two."""
+    stream, branch = upcast(stream), upcast(branch)
     stream, branch = (x.to(torch.promote_types(stream.dtype, branch.dtype)) for x in (stream, branch))
     inner, s, b = dot(stream, branch), dot(stream, stream).sqrt(), dot(branch, branch).sqrt()
     return {"branch_ratio": b / s, "cosine": inner / (s * b)}
 
 
 def token_rank(x, sample_axis, feature_axis):
-    r"""Effective rank of a sample's tokens, the mean over samples.
+    r"""Return the effective rank of a sample's tokens, the mean over samples.
 
     With :math:`\sigma_i` the singular values of a sample's matrix X, tokens (or pixels) by features,
 
@@ -67,7 +63,7 @@ def token_rank(x, sample_axis, feature_axis):
     It is 1 when all tokens point the same way, and never below the stable rank
     :math:`\lVert X \rVert_F^2 / \sigma_1^2`.
     """
-    x = wide(x).movedim((sample_axis, feature_axis), (0, -1)).flatten(1, -2)
+    x = upcast(x).movedim((sample_axis, feature_axis), (0, -1)).flatten(1, -2)
     tokens, features = x.shape[1:]
     gram = x @ x.mT if tokens <= features else x.mT @ x
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
@@ -75,14 +71,14 @@ def token_rank(x, sample_axis, feature_axis):
 
 
 def gradient_correlation(gradient, sample_axis):
-    r"""Mean cosine between the gradients of two different samples.
+    r"""Return the mean cosine between the gradients of two different samples.
 
     .. math:: \frac{1}{N(N-1)} \sum_{i \ne j} u_i \cdot u_j = \frac{\lVert \sum_i u_i \rVert^2 - N}{N(N-1)},
         \qquad u_i = g_i / \lVert g_i \rVert
 
     with :math:`g_i` all entries of sample i. Samples without any gradient are left out.
     """
-    rows = wide(gradient).movedim(sample_axis, 0).flatten(1)
+    rows = upcast(gradient).movedim(sample_axis, 0).flatten(1)
     sizes = torch.linalg.vector_norm(rows, dim=1)
     total = torch.where(sizes > 0, 1 / sizes, 0.0) @ rows
     count = (sizes > 0).sum()
@@ -90,6 +86,6 @@ def gradient_correlation(gradient, sample_axis):
 
 
 def dead_share(x, feature_axis):
-    """Share of the units (features) of a ReLU's output that are zero everywhere: for each row, token and pixel."""
+    """Return the share of a ReLU's units (features) that are zero everywhere: for each row, token and pixel."""
     others = tuple(axis for axis in range(x.dim()) if axis != feature_axis)
     return (x.detach().amax(others) == 0).float().mean()

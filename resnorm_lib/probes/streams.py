@@ -1,4 +1,4 @@
-"""From residual additions to residual streams: which addition goes on where another one ended."""
+"""Residual additions, and the streams that they form: which addition continues the sum of which."""
 
 import math
 from functools import cache
@@ -9,7 +9,7 @@ __all__ = ["Addition", "assemble"]
 
 
 class Addition:
-    """One residual addition: where it stands in the lineage, and what was measured at its output and its start."""
+    """One residual addition: its place in the graph of calls, and what was measured at its sum and at its start."""
 
     def __init__(self, module, parting, before):
         self.module, self.parting = module, parting
@@ -31,8 +31,8 @@ class Addition:
 def assemble(additions):
     """Return the streams, each a list of additions in order, the longest first.
 
-    Several additions may read one sum: the stream's next, one inside its branch, a projection that is none (a low-rank
-    adapter). The one from which the longest way leads on is the next; a projection only for want of another.
+    Several additions may read one sum: the next one of the stream, one inside its branch, a projection that is no
+    shortcut (a low-rank adapter). The next is the one that most additions follow, or a projection for want of others.
     """
     _join_stages(additions)
     followers = {addition: [] for addition in additions}
@@ -58,7 +58,7 @@ def assemble(additions):
         length(addition)
     starts = [a for a in additions if a.before is None or following(a.before) is not a]
     streams = [_way(start, following) for start in starts]
-    # A projection by itself is a sum of two maps of one input, such as a weight and its low-rank adapter.
+    # A lone projection is the sum of two maps of one input, such as a weight and its low-rank adapter.
     return sorted((way for way in streams if len(way) > 1 or not way[0].parting.cost), key=len, reverse=True)
 
 
@@ -71,7 +71,7 @@ def _way(addition, following):
 
 
 def _join_stages(additions):
-    """Let a stream that ended go on behind layers without a shortcut (a change of resolution), if it leads there."""
+    """Continue a stream behind layers without a shortcut (a change of resolution), if its last sum leads there."""
     ends = {addition.out: addition for addition in additions}
     continued = {addition.before for addition in additions}
     for addition in additions:

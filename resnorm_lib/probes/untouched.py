@@ -12,7 +12,7 @@ __all__ = ["plain_checkpoints", "untouched"]
 
 @contextmanager
 def untouched(model):
-    """Put back, bit for bit, what a forward and a backward pass change: also if one of them raises."""
+    """Restore, bit for bit, what a forward and a backward pass change, also if one of them raises."""
     buffers = [(m, dict(m._buffers.items()), _copies(m)) for m in model.modules()]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 -- models that draw from it exist
@@ -46,9 +46,9 @@ def _put_back(module, found, values):
 
 @contextmanager
 def plain_checkpoints():
-    """Run reentrant checkpoints the other way, which remembers as little.
+    """Run reentrant checkpoints as non-reentrant ones, which keep as little memory.
 
-    A reentrant one runs its part without a graph, so that nothing in it could be asked for its gradient, and it
+    A reentrant checkpoint runs its part without a graph, so that no gradient inside it could be measured, and it
     refuses :func:`torch.autograd.grad`.
     """
     reentrant = checkpoint.CheckpointFunction

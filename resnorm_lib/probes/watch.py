@@ -1,4 +1,4 @@
-"""Watches one forward pass: every call of torch, and which module it was made in."""
+"""Watching one forward pass: every call of torch, and the module in which it was made."""
 
 from contextlib import contextmanager
 
@@ -9,7 +9,7 @@ from resnorm_lib.probes.lineage import Lineage, part
 from resnorm_lib.probes.modules import ModulePath, tensors_in
 from resnorm_lib.probes.norm_gains import NORM_CALLS, entrywise_slope, gain
 from resnorm_lib.probes.operations import CONCATENATIONS, is_relu, plain_name, takes_no_values
-from resnorm_lib.probes.statistics import dead_share, unseen
+from resnorm_lib.probes.statistics import dead_share, measuring
 
 __all__ = ["Watch"]
 
@@ -72,19 +72,19 @@ class Watch(TorchFunctionMode):
             args = (kwargs.pop("input"), *args)
         self.path.note_norm()
         if not self.lineage.of(args[0]).weight:
-            with unseen(y.device):
+            with measuring(y.device):
                 facts = {"gain": gain(args[0], y), "slope": NORM_CALLS[function](*args, **kwargs)}
             self.norms.append({"module": self.path.name, "kind": plain_name(function), **facts})
 
     def _on_custom_norm(self, visit, x, y):
         if y.is_floating_point() and not self.lineage.of(x).weight:
-            with unseen(y.device):
+            with measuring(y.device):
                 facts = {"gain": gain(x, y), "slope": entrywise_slope(x, y) if visit.scales_only() else None}
             self.norms.append({"module": visit.name, "kind": type(visit.module).__name__, **facts})
 
     def _on_relu(self, name, y):
         if y.is_floating_point() and y.dim() > 1 and y.numel():
             axis = self.lineage.of(y).feature_axis(y.dim())
-            with unseen(y.device):
+            with measuring(y.device):
                 dead = dead_share(y, axis)
             self.units.append({"module": self.path.name, "kind": name, "units": y.shape[axis], "dead": dead})

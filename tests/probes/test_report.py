@@ -1,8 +1,6 @@
 """Tables, figures and sentences; and a sentence for every wrong argument."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -78,11 +76,6 @@ def test_nothing_to_draw_is_an_error_and_no_empty_picture():
     assert probe(nn.Linear(4, 4), draw(5, 4)).table() == "No residual stream, no norm and no ReLU was found."
 
 
-def test_matplotlib_is_not_imported_before_it_is_needed():
-    code = "import resnorm_lib.probes, sys; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-
-
 # --------------------------------------------------------------------------------------------------------- findings
 
 
@@ -149,6 +142,17 @@ def why(text):
 )
 def test_a_sentence_for_each_thing_that_stands_out(fields, sentence):
     assert made(**fields).findings() == [sentence]
+
+
+@pytest.mark.parametrize("field", ["rms", "gradient_norm"])
+@pytest.mark.parametrize(
+    ("blocks", "factor", "told"), [(20, 1.11, True), (20, 1.09, False), (4, 1.2, True), (4, 1.18, False)]
+)
+def test_a_trend_is_told_from_1_1_per_block_and_2_in_all(field, blocks, factor, told):
+    """1.09^20 is 5.6, but too little per block; 1.18^4 is 1.94, too little in all. 1.2^4 is 2.07."""
+    for way in (factor, 1 / factor):
+        sentences = made(blocks, **{field: lambda depth, way=way: way**depth}).findings()
+        assert (sentences != ["Nothing stands out."]) == told
 
 
 def test_sentences_about_norms_and_units():

@@ -1,4 +1,4 @@
-"""The rows of a report: what is known of a stream at one depth, of one norm, of the units of one layer."""
+"""The rows of a report: a stream at one depth, one call of a norm, the units of one call of a ReLU."""
 
 from typing import NamedTuple
 
