@@ -168,7 +168,10 @@ def test_scaled_add_is_the_sum_to_its_roundings(shape, dtypes):
     assert y.dtype == r.dtype
     assert ((y.double() - exact).abs() <= bound).all()
     assert torch.equal(dr, r)
-    assert torch.equal(dx, (0.3 * r.float()).to(r.dtype).to(x.dtype))
+    # The product is rounded, and before or after it the gradient to the dtype of x; 0.3 itself is off by 2^-24.
+    assert (
+        (dx.double() - 0.3 * r.double()).abs() <= (2.1 * ROUNDOFF[x.dtype] + 2.0**-23) * 0.3 * r.double().abs()
+    ).all()
 
 
 @needs_kernels

@@ -28,7 +28,7 @@ def calls(dtype):
     wide, rows, bare = random(4, 20, dtype=torch.float32), torch.ones(4, device=DEVICE), x.detach()
     yield norm, (x, w, b, 1e-5, False, False)
     yield norm, (x, None, None, 1e-5, True, False)
-    yield add_norm, (x, r.float(), w, b, 1e-5, False, True, True)
+    yield add_norm, (x, r.detach().float().requires_grad_(), w, b, 1e-5, False, True, True)
     yield add_norm, (x, r, w, None, 1e-5, True, False, True)
     yield norm_backward, (bare, wide, wide, rows, rows, w.detach(), False, True, dtype, dtype, True, False)
     yield norm_backward, (bare, None, bare, rows[:0], rows, None, True, False, dtype, dtype, False, False)
