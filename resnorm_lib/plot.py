@@ -1,15 +1,19 @@
 """The house style of every figure: Okabe-Ito colours, each with a marker and a dash of its own, and direct labels.
 
-A figure is white with dark ink. In the dark mode of the book the page turns its lightness around.
+A figure is white with dark ink. In the dark mode of the book the page inverts its lightness.
 """
+
+from typing import Any
 
 import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 __all__ = ["COLORS", "figure", "label_line", "readable", "style_of"]
 
-# Okabe and Ito (2008): told apart by readers with any of the common colour deficiencies. Yellow is left out: too pale.
+# Okabe and Ito (2008): readers with any of the common colour deficiencies tell them apart. Yellow would be too pale.
 COLORS = {
     "blue": "#0072B2",
     "vermilion": "#D55E00",
@@ -47,7 +51,7 @@ STYLE = {
 }
 
 
-def figure(rows=1, columns=1, *, size=(6.4, 3.6), **options):
+def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.4, 3.6), **options) -> tuple[Figure, Any]:
     """Return ``(figure, axes)`` in the house style; ``options`` go to :func:`matplotlib.pyplot.subplots`.
 
     Parameters
@@ -68,7 +72,7 @@ def figure(rows=1, columns=1, *, size=(6.4, 3.6), **options):
     return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
 
 
-def style_of(name):
+def style_of(name: str) -> dict[str, Any]:
     """Return colour, dash and marker of one name of ``COLORS``, to draw the same thing alike in every figure.
 
     Raises
@@ -87,7 +91,7 @@ def style_of(name):
     return {"color": COLORS[name], "linestyle": _DASHES[place], "marker": _MARKERS[place]}
 
 
-def readable(color):
+def readable(color: str) -> str:
     """Return ``color``, darkened until text in it has a contrast of 4.5 to 1 on white (WCAG 2.1, level AA).
 
     Examples
@@ -104,12 +108,12 @@ def readable(color):
 
 
 def _contrast_on_white(channels):
-    """Contrast ratio of an sRGB colour on white, as WCAG 2.1 defines it."""
+    """Return the contrast ratio of an sRGB colour on white, as WCAG 2.1 defines it."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
 
-def label_line(line, text, *, at=-1, dx=6, dy=0):
+def label_line(line: Line2D, text: str, *, at: int = -1, dx: float = 6, dy: float = 0) -> None:
     """Write ``text`` beside a point of ``line``, in its :func:`readable` colour: a label that needs no legend.
 
     Parameters

@@ -1,8 +1,10 @@
 """What a probe costs, against a plain forward and backward pass of the same network."""
 
 import statistics
+from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib.bench.timing import Clock, in_turns
@@ -13,7 +15,13 @@ from resnorm_lib.probes.untouched import untouched
 __all__ = ["price"]
 
 
-def price(model, batch, loss=mean_square, *, repeats=9):
+def price(
+    model: nn.Module,
+    batch: torch.Tensor | tuple | list | dict,
+    loss: Callable[..., torch.Tensor] = mean_square,
+    *,
+    repeats: int = 9,
+) -> float:
     """Return the time of a probe over that of a plain forward and backward pass: medians, taken in turns.
 
     The plain pass computes the gradients of all parameters, as a training step does. A probe pays some 20 microseconds

@@ -1,13 +1,18 @@
 """One epoch of any data set, batch by batch."""
 
+from collections.abc import Iterator
+
 import torch
+from torch import Generator, Tensor
 
 from resnorm_lib import _arguments
 
 __all__ = ["batches"]
 
 
-def batches(x, y, batch_size, generator=None, drop_last=False):
+def batches(
+    x: Tensor, y: Tensor, batch_size: int, generator: Generator | None = None, drop_last: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield pairs of batches of x and y until every sample was seen once: one epoch.
 
     Parameters

@@ -18,7 +18,7 @@ ORIGINAL = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 COMPRESSED = (0.4913, 0.4821, 0.4465), (0.2452, 0.2428, 0.2606)  # JPEG takes a little of the contrast away
 
 
-def load_cifar10(generator=None):
+def load_cifar10(generator: torch.Generator | None = None) -> Images:
     """Return CIFAR-10, 50,000 photographs for training and 10,000 for testing.
 
     Read from ``cifar10_jpegbytes.npz`` in the folder that RESNORM_DATA names: every image as a JPEG file of its own

@@ -18,7 +18,7 @@ class Split(NamedTuple):
     y_test: torch.Tensor  # (500,)
 
 
-def load_digits(generator=None):
+def load_digits(generator: torch.Generator | None = None) -> Split:
     """Return the digits, shuffled and split into 1,297 for training and 500 for testing.
 
     Pixels run from 0 to 16; they are divided by 16, and the mean and the standard deviation of the training pixels

@@ -1,6 +1,9 @@
 """Batches of images, cropped and flipped at random on the device where they live."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from resnorm_lib import _arguments
@@ -66,19 +69,19 @@ class ImageBatches:
 
     def __init__(
         self,
-        x,
-        y,
-        batch_size,
-        generator=None,
-        mean=None,
-        std=None,
-        crop=4,
-        flip=True,
-        padding="zero",
-        drop_last=False,
-        device=None,
-        dtype=torch.float32,
-        channels_last=False,
+        x: Tensor,
+        y: Tensor,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        crop: int = 4,
+        flip: bool = True,
+        padding: str = "zero",
+        drop_last: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
     ):
         device = x.device if device is None else torch.device(device)
         self.batch_size = _arguments.positive_int("batch_size", batch_size)
@@ -98,12 +101,12 @@ class ImageBatches:
         self.windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1).permute(0, 2, 3, 1, 4, 5)
         check_pair(self.windows, self.y)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         full, rest = divmod(len(self.y), self.batch_size)
         return full + bool(rest and not self.drop_last)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield x (b, c, h, w) of the chosen dtype and y (b, ...) until every image was seen once."""
         n, device = len(self.y), self.y.device
         order = epoch_order(n, self.generator, device)

@@ -13,7 +13,7 @@ ARRAYS = ("Xt", "yt", "Xe", "ye")
 KERAS_ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # the mnist.npz that Keras downloads
 
 
-def load_mnist(generator=None):
+def load_mnist(generator: torch.Generator | None = None) -> Images:
     """Return MNIST, 60,000 handwritten digits for training and 10,000 for testing.
 
     Read from ``mnist.npz`` in the folder that RESNORM_DATA names (arrays Xt, yt, Xe, ye, or x_train, y_train, x_test,
@@ -42,7 +42,7 @@ def load_mnist(generator=None):
     return _load("MNIST", "mnist.npz", "MNIST", (0.1307,), (0.3081,), generator)
 
 
-def load_fashion_mnist(generator=None):
+def load_fashion_mnist(generator: torch.Generator | None = None) -> Images:
     """Return Fashion-MNIST, 60,000 pictures of clothes for training and 10,000 for testing.
 
     Read from ``fashion.npz`` (arrays Xt, yt, Xe, ye) in the folder that RESNORM_DATA names, or else through torchvision

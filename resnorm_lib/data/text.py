@@ -1,6 +1,7 @@
 """Text as a row of characters, for language models."""
 
 import platform
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -21,19 +22,19 @@ class Text(NamedTuple):
     vocabulary: str  # every character of the text once, sorted
     source: str  # what was read, to print beside every number that comes from it
 
-    def encode(self, text):
+    def encode(self, text: str) -> torch.Tensor:
         """Return the numbers of a text's characters, (n,) int64; ValueError names one that is not in the vocabulary."""
         if unknown := sorted(set(text) - set(self.vocabulary)):
             raise ValueError(f"text holds {unknown[0]!r}, but the vocabulary is {self.vocabulary!r}.")
         number = {character: i for i, character in enumerate(self.vocabulary)}
         return torch.tensor([number[character] for character in text], dtype=torch.int64)
 
-    def decode(self, ids):
+    def decode(self, ids: Iterable[int]) -> str:
         """Return the text that a row of numbers stands for."""
         return "".join(self.vocabulary[i] for i in ids)
 
 
-def load_text(name="shakespeare", max_chars=None):
+def load_text(name: str = "shakespeare", max_chars: int | None = None) -> Text:
     """Return a text, its first nine tenths for training.
 
     Parameters
@@ -102,7 +103,9 @@ def _shakespeare():
     return characters, f"Tiny Shakespeare, {SHAKESPEARE}"
 
 
-def text_batches(ids, batch_size, length, generator, steps=None):
+def text_batches(
+    ids: torch.Tensor, batch_size: int, length: int, generator: torch.Generator | None, steps: int | None = None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield random windows of a text and the same windows one character later, for ever or for a number of steps.
 
     Parameters

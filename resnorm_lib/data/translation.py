@@ -40,7 +40,7 @@ class Pairs(NamedTuple):
     target_words: tuple  # the word that each number of target stands for
 
 
-def number_in_words(number, language):
+def number_in_words(number: int, language: str) -> str:
     """Return an integer from 0 to 999,999 in words, separated by spaces.
 
     Raises
@@ -86,7 +86,7 @@ def _rest(words, number):
     return words(number) if number else []
 
 
-def translation_pairs(generator, n, largest=LIMIT - 1):
+def translation_pairs(generator: torch.Generator, n: int, largest: int = LIMIT - 1) -> Pairs:
     """Return n different numbers in words, English and German, drawn without repetition.
 
     No number comes twice, so any split of the pairs into training and test has no pair in both.

@@ -1,6 +1,7 @@
 """The arguments of the model, and those of the loss beside the output, both taken from the batch."""
 
 import inspect
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from resnorm_lib.probes.modules import tensors_in
 __all__ = ["Call", "mean_square"]
 
 
-def mean_square(output):
+def mean_square(output: Any) -> torch.Tensor:
     r"""Return the mean square of all numbers in the output: a loss for a model that has none.
 
     Parameters

@@ -2,8 +2,12 @@
 
 import math
 from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 from resnorm_lib.probes.rows import NormGain, Point, Stream, Units
+
+if TYPE_CHECKING:  # matplotlib is imported when something is drawn
+    from matplotlib.figure import Figure
 
 __all__ = ["Report", "make_report"]
 
@@ -44,11 +48,11 @@ class Report:
         self.streams, self.skips, self.norms, self.units = streams, skips, norms, units
         self.loss, self.missing, self.concatenations, self.hidden = loss, missing, concatenations, hidden
 
-    def rows(self):
+    def rows(self) -> list[dict[str, Any]]:
         """Return the points of all streams as dicts, each with the name of its stream."""
         return [{"stream": stream.name} | point._asdict() for stream in self.streams for point in stream.points]
 
-    def table(self):
+    def table(self) -> str:
         """Return all numbers as text."""
         parts = [
             f"Stream {stream.name}, {len(stream.points) - 1} blocks\n" + _columns(stream.points)
@@ -58,7 +62,7 @@ class Report:
         parts += [f"{title}\n" + _columns(rows) for title, rows in others.items() if rows]
         return "\n\n".join(parts) or "No residual stream, no norm and no ReLU was found."
 
-    def findings(self):
+    def findings(self) -> list[str]:
         """Return what stands out, and what could not be found, as a list of sentences.
 
         Reported are sizes of the stream and of its gradients that change by 1.1 or more per block (least squares in
@@ -70,7 +74,7 @@ class Report:
 
         return sentences(self)
 
-    def plot(self):
+    def plot(self) -> "Figure":
         """Return a matplotlib figure: every statistic of the streams by depth."""
         from resnorm_lib.probes.figure import draw
 

@@ -2,14 +2,16 @@
 
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
+from torch import Tensor, nn
 
 from resnorm_lib.ops.dispatch import kernels
 from resnorm_lib.probes.call import Call, mean_square
 from resnorm_lib.probes.modules import tensors_in
-from resnorm_lib.probes.report import make_report
+from resnorm_lib.probes.report import Report, make_report
 from resnorm_lib.probes.streams import assemble
 from resnorm_lib.probes.untouched import plain_checkpoints, untouched
 from resnorm_lib.probes.watch import Watch
@@ -17,7 +19,13 @@ from resnorm_lib.probes.watch import Watch
 __all__ = ["probe"]
 
 
-def probe(model, batch, loss=mean_square, *, sample_axis=0):
+def probe(
+    model: nn.Module,
+    batch: Tensor | tuple | list | dict,
+    loss: Callable[..., Tensor] | None = mean_square,
+    *,
+    sample_axis: int = 0,
+) -> Report:
     r"""Run the model once, forward and backward, and report by depth what happens inside.
 
     The residual streams are found, not declared: every addition of two tensors of one shape is looked at, and is a
