@@ -1,13 +1,18 @@
 """Transformers: logits of a second, plain implementation, masks, tied embeddings, errors."""
 
 import math
+from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from resnorm_lib.models import DecoderLM, EncoderDecoder, TransformerEncoder, from_gpt2, gpt2_state_dict
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
+from resnorm_lib.norms import LayerNorm, RMSNorm
+from resnorm_lib.residual import profile_admin
 from tests.residual.tools import disturb, draw
 
 ENCODER = {"vocab_size": 20, "dim": 16, "depth": 1, "num_heads": 2, "context_length": 8}
@@ -273,3 +278,87 @@ def test_wrong_arguments_of_a_branch_say_what_to_do(build, arguments, message):
 def test_cross_attention_without_a_memory_says_so():
     with pytest.raises(ValueError, match="memory is None, but cross-attention must be given what it reads"):
         CrossAttention(8, 2)(torch.zeros(1, 3, 8))
+
+
+KNOWN = {  # the norms of models that people use, each by one argument
+    "LLaMA": partial(RMSNorm, eps=1e-6),
+    "BERT": partial(LayerNorm, eps=1e-12),
+    "GPT without biases": partial(LayerNorm, bias=False),
+    "Gemma": partial(RMSNorm, eps=1e-6, zero_centered_gain=True),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("scheme", ["pre_norm", "post_norm", "sandwich", "sub_ln"])
+def test_every_norm_in_a_model_is_the_one_that_the_argument_builds(name, scheme):
+    model = DecoderLM(20, 16, depth=2, num_heads=2, context_length=8, scheme=scheme, norm=KNOWN[name])
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)]
+    blocks, ends = {"pre_norm": (4, 1), "post_norm": (4, 0), "sandwich": (8, 1), "sub_ln": (8, 1)}[scheme]
+    assert len(norms) == blocks + ends
+    assert {repr(norm) for norm in norms} == {repr(KNOWN[name](norm.normalized_shape[0])) for norm in norms}
+    assert all(norm.eps == KNOWN[name](8).eps for norm in norms)
+    assert model(words(2, 8)).isfinite().all()
+
+
+def test_a_norm_of_torch_and_none_at_all_fit_too():
+    of_torch = DecoderLM(20, 16, depth=1, num_heads=2, context_length=8, norm=nn.LayerNorm)
+    assert sum(type(module) is nn.LayerNorm for module in of_torch.modules()) == 3
+    without = DecoderLM(20, 16, depth=1, num_heads=2, context_length=8, norm=None)
+    assert not any(isinstance(module, nn.LayerNorm) for module in without.modules())
+
+
+def test_branches_in_parallel_read_the_same_norm_in_a_model():
+    model = disturb(DecoderLM(20, 16, depth=1, num_heads=2, context_length=8, scheme="parallel")).double()
+    x = model.embedding(words(2, 8))
+    attention, feed_forward = (block.branch for block in model.blocks)
+    read = model.blocks[0].scheme.norm(x)
+    torch.testing.assert_close(model.blocks(x), x + attention(read) + feed_forward(read))
+    assert sum(isinstance(module, nn.LayerNorm) for module in model.modules()) == 2  # of the layer, and the last
+
+
+def test_profiling_weighs_each_half_of_a_translator_by_its_own_branches():
+    model = EncoderDecoder(20, 20, 16, encoder_depth=2, decoder_depth=2, num_heads=2, context_length=8, scheme="admin")
+    profile_admin(model, words(4, 8), words(4, 8, seed=1))
+    for stack in (model.encoder.blocks, model.blocks):
+        omegas = [block.scheme.omega[0].item() for block in stack]
+        assert omegas[0] == 1
+        assert all(later > earlier for earlier, later in pairwise(omegas[1:]))  # a norm has made the variance 1
+
+
+@pytest.mark.parametrize("scheme", ["pre_norm", "sub_ln", "layer_scale"])
+def test_a_model_has_the_dtype_and_the_device_that_it_is_asked_for(scheme):
+    common = {"depth": 2, "num_heads": 2, "context_length": 8, "scheme": scheme}
+    model = DecoderLM(20, 16, tied=False, dtype=torch.float64, device="cpu", **common)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+    model = DecoderLM(20, 16, device="meta", **common)
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
+BUILDS = {
+    "LLaMA": (partial(RMSNorm, eps=1e-5), {"eps": 1e-5}),
+    "BERT": (partial(LayerNorm, eps=1e-12), {"eps": 1e-12}),
+    "GPT without biases": (partial(LayerNorm, bias=False), {"bias": None}),
+    "Gemma": (partial(RMSNorm, eps=1e-6, zero_centered_gain=True), {"eps": 1e-6, "zero_centered_gain": True}),
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("scheme", ["pre_norm", "post_norm", "sub_ln", "sandwich"])
+def test_one_argument_sets_the_options_of_every_norm(name, scheme):
+    norm, expected = BUILDS[name]
+    model = DecoderLM(9, 8, depth=2, num_heads=2, context_length=4, scheme=scheme, norm=norm)
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)]
+    assert len(norms) == {"pre_norm": 5, "post_norm": 4, "sub_ln": 9, "sandwich": 9}[scheme]
+    for module in norms:
+        assert {key: getattr(module, key) for key in expected} == expected
+        assert type(module) is norm.func
+
+
+def test_the_same_seed_gives_the_same_weights_in_any_dtype():
+    models = []
+    for dtype in (None, torch.bfloat16):
+        torch.manual_seed(0)
+        models.append(DecoderLM(9, 8, depth=1, num_heads=2, context_length=4, dtype=dtype))
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        assert other.dtype == torch.bfloat16
+        assert torch.equal(one.bfloat16(), other)

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from resnorm_lib import residual
 from resnorm_lib.models import DecoderLM, cifar_resnet
-from resnorm_lib.norms import NORMS
+from resnorm_lib.norms import NORMS, RMSNorm
 from resnorm_lib.residual import (
     SCHEMES,
     BranchPosition,
@@ -21,11 +23,15 @@ from resnorm_lib.residual import (
     Stack,
     feature_norm,
     make_scheme,
+    profile_admin,
     registry,
     residual_add,
 )
+from resnorm_lib.residual.earlier_layers import Concat
+from resnorm_lib.residual.placement import PreNorm
+from resnorm_lib.residual.scaling import LayerScale
 from resnorm_lib.residual.scheme import identity
-from tests.residual.tools import disturb, draw, linear, make_stack, two_layers
+from tests.residual.tools import Valued, disturb, draw, linear, make_stack, two_layers
 
 CARRIES_STATE = [name for name, scheme in SCHEMES.items() if scheme.carries_state]
 PER_BLOCK = [name for name in SCHEMES if name not in CARRIES_STATE]
@@ -222,6 +228,9 @@ def test_a_norm_acts_on_the_axis_that_it_is_told(norm, axis):
             {"scheme": "ln_scaling", "num_branches": 4},
             "depends on where the block stands: give position=",
         ),
+        ({"num_branches": 4, "position": BranchPosition()}, "num_branches is 4, but position brings its own"),
+        ({"scheme": nn.Linear}, "scheme is .*, but it must be a name, a subclass of Scheme or a partial of one"),
+        ({"scheme": PreNorm, "slope": 0.1}, "the scheme 'PreNorm' has no option 'slope'; its options: none"),
         ({"scheme": "sub_ln", "num_branches": 1}, "num_branches is 1, but sub_ln .* L must be 2 or more"),
         ({"scheme": 3}, "scheme is 3, but it must be a name, a subclass of Scheme or a partial of one"),
     ],
@@ -313,6 +322,61 @@ def test_a_new_scheme_is_one_class_and_one_line(monkeypatch):
     assert DecoderLM(5, 8, depth=1, num_heads=2, context_length=4, scheme="halved", share=0.1)(
         torch.zeros(1, 4, dtype=torch.long)
     ).shape == (1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["deep_norm", "sub_ln", "depth_scaled", "complete_p", "fixup", "t_fixup", "layer_scale"]
+)
+def test_a_scheme_that_depends_on_the_number_of_branches_asks_for_it(scheme):
+    with pytest.raises(ValueError, match="num_branches is None, but this scheme depends on the number of branches"):
+        Residual(two_layers(4), 4, scheme)
+
+
+def test_a_scheme_may_be_a_name_a_class_or_a_partial_of_one():
+    x, f = draw(3, 4), linear(4)
+    for scheme in (LayerScale, partial(LayerScale, initial=0.3)):
+        named = Residual(f, 4, "layer_scale", num_branches=2, **getattr(scheme, "keywords", {})).double()
+        assert torch.equal(Residual(f, 4, scheme, num_branches=2).double()(x), named(x))
+    assert ResidualStack([linear(4, writes=3)], 4, partial(Concat, growth=3)).out_dim == 7
+
+
+def test_a_norm_may_be_a_name_a_class_a_callable_or_none():
+    for norm, kind in ((nn.LayerNorm, nn.LayerNorm), (partial(RMSNorm, eps=1e-6), RMSNorm), (None, nn.Identity)):
+        assert type(Residual(nn.Linear(4, 4), 4, norm=norm).scheme.norm) is kind
+    pixels = BranchPosition(feature_axis=1)
+    x = draw(2, 4, 3, 3)
+    by_class = Residual(nn.Identity(), 4, norm=nn.LayerNorm, position=pixels).double()
+    assert torch.equal(by_class(x), Residual(nn.Identity(), 4, norm="layer", position=pixels).double()(x))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_device_and_dtype_hold_for_every_parameter_of_a_scheme(scheme):
+    branch = Valued(4, 0) if scheme == "value_residual" else two_layers(4, writes=3 if scheme == "concat" else 4)
+    options = {"growth": 3} if scheme == "concat" else {}
+    known = BranchPosition(index=0, num_branches=2)
+    block = Residual(branch, 4, scheme, position=known, device="meta", dtype=torch.bfloat16, **options)
+    for parameter in block.scheme.parameters():
+        assert (parameter.device.type, parameter.dtype) == ("meta", torch.bfloat16)
+
+
+def test_the_documentation_has_a_row_for_every_scheme():
+    for name, scheme in SCHEMES.items():
+        row = next(line for line in residual.__doc__.splitlines() if line.startswith(f"``{name}`` "))
+        assert f":math:`{scheme.formula}`" in row
+        assert row.endswith(scheme.identity_path)
+        assert "Identity path" in scheme.__doc__
+
+
+def test_a_stack_of_parallel_branches_starts_with_a_layer():
+    stack = ResidualStack([linear(4) for _ in range(4)], 4, "parallel", branches_per_layer=2)
+    assert len(stack[2:]) == 2
+    with pytest.raises(ValueError, match="starts within a layer"):
+        stack[1:]
+
+
+def test_admin_profiles_what_it_is_given():
+    with pytest.raises(ValueError, match="model has no block with scheme='admin'"):
+        profile_admin(ResidualStack([linear(4)], 4), draw(2, 4))
 
 
 def test_value_residual_without_values_is_refused():
