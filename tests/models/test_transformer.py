@@ -334,26 +334,6 @@ def test_a_model_has_the_dtype_and_the_device_that_it_is_asked_for(scheme):
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
-BUILDS = {
-    "LLaMA": (partial(RMSNorm, eps=1e-5), {"eps": 1e-5}),
-    "BERT": (partial(LayerNorm, eps=1e-12), {"eps": 1e-12}),
-    "GPT without biases": (partial(LayerNorm, bias=False), {"bias": None}),
-    "Gemma": (partial(RMSNorm, eps=1e-6, zero_centered_gain=True), {"eps": 1e-6, "zero_centered_gain": True}),
-}
-
-
-@pytest.mark.parametrize("name", BUILDS)
-@pytest.mark.parametrize("scheme", ["pre_norm", "post_norm", "sub_ln", "sandwich"])
-def test_one_argument_sets_the_options_of_every_norm(name, scheme):
-    norm, expected = BUILDS[name]
-    model = DecoderLM(9, 8, depth=2, num_heads=2, context_length=4, scheme=scheme, norm=norm)
-    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)]
-    assert len(norms) == {"pre_norm": 5, "post_norm": 4, "sub_ln": 9, "sandwich": 9}[scheme]
-    for module in norms:
-        assert {key: getattr(module, key) for key in expected} == expected
-        assert type(module) is norm.func
-
-
 def test_the_same_seed_gives_the_same_weights_in_any_dtype():
     models = []
     for dtype in (None, torch.bfloat16):

@@ -61,19 +61,6 @@ def test_admin_weighs_the_shortcut_by_feature():
     check(block, x, block.scheme.omega * x + f(x))
 
 
-def test_admin_measures_its_weights_on_a_batch():
-    """Arithmetic of the paper's appendix, where the norm before each block makes the stream's variance 1."""
-    stack, x = make_stack("admin", blocks=4), layer_norm(draw(50, 4))
-    profile_admin(stack, x)
-    total, h = 1.0, x
-    for block in stack:
-        f = block.branch(h)
-        assert block.scheme.omega.tolist() == pytest.approx([total**0.5] * 4, rel=4e-5)  # each norm adds eps = 1e-5
-        h = layer_norm(total**0.5 * h + f)
-        total += f.var(correction=0).item()
-    torch.testing.assert_close(stack(x), h, rtol=1e-4, atol=1e-4)
-
-
 def test_sandwich():
     f, x = linear(6), draw(5, 6)
     check(Residual(f, 6, scheme="sandwich"), x, x + layer_norm(f(layer_norm(x))))
@@ -242,19 +229,6 @@ def test_further_arguments_reach_the_branch():
     torch.testing.assert_close(block(x, shift=2.0), block(x, 0.0) + 2)
 
 
-def test_res_post_norm_normalizes_the_branch():
-    f, x = linear(6), draw(5, 6)
-    check(one("res_post_norm", f), x, x + layer_norm(f(x)))
-
-
-def test_parallel_branches_read_one_norm():
-    branches, x = [linear(6, seed) for seed in range(4)], draw(5, 6)
-    y = x
-    for first, second in zip(branches[::2], branches[1::2]):
-        y = y + first(layer_norm(y)) + second(layer_norm(y))
-    check(ResidualStack(branches, 6, "parallel", branches_per_layer=2), x, y)
-
-
 def test_admin_weighs_the_shortcut_by_all_earlier_branches():
     """omega is 1, then the root of the variance of the sum before the norm, as if nothing had been normalized."""
     branches, x = [linear(6, seed) for seed in range(3)], draw(50, 6)
@@ -263,6 +237,6 @@ def test_admin_weighs_the_shortcut_by_all_earlier_branches():
     omega, y = 1.0, x
     for block, f in zip(stack, branches, strict=True):
         torch.testing.assert_close(block.scheme.omega, torch.full((6,), omega, dtype=torch.float64))
-        before, y = y, layer_norm(omega * y + f(y))
-        omega = math.sqrt(omega**2 * before.var(correction=0) + f(before).var(correction=0))
+        before, y = y, layer_norm(omega * y + f(y)).detach()
+        omega = math.sqrt(omega**2 * before.var(correction=0) + f(before).detach().var(correction=0))
     check(stack, x, y)
