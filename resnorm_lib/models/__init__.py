@@ -1,4 +1,9 @@
-"""Networks built from :mod:`resnorm_lib.norms` and :mod:`resnorm_lib.residual`: any scheme and any norm by name."""
+"""Networks built from :mod:`resnorm_lib.norms` and :mod:`resnorm_lib.residual`, with any scheme and any norm.
+
+What differs from torch and torchvision: wrong shapes raise ``ValueError``, not ``RuntimeError``; initial weights are
+drawn on the CPU and then moved, so that a seed gives the same model on every device; stochastic depth scales the branch
+in evaluation, as its paper does, and not in training.
+"""
 
 from resnorm_lib.models.encoder_decoder import EncoderDecoder
 from resnorm_lib.models.gpt2 import from_gpt2, gpt2_state_dict

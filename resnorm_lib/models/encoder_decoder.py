@@ -13,7 +13,7 @@ __all__ = ["EncoderDecoder"]
 
 
 class EncoderDecoder(nn.Module):
-    """Source tokens (N, S) and target tokens (N, T) to logits (N, T, target_vocab) of the next target token.
+    """Map source tokens (N, S) and target tokens (N, T) to logits (N, T, target_vocab) of the next target token.
 
     Schemes whose constants differ between the two halves (DeepNorm, Sub-LN, T-Fixup) are told which half they are in.
 
@@ -95,7 +95,7 @@ class EncoderDecoder(nn.Module):
         self.to(device=device, dtype=dtype)
 
     def decode(self, target, memory, memory_padding=None, padding=None):
-        """Return the logits for a memory that ``encoder`` has made; for generation, it is made once."""
+        """Return the logits, given the encoder's output ``memory``. Generation needs to compute that only once."""
         context = {"memory": memory, "memory_padding": memory_padding}
         context["padding"] = check_padding("target_padding", padding, target)
         return self.logits(self.final_norm(self.blocks(self.embedding(target), **context)), self.embedding)

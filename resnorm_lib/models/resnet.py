@@ -127,7 +127,7 @@ class ResNet(nn.Module):
 
     @property
     def stages(self):
-        """The stacks of blocks, in order."""
+        """Return the stacks of blocks, in order."""
         return [getattr(self, f"layer{stage}") for stage in range(1, self.num_stages + 1)]
 
     def forward(self, x):
@@ -140,22 +140,22 @@ class ResNet(nn.Module):
 
 
 def resnet18(num_classes=1000, *, block="basic", **options):
-    """ResNet-18 (11,689,512 parameters); ``options`` are those of :class:`ResNet`, here and below."""
+    """Return ResNet-18 (11,689,512 parameters); ``options`` are those of :class:`ResNet`, here and below."""
     return ResNet(block, (2, 2, 2, 2), (64, 128, 256, 512), num_classes, **options)
 
 
 def resnet34(num_classes=1000, *, block="basic", **options):
-    """ResNet-34 (21,797,672 parameters)."""
+    """Return ResNet-34 (21,797,672 parameters)."""
     return ResNet(block, (3, 4, 6, 3), (64, 128, 256, 512), num_classes, **options)
 
 
 def resnet50(num_classes=1000, *, block="bottleneck", **options):
-    """ResNet-50 (25,557,032 parameters), with the stride in the 3x3 convolution."""
+    """Return ResNet-50 (25,557,032 parameters), with the stride in the 3x3 convolution."""
     return ResNet(block, (3, 4, 6, 3), (64, 128, 256, 512), num_classes, **options)
 
 
 def cifar_resnet(depth, num_classes=10, *, block="basic", shortcut="A", **options):
-    """The networks of He et al. (2016) for CIFAR-10: three stages of n blocks, depth 6n + 2 (20, 32, 44, 56, 110).
+    """Return a network of He et al. (2016) for CIFAR-10: 3 stages of n blocks, depth 6n + 2 (20, 32, 44, 56, 110).
 
     Raises
     ------
@@ -174,7 +174,7 @@ def cifar_resnet(depth, num_classes=10, *, block="basic", shortcut="A", **option
 
 
 def wide_resnet(depth, width, num_classes=10, *, block="pre_basic", **options):
-    """WRN-depth-width of Zagoruyko and Komodakis (2016), arXiv:1605.07146: few blocks, ``width`` times as wide.
+    """Return WRN-depth-width of Zagoruyko and Komodakis (2016), arXiv:1605.07146: few, wide blocks.
 
     Raises
     ------

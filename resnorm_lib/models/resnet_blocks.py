@@ -13,7 +13,7 @@ SHORTCUTS = ("A", "B")
 
 
 def convolution(reads, writes, size=3, stride=1, bias=False):
-    """A convolution that keeps the image's size (but for the stride), initialised as by He et al. (2015)."""
+    """Return a convolution that keeps the image's size (but for the stride), initialised as by He et al. (2015)."""
     layer = nn.Conv2d(reads, writes, size, stride, padding=size // 2, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if bias:
@@ -22,7 +22,7 @@ def convolution(reads, writes, size=3, stride=1, bias=False):
 
 
 class PadChannels(nn.Module):
-    """Option A of He et al. (2016): every other pixel, and zeros for the channels that the image lacks."""
+    """Take every other pixel and fill new channels with zeros: option A of He et al. (2016)."""
 
     def __init__(self, more, stride):
         super().__init__()

@@ -15,7 +15,7 @@ __all__ = ["DecoderLM", "TransformerEncoder"]
 
 
 class TokenEmbedding(nn.Module):
-    """Tokens (N, T) to vectors (N, T, dim): word plus position, both starting with std dim^-1/2."""
+    """Map tokens (N, T) to vectors (N, T, dim): word plus position, both with initial std dim^-1/2."""
 
     def __init__(self, vocab_size, dim, context_length, dropout=0.0):
         super().__init__()
@@ -49,7 +49,7 @@ def stack_of_layers(branches, dim, depth, scheme, norm, options, **position):
 
 
 class Logits(nn.Module):
-    """Vectors to one number for each word; tied, the rows of the embedding are what they are compared with."""
+    """Map features (N, T, out_dim) to logits (N, T, vocab_size). Tied, the output weights are the embeddings."""
 
     def __init__(self, stack, embedding, tied):
         super().__init__()
@@ -67,7 +67,7 @@ class Logits(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    r"""Tokens (N, T) to features (N, T, out_dim); every token sees all others.
+    r"""Map tokens (N, T) to features (N, T, out_dim); every token sees all others.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def check_padding(name, padding, tokens):
 
 
 class DecoderLM(TransformerEncoder):
-    """A language model: tokens (N, T) to logits (N, T, vocab_size) of the next token; none sees what comes after it.
+    """Map tokens (N, T) to logits (N, T, vocab_size) of the next token: a language model, whose attention is causal.
 
     With the defaults it has the shape of GPT-2: :func:`resnorm_lib.models.from_gpt2` loads its weights.
 

@@ -1,7 +1,7 @@
 """The branches of a Transformer: from (N, T, reads) to (N, T, writes).
 
-A model hands the same keywords to all branches, and each ignores what it has no use for: ``padding`` (N, T), True where
-a token is none; ``memory`` (N, S, m), what a decoder reads of its encoder; ``memory_padding`` (N, S).
+A model hands the same keywords to all branches, and each ignores what it has no use for: ``padding`` (N, T), True at
+padding positions; ``memory`` (N, S, m), the encoder's output for a decoder; ``memory_padding`` (N, S).
 """
 
 import torch
@@ -18,7 +18,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(ap
 
 
 def linear(reads, writes, parts=1):
-    """A linear map, or several in one, that starts as by Glorot and Bengio (2010), with biases 0."""
+    """Return a linear layer, or several fused in one, initialised as by Glorot and Bengio (2010), with biases 0."""
     layer = nn.Linear(reads, parts * writes)
     for weight in layer.weight.chunk(parts):
         nn.init.xavier_uniform_(weight)

@@ -1,7 +1,5 @@
 """A block: one branch that joins the stream by a scheme."""
 
-from functools import partial
-
 import torch
 from torch import nn
 
@@ -63,12 +61,12 @@ class Block(nn.Module):
                 "put the branches into a ResidualStack, which opens and closes that state."
             )
         if args or context:
-            branch = _with(branch, args, context) if args else partial(branch, **context)
+            branch = _call_with(branch, args, context)
         state = scheme(state, branch, identity if shortcut is None else shortcut)
         return state if self.activation is None else scheme.map_streams(state, self.activation)
 
 
-def _with(branch, args, context):
+def _call_with(branch, args, context):
     return lambda read, **more: branch(read, *args, **context, **more)
 
 

@@ -1,4 +1,4 @@
-"""What a scheme may ask of a branch, so that it need not guess at the names of its parameters.
+"""The protocol between schemes and branches: no scheme guesses at the names of a branch's parameters.
 
 =========================  ===========================================================================================
 a branch may have          meaning

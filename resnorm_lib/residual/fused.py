@@ -1,7 +1,7 @@
-"""A residual add with the norm after it in one kernel, where that gives what the two give one after the other.
+"""Fusion of a residual add with the norm that follows it into one kernel, with the same result.
 
-It asks for a norm of the last axis that is LayerNorm or RMSNorm, a stream and a branch of one dtype, and no hook on
-what would no longer be called. On a CPU nothing is fused.
+Fusion needs LayerNorm or RMSNorm over the last axis, a stream and a branch of one dtype, and no hook on a module that
+would no longer be called. On a CPU nothing is fused.
 """
 
 from itertools import pairwise
@@ -19,12 +19,12 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 
 def is_bare(module):
-    """Whether nobody notices if the module's work is done without calling it."""
+    """Return whether the module has no hook and is not compiled, so that its work may be done without calling it."""
     return not any(getattr(module, name) for name in HOOKS) and module._compiled_call_impl is None
 
 
 def fuses(norm, stream, update):
-    """Whether ``norm(stream + update)`` can be one kernel."""
+    """Return whether ``norm(stream + update)`` can be one kernel."""
     return (
         uses_kernels(stream)
         and type(norm) in (LayerNorm, RMSNorm)
@@ -44,7 +44,7 @@ def add_then_norm(norm, stream, update):
 
 
 def may_look_ahead(blocks, state, scheme):
-    """Whether each block computes the formula of ``scheme``, pre-norm, and nothing else that anyone could see."""
+    """Return whether each block computes the formula of ``scheme`` (pre-norm), and no hook would miss a call."""
     if not uses_kernels(state) or torch_module._has_any_global_hook():
         return False
     return all(
@@ -59,7 +59,7 @@ def may_look_ahead(blocks, state, scheme):
 
 
 def look_ahead(blocks, state, context):
-    """Step through pre-norm blocks; each addition is made together with the norm through which the next block reads."""
+    """Step through pre-norm blocks, fusing each addition with the norm of the next block."""
     read = blocks[0].scheme.norm(state)
     for block, following in pairwise(blocks):
         update, norm = block.branch(read, **context), following.scheme.norm

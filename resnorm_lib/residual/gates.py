@@ -10,7 +10,7 @@ from resnorm_lib.residual.scheme import Scheme, identity, same_shape
 
 
 class FeatureLinear(nn.Linear):
-    """A linear map of the features, wherever they stand."""
+    """Apply a linear map to the features, on whichever axis they are."""
 
     def __init__(self, dim, axis, bias=True):
         super().__init__(dim, dim, bias=bias)

@@ -100,7 +100,7 @@ class HyperConnections(Scheme):
         streams = state[0]
         inside = streams if shortcut is identity else self.map_streams(state, shortcut)[0]
         reading, writing, mixing = self.maps(inside)
-        if inside is not streams:  # the streams change their shape, and what they decide has the new one
+        if inside is not streams:  # the shortcut changed the shape, so only the fixed part of r fits the old one
             reading = self.constrain(*self.fixed(streams))[0]
         update = branch(self.norm((reading * streams).sum(0)))
         same_shape(inside[0], update)
@@ -124,11 +124,11 @@ class HyperConnections(Scheme):
         return reading, writing, mixing
 
     def decided(self, streams):
-        """What the streams add to r, w and R; the feature axis has one entry."""
+        """Return what the streams add to r, w and R; the feature axis has one entry."""
         axis = 2 if self.position.feature_axis == 1 else -1
         unit = F.rms_norm(streams.movedim(axis, -1), (streams.shape[axis],), eps=1e-6)
         said = torch.tanh(F.linear(unit, self.theta)).movedim(-1, 0).unsqueeze(-1 if axis == -1 else axis + 1)
-        # said: (n + 2, n, ...): what each stream j says about r_j, w_j, and the column R_ij
+        # said: (n + 2, n, ...): the dynamic part of r_j, w_j and the column R_ij, from stream j
         return self.strength[0] * said[0], self.strength[1] * said[1], self.strength[2] * said[2:]
 
 

@@ -1,4 +1,4 @@
-"""Norms for features that stand on another axis than the one that the norm looks at."""
+"""Adapters for features on another axis than the one that a norm takes them from."""
 
 from torch import nn
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -9,7 +9,7 @@ __all__ = ["feature_norm"]
 
 
 class EachToken(nn.Module):
-    """A norm of (N, C, ...) for features on the last axis: every token is a sample of its own, so none sees another."""
+    """Apply a norm of (N, C, ...) to features on the last axis. Each token is a sample, so none sees another."""
 
     def __init__(self, norm):
         super().__init__()
@@ -20,7 +20,7 @@ class EachToken(nn.Module):
 
 
 class EachPixel(nn.Module):
-    """A norm of the last axis for features on axis 1: every pixel is normalized by itself."""
+    """Apply a norm of the last axis to features on axis 1: every pixel is normalized by itself."""
 
     def __init__(self, norm):
         super().__init__()

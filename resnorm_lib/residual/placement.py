@@ -163,7 +163,7 @@ class SubLN(PreNorm):
 
 @named("ln_scaling", r"x + F(N(x) / \sqrt{\ell})", "untouched")
 class LNScaling(PreNorm):
-    r"""Pre-norm whose norms speak softer with depth: :math:`y = x + F(N(x) / \sqrt{\ell})`, :math:`\ell` = 1, 2, ...
+    r"""Pre-norm whose norms shrink with depth: :math:`y = x + F(N(x) / \sqrt{\ell})`, :math:`\ell` = 1, 2, ...
 
     Sun et al. (2025), arXiv:2502.05795, where all branches of one Transformer layer share :math:`\ell`. Identity path:
     untouched. Start: nothing required; do not also shrink the output projections with depth, which is the same cure

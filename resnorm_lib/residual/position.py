@@ -1,4 +1,4 @@
-"""Where a branch stands in its network."""
+"""The position of a branch in its network."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ ROLES = ("alone", "encoder", "decoder")
 
 @dataclass(frozen=True)
 class BranchPosition:
-    r"""Where a branch stands in its network: what schemes that depend on depth must know.
+    r"""Say where in its network a branch stands, for schemes that depend on depth.
 
     Parameters
     ----------
@@ -21,11 +21,11 @@ class BranchPosition:
     num_branches : int, optional
         L, the number of branches in the whole network.
     branches_per_layer : int, default 1
-        Branches that a paper counts as one layer: 2 in a Transformer, 3 with cross-attention.
+        How many branches a paper counts as one layer: 2 in a Transformer, 3 with cross-attention.
     stage_index, stage_branches : int, optional
         The same as ``index`` and ``num_branches``, within one stack; a ResNet has a stack for each stage.
     feature_axis : int, optional
-        Where the features stand: -1 for tokens, 1 for images. By default the last, and a norm stays as it is.
+        Axis of the features: -1 for tokens, 1 for images. By default the last, and a norm stays as it is.
     in_dim : int, optional
         Width of the stream before this block where the block changes it, as at the start of a ResNet's stage.
     role : {"alone", "encoder", "decoder"}
@@ -69,7 +69,7 @@ class BranchPosition:
 
     @property
     def required_index(self) -> int:
-        """The index, or an error that says how to give it."""
+        """Return the index, or raise a sentence that says how to give it."""
         if self.index is None:
             raise ValueError(
                 "index is None, but this scheme depends on where the block stands: "
@@ -79,7 +79,7 @@ class BranchPosition:
 
     @property
     def required_num_branches(self) -> int:
-        """The number of branches in the network, or an error that says how to give it."""
+        """Return the number of branches in the network, or raise a sentence that says how to give it."""
         if self.num_branches is None:
             raise ValueError(
                 "num_branches is None, but this scheme depends on the number of branches in the whole network: "
@@ -89,26 +89,26 @@ class BranchPosition:
 
     @property
     def layer(self) -> int:
-        """The layer that the branch belongs to, counted from 1."""
+        """Return the layer that the branch belongs to, counted from 1."""
         return self.required_index // self.branches_per_layer + 1
 
     @property
     def num_layers(self) -> int:
-        """Number of layers of the network."""
+        """Return the number of layers of the network."""
         return -(-self.required_num_branches // self.branches_per_layer)
 
     @property
     def local_index(self) -> int:
-        """Number of branches before this one in its stack."""
+        """Return the number of branches before this one in its stack."""
         return self.required_index if self.stage_index is None else self.stage_index
 
     @property
     def starts_layer(self) -> bool:
-        """Whether the branch is the first of its layer."""
+        """Return whether the branch is the first of its layer."""
         return self.local_index % self.branches_per_layer == 0
 
     @property
     def is_last(self) -> bool:
-        """Whether the branch is the last of its stack, if that is known."""
+        """Return whether the branch is the last of its stack, if that is known."""
         last = self.stage_branches or self.num_branches
         return None not in (self.index, last) and self.local_index == last - 1

@@ -1,4 +1,4 @@
-"""The schemes by name, and how a name, a class or a partial of a class becomes a class with its options."""
+"""The schemes by name, and one function that finds the class behind a name, a class or a partial of a class."""
 
 import inspect
 from functools import partial

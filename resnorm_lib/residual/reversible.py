@@ -1,4 +1,4 @@
-"""A stack that can be run backwards, so that its activations need not be kept."""
+"""The scheme whose blocks can be inverted, so that activations need not be kept."""
 
 import torch
 
@@ -68,7 +68,7 @@ def _must_be_repeatable(blocks, context):
 
 
 class _Recomputed(torch.autograd.Function):
-    """The blocks of a stack, of which only the last state is kept."""
+    """Run the blocks and keep only the last state; the backward pass recomputes the others."""
 
     @staticmethod
     def forward(ctx, blocks, context, a, b, *parameters):

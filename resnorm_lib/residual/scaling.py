@@ -168,7 +168,8 @@ class StochasticDepth(Scheme):
 
     .. math:: p_\ell = 1 - \tfrac{\ell}{L} (1 - p_L), \qquad \text{in evaluation } y = x + p_\ell F(N(x))
 
-    Huang et al. (2016), arXiv:1603.09382, who toss one coin a batch. Identity path: untouched; in training it is all
+    Huang et al. (2016), arXiv:1603.09382, who toss one coin a batch. Here as there the branch is scaled in evaluation;
+    torchvision and timm scale it in training. Identity path: untouched; in training it is all
     that is left of some blocks. Start: nothing required. Use it as a regularizer for long training on small data.
 
     Parameters

@@ -46,17 +46,17 @@ class Stack(nn.Sequential):
 
     @property
     def embedding_gain(self) -> float:
-        """Initial factor of the embeddings in front of the stack."""
+        """Return the initial factor of the embeddings in front of the stack."""
         return self[0].scheme.embedding_gain
 
     @property
     def head_gain(self) -> float:
-        """Initial factor of the last linear map of the model."""
+        """Return the initial factor of the last linear map of the model."""
         return self[-1].scheme.head_gain
 
     @property
     def needs_final_norm(self) -> bool:
-        """Whether a model must put a norm after the stack."""
+        """Return whether a model must put a norm after the stack."""
         return self[-1].scheme.needs_final_norm
 
 
