@@ -1,0 +1,148 @@
+"""What the book's directives write: the register of errata, the tables of recorded runs, the kernels' benchmark."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from sphinx.application import Sphinx
+
+from book._ext import errata, recorded
+from resnorm_lib.engine.experiment import Experiment, Metric, Paper
+from resnorm_lib.engine.records import Run, Trial
+
+
+def finding(name, article=1, severity="wrong", **facts):
+    plain = {"id": name, "article": article, "severity": severity, "kind": "formula", "sections": ["2", "4"]}
+    plain |= {"claim": "One thing.", "correct": "Another | thing.", "shown": "reading", "sources": [], "chapters": []}
+    return plain | {"root": "axes"} | facts
+
+
+REGISTER = {
+    "articles": [{"number": number, "about": f"Article {number}."} for number in (1, 2)],
+    "findings": [finding("a1-mean", chapters=["degradation"]), finding("a1-axis", severity="misleading"),
+                 finding("a2-mean", 2, kind="code", root="order")],
+    "right": [{"article": 1, "sections": ["3"], "claim": "a |\n b", "shown": "there"}],
+}  # fmt: skip
+
+
+def written(directive, *arguments):
+    return directive.text(SimpleNamespace(arguments=arguments), REGISTER)
+
+
+def test_a_register_lists_the_findings_of_its_article_alone():
+    text = written(errata.Register, "1")
+    assert text.startswith("Article 1. 2 findings, in the order of its sections")
+    assert [name in text for name in ("a1-mean", "a1-axis", "a2-mean")] == [True, True, False]
+
+
+def test_a_finding_says_where_it_is_treated_how_it_is_shown_and_by_which_source():
+    text = errata.finding_text(finding("a1-mean", shown="source", proof="Page 3.", sources=["he2016"]))
+    assert "severity-wrong erratum-a1-mean" in text
+    assert "section 2, 4\n" in text
+    assert "Settled by the source: Page 3." in text
+    assert "No chapter treats it yet." in text
+    assert "Sources: {cite:t}`he2016`." in text
+    text = errata.finding_text(REGISTER["findings"][0])
+    assert "*Shown by the article's own text.*" in text
+    assert "Treated in {doc}`../chapters/degradation`." in text
+    assert "Sources" not in text
+
+
+@pytest.mark.parametrize(
+    ("subject", "names"), [("degradation", ["a1-mean"]), ("order", ["a2-mean"]), ("axes", ["a1-mean", "a1-axis"])]
+)
+def test_a_chapter_or_a_confusion_lists_its_own_findings(subject, names):
+    lines = [line for line in written(errata.Of, subject).splitlines() if line.startswith("- ")]
+    assert lines == [f"- {{erratum}}`{name}`: One thing." for name in names]
+
+
+def test_a_chapter_without_findings_has_no_box():
+    assert written(errata.Of, "elsewhere") == ""
+
+
+def test_what_is_right_stays_in_its_cell():
+    assert written(errata.Right).splitlines()[-1] == r"| 1 | 3 | a \| b | there |"
+
+
+def test_counts_add_up_by_article_and_severity():
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in written(errata.Counts).splitlines()[2:5]]
+    assert rows == [["article 1", "1", "1", "0", "2"], ["article 2", "1", "0", "0", "1"], ["all", "2", "1", "0", "3"]]
+    assert written(errata.Counts).endswith("By kind: formula 2, code 1.")
+
+
+@pytest.mark.filterwarnings("ignore")  # of Sphinx and its parsers
+def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(errata, "load", lambda: REGISTER | {"findings": [finding("a1-mean")]})
+    (tmp_path / "index.md").write_text(
+        "# Errata\n\n```{errata-register} 1\n```\n\n{erratum}`a1-mean` {erratum}`a1-gone`\n"
+    )
+    told = tmp_path / "told"
+    with told.open("w") as warnings:
+        app = Sphinx(
+            tmp_path, None, tmp_path / "out", tmp_path / "doctrees", "html", status=None, warning=warnings,
+            confoverrides={"extensions": ["myst_parser", "sphinx_design", "book._ext.errata"],
+                           "myst_enable_extensions": ["colon_fence"]},
+        )  # fmt: skip
+        app.build()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert 'id="erratum-a1-mean"' in page
+    assert page.count('href="#erratum-a1-mean"') == 2  # in the finding itself, and in the text
+    assert "erratum-a1-gone" in told.read_text()
+
+
+def run_of(*values, **facts):
+    machine = dict.fromkeys(("device", "driver", "torch", "cuda", "python", "system", "commit", "date", "command"))
+    machine |= {"device": "a processor", "date": "2026-01-02T03:04:05+00:00", "commit": "abc", "command": "type this"}
+    trials = [Trial("deep", seed, summary={"error": value}, seconds=2) for seed, value in enumerate(values)]
+    return Run("x", "cpu", {"lr": 0.1}, machine | facts, trials)
+
+
+EXPERIMENT = Experiment(
+    *("x", "?", {}, dict, print),
+    metrics={"error": Metric("error", "%", 1), "loss": Metric("loss")},
+    paper={("deep", "error"): Paper("7.5", "he2016"), ("wide", "error"): Paper("6", "he2016")},
+)
+
+
+def test_a_table_of_a_run_has_a_row_an_arm_and_the_papers_number_beside_the_metric():
+    lines = recorded.table(EXPERIMENT, run_of(1.0, 2.0)).splitlines()
+    assert lines[0] == "|  | error (%) | paper | loss |"
+    assert lines[2] == "| deep | 1.5 (1.0 to 2.0) | 7.5 {cite:p}`he2016` | - |"
+    assert len(lines) == 3
+
+
+def test_a_run_says_machine_day_commit_command_and_settings(monkeypatch):
+    for aged in (True, False):
+        monkeypatch.setattr(recorded, "has_aged", lambda run, aged=aged: aged)
+        text = recorded.run_text(EXPERIMENT, run_of(1.0, 2.0), "Here")
+        assert text.startswith("**Here:** a processor, 2026-01-02;")
+        assert "commit abc; 2 trials, 4 s together." in text
+        assert "`type this`" in text
+        assert "`lr=0.1`" in text
+        assert ("The library has changed since." in text) == aged
+
+
+def row(op, version, direction, share):
+    return {"op": op, "shape": [8, 4], "version": version, "direction": direction, "share_of_peak": share,
+            "share_of_copy": 0.5}  # fmt: skip
+
+
+def test_an_operation_is_named_once_and_a_pass_that_was_not_timed_is_a_dash():
+    rows = [
+        row("norm", "ours", "forward", 0.9),
+        row("norm", "ours", "backward", None),
+        row("norm", "torch", "forward", 0.4),
+    ]
+    assert list(recorded.operation_cells(rows)) == [
+        ["`norm`, 8 x 4", "ours", "90 %", "50 %"],
+        ["", "torch", "40 %", "-"],
+    ]
+
+
+def test_the_recorded_benchmark_becomes_text():
+    record = json.loads((recorded.FOLDER / "fast_on_a_gpu-cpu.json").read_text())
+    text = recorded.kernels_text(record, "On a processor")
+    assert record["machine"]["device"] in text
+    assert f"`{record['machine']['command']}`" in text
+    assert all(f"| `{row['op']}`, " in text for row in record["rows"])
+    assert all(f"| {step['way']} | " in text for step in record["steps"])
