@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from resnorm_lib.runtime import find
 
-__all__ = ["ClaimError", "Line", "check", "claim", "lines"]
+__all__ = ["ClaimError", "Line", "check", "claim", "lines", "range_of"]
 
 
 class ClaimError(AssertionError):
@@ -78,7 +78,7 @@ def _judge(word, id, statement, measured, at_least, at_most, source):
     if not low <= measured <= high:
         raise ClaimError(f"does not hold: {id}: {statement}: {comparison}")
     cited = f"  [{source}]" if source else ""
-    print(f"{word}  {id}  {statement}  {comparison}{_range(id) if word == 'holds' else ''}{cited}")
+    print(f"{word}  {id}  {statement}  {comparison}{range_of(id) if word == 'holds' else ''}{cited}")
 
 
 def _comparison(measured, at_least, at_most):
@@ -89,8 +89,11 @@ def _comparison(measured, at_least, at_most):
     return f"{at_least:g} <= {measured:.3g} <= {at_most:g}"
 
 
-def _range(id):
-    """Return the range over the seeds of the book's report as text, empty where the report or the claim is missing."""
+def range_of(id):
+    """Return the range of a claim over the seeds of the book's report, as its line shows it.
+
+    It is empty where the report is not at hand, or does not know the claim.
+    """
     values = _report().get(id, [None])
     if None in values:
         return ""

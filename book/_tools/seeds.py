@@ -5,10 +5,9 @@ With ``--stale`` only those chapters run whose code has changed since.
 """
 
 import argparse
-import ast
-import hashlib
 import json
 import math
+import re
 import sys
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,13 +16,15 @@ from pathlib import Path
 import nbformat
 
 from book._tools.store import JOBS, errors, execute, named
-from resnorm_lib.claims import lines
+from resnorm_lib.claims import lines, range_of
+from resnorm_lib.engine.fingerprint import of_sources
 from tests.book.cells import code_cells, printed_text, read
 from tests.book.sources import ROOT, chapters
 
 REPORT = ROOT / "book" / "recorded" / "seeds.json"
 SEEDS = range(10)
 NATIVE = "native"  # the eleventh run: seed 0, this machine's instructions and threads
+RANGE = re.compile(r"^(holds  (\S+)  .* [<>]= \S+)(?:  \(\d+ seeds: [^)]*\))?", re.MULTILINE)
 REACH = 10  # widths of the range over seeds
 
 
@@ -40,12 +41,18 @@ def claim_lines(notebook):
 
 def fingerprint(notebook):
     """Return a digest of what the code of a notebook says: comments, spacing and stubs do not count."""
-    trees = [
-        ast.dump(ast.parse(cell.source))
-        for cell, _ in code_cells(notebook)
-        if "stub" not in cell.metadata.get("tags", [])
-    ]
-    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
+    tags = ((cell.source, cell.metadata.get("tags", [])) for cell, _ in code_cells(notebook))
+    return of_sources([source for source, tags in tags if "stub" not in tags])
+
+
+def show_ranges(path):
+    """Bring the ranges over the seeds that the stored lines of claims show up to date with the report."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell, _ in code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = RANGE.sub(lambda match: match[1] + range_of(match[2]), output.text)
+    nbformat.write(notebook, path)
 
 
 def load():
@@ -147,7 +154,10 @@ def main():
     arguments = parser.parse_args()
     wanted = set(stale()) if arguments.stale else None
     paths = [path for path in named(arguments.chapters) if wanted is None or Path(path).stem in wanted]
-    if failed := try_all(paths):
+    failed = try_all(paths)
+    for path in chapters():
+        show_ranges(path)
+    if failed:
         sys.exit(f"Not always true: {', '.join(failed)}.")
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -153,6 +154,13 @@ def test_every_claim_holds_under_ten_seeds_and_natively(path):
 @pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
 def test_a_claim_could_have_failed_under_some_seed(path):
     assert not seeds.out_of_reach(path.stem, read(path)), "their bounds are out of reach: tighten them, or call check()"
+
+
+@pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
+def test_the_page_shows_the_ranges_of_the_report(path, tmp_path):
+    copy = shutil.copy(path, tmp_path)
+    seeds.show_ranges(copy)
+    assert read(Path(copy)).cells == read(path).cells, "their ranges are old: make run"
 
 
 def line(**bounds):
