@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab test lint library notebooks site run seeds bench experiments stale gpu new-chapter browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale gpu new-chapter browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -29,6 +29,9 @@ serve: book  ## show the book on http://localhost:8000 (PORT=... for another)
 
 lab: $(READY)  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters
+
+quick: $(READY)  ## what has changed since the last commit, two minutes at most
+	$(BIN)/python -m book._tools.quick
 
 test: lint library notebooks site  ## every check: style, library, chapters, built site
 

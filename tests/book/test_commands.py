@@ -4,12 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from book._tools import seeds, store
+from book._tools import quick, seeds, store
 from resnorm_lib.bench import __main__ as bench
 from resnorm_lib.claims import Line
 from resnorm_lib.engine import command_line
@@ -194,3 +195,24 @@ def test_what_make_gpu_calls_is_understood_by_what_it_calls(checkout, tmp_path):
     assert bench.parser().parse_args(modules["resnorm_lib.bench"]).out == "book/recorded/fast_on_a_gpu-gpu.json"
     assert command_line.parser().parse_args(modules["resnorm_lib.experiments"]).preset == "gpu"
     assert (ROOT / modules["pytest"][-1]).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "tests"),
+    [
+        ("resnorm_lib/norms/rms_norm.py", ["tests/norms", "resnorm_lib/norms/rms_norm.py", "tests/test_floors.py"]),
+        ("resnorm_lib/plot.py", ["tests/test_plot.py", "resnorm_lib/plot.py", "tests/test_floors.py"]),
+        ("chapters/degradation.ipynb", ["tests/book/test_chapters.py", "chapters/degradation.ipynb"]),
+        ("tests/norms/cases.py", ["tests/norms"]),
+        ("README.md", []),
+    ],
+)
+def test_make_quick_tests_what_has_changed(name, tests):
+    assert quick.tests_of(name) == tests
+
+
+def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(tmp_path):
+    code = f"import subprocess, sys; subprocess.run(['sh', '-c', 'sleep 2; touch {tmp_path}/alive'])"
+    assert quick.within([sys.executable, "-c", code], 1) is None
+    time.sleep(2)
+    assert not (tmp_path / "alive").exists()
