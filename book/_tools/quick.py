@@ -23,7 +23,7 @@ def changed():
 
 
 def tests_of(name):
-    """Return what pytest runs for one changed file: its doctests and its room's tests, a chapter's sources and cells."""
+    """Return what pytest runs for a changed file: its doctests and its room's tests, or a chapter's sources and cells."""
     path = Path(name)
     if path.suffix == ".ipynb":
         return ["tests/book/test_chapters.py", name]
@@ -56,13 +56,8 @@ def main():
     if within([*lint, "check", "."], SECONDS) or within([*lint, "format", "--check", "."], SECONDS):
         sys.exit("The style is not ours: make lint says where.")
     chapters = ["--nbval"] if any(test.endswith(".ipynb") for test in wanted) else []
-    status = (
-        within(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", *chapters, *wanted], SECONDS
-        )
-        if wanted
-        else 0
-    )
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", *chapters, *wanted]
+    status = within(command, SECONDS) if wanted else 0
     if status is None:
         print("Two minutes are over, and nothing has failed so far. The rest: make test.")
     sys.exit(status or 0)
