@@ -23,7 +23,7 @@ def changed():
 
 
 def tests_of(name):
-    """Return what pytest runs for a changed file: its doctests and its room's tests, or a chapter's sources and cells."""
+    """Return what pytest runs for a changed file: its doctests and the tests of its room, or a chapter by itself."""
     path = Path(name)
     if path.suffix == ".ipynb":
         return ["tests/book/test_chapters.py", name]
