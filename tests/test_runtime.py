@@ -99,7 +99,7 @@ runtime.start()
 import torch
 from resnorm_lib.models import MLP
 with runtime.seeded(0):
-    y = MLP(64, 64, 20, 10)(torch.randn(32, 64)).double().sum()
+    y = MLP(64, 64, 20, out_features=10)(torch.randn(32, 64)).double().sum()
 print(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), y.item().hex())
 """
 
