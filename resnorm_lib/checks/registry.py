@@ -40,8 +40,9 @@ class Exercise(NamedTuple):
 def exercise(label, points):
     """Register a check for the exercise with this label.
 
-    The check takes an answer, raises :class:`~resnorm_lib.checks.Wrong` with a sentence where the answer is wrong, and
-    returns what was right, as the end of a sentence. Registered, it returns a :class:`Verdict` and raises nothing.
+    The check takes an answer, raises :class:`~resnorm_lib.checks.answers.Wrong` with a sentence where the answer is
+    wrong, and returns what was right, as the end of a sentence. Registered, it returns a :class:`Verdict` and raises
+    nothing.
 
     Examples
     --------

@@ -56,7 +56,7 @@ class Admin(PostNorm):
     r"""Post-norm whose shortcut starts as heavy as all earlier branches: :math:`y = N(\omega \odot x + F(x))`.
 
     Liu et al. (2020), arXiv:2004.08249. Identity path: rescaled in every block, but the branch weighs little in it.
-    Start: :math:`\omega = 1`, which is post-norm, until :func:`profile_admin` has measured the branches on a batch.
+    Start: :math:`\omega = 1`, which is post-norm, until ``profile_admin`` has measured the branches on a batch.
     Training then changes :math:`\omega`. Use it where post-norm is wanted and the network is deep.
     """
 

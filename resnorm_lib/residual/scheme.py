@@ -53,7 +53,7 @@ class Scheme(nn.Module):
 
     A scheme is one class whose ``forward`` is its formula, for instance
     ``return residual_add(shortcut(x), branch(self.norm(x)))``, decorated with its name
-    (:func:`resnorm_lib.residual.registry.named`). ``shortcut`` is what the stream goes through past the branch, the
+    (``resnorm_lib.residual.registry.named``). ``shortcut`` is what the stream goes through past the branch, the
     identity except where a ResNet changes the shape.
 
     For most schemes the state that goes from block to block is the stream x itself. A scheme that carries more sets
