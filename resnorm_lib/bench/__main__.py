@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from resnorm_lib.bench import memory, operations, plot, ratios
-from resnorm_lib.bench.cases import DTYPES, OPS, default_cases, parse_shape
+from resnorm_lib.bench.cases import DTYPES, MAIN, OPS, default_cases, parse_shape
 from resnorm_lib.bench.record import Record
 from resnorm_lib.bench.schema import SCHEMA
 from resnorm_lib.bench.steps import SIZES, WAYS, time_steps
@@ -88,10 +88,9 @@ def run_operations(options):
     clock = clock_of(options)
     cases = chosen_cases(options, not clock.is_cuda)
     document = Record(options.out, clock.device, clock, options.command)
+    first = [case for case in cases if case.op in MAIN and case[1:] == cases[0][1:]]
     try:
-        if not options.no_steps:
-            document.add_steps(*timed_steps(clock, options))
-        time_cases(cases, clock, document, options)
+        time_cases(cases, clock, document, options, steps_after=None if options.no_steps else len(first))
     except KeyboardInterrupt:
         document.write(status="interrupted")
         return 130
@@ -117,11 +116,17 @@ def timed_steps(clock, options):
     return size, summary
 
 
-def time_cases(cases, clock, document, options):
-    """Measure the cases in their order; stop before one that would not end within the budget."""
+def time_cases(cases, clock, document, options, steps_after):
+    """Measure the cases in their order, and after some of them the training steps, unless ``steps_after`` is None.
+
+    It stops before a case that would not end within the budget.
+    """
     start, longest = time.monotonic(), 0.0
     for number, case in enumerate(cases):
-        spent = time.monotonic() - start
+        if number == steps_after:
+            document.add_steps(*timed_steps(clock, options))
+        begun = time.monotonic()
+        spent = begun - start
         left = spent / number * (len(cases) - number) if number else None
         if options.budget is not None:
             rest = options.budget - spent
@@ -135,7 +140,7 @@ def time_cases(cases, clock, document, options):
             case, clock, document, options.versions or list(VERSIONS), not options.no_graphs,
             on_row=lambda row: print("    " + described(row), flush=True),
         )  # fmt: skip
-        longest = max(longest, time.monotonic() - start - spent) if number else 0.0  # the first one warms up
+        longest = max(longest, time.monotonic() - begun) if number else 0.0  # the first one warms up
     document.write(status="complete")
 
 

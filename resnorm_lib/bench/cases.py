@@ -6,7 +6,7 @@ import torch
 
 from resnorm_lib.bench.floors import FLOORS
 
-__all__ = ["DTYPES", "EPS", "OPS", "Case", "default_cases", "parse_shape"]
+__all__ = ["DTYPES", "EPS", "MAIN", "OPS", "Case", "default_cases", "parse_shape"]
 
 EPS, SCALE, GROUPS = 1e-5, 0.125, 32
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}

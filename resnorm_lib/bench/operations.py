@@ -38,13 +38,15 @@ def rows_of(case, version, clock, record, graphs):
     floor = case.floor(memory.processors(clock.device))
     outputs = as_tuple(function(*inputs))
     error = relative_error(case, inputs, outputs)
-    dys = [torch.randn_like(y) for y in outputs]
+    generator = torch.Generator(clock.device).manual_seed(1)  # torch's own cannot be used after a capture that failed
+    dys = [torch.randn(y.shape, generator=generator, dtype=y.dtype, device=y.device) for y in outputs]
     forward = lambda: function(*inputs)  # noqa: E731
     yield row_of(case, version, "forward", clock, record, lambda: forward, floor.forward, 0, graphs) | {"error": error}
 
     def make_backward():
-        ys = as_tuple(function(*inputs))
-        return lambda: torch.autograd.grad(ys, inputs, dys, retain_graph=True)
+        leaves = [x.detach().requires_grad_() for x in inputs]  # new ones: a leaf keeps the stream of its first use
+        ys = as_tuple(function(*leaves))
+        return lambda: torch.autograd.grad(ys, leaves, dys, retain_graph=True)
 
     del outputs
     row = row_of(case, version, "backward", clock, record, make_backward, floor.backward, floor.partial, graphs)

@@ -4,6 +4,7 @@ The step is forward, cross-entropy, backward and AdamW. All ways take turns, a s
 machine does falls on all alike; the ratios within a turn are compared.
 """
 
+import sys
 from typing import NamedTuple
 
 import torch
@@ -114,11 +115,23 @@ def time_steps(clock, size, ways=tuple(WAYS), turns=15):
     Returns
     -------
     dict
-        For each way its median and quartiles in seconds, and those of its ratio to the first way in the same turn.
+        For each way that runs its median and quartiles in seconds, and those of its ratio to the first in the same turn.
     """
     steps = {way: build(way, size, clock.device) for way in ways}
-    times = in_turns(steps, clock.once, turns, warm_up=2)  # a compiler needs two
-    return {way: compared(times[way], times[ways[0]]) for way in ways}
+    steps = {way: step for way, step in steps.items() if runs(way, step, clock)}
+    times = in_turns(steps, clock.once, turns, warm_up=1)  # a compiler needs two calls: the first was the trial
+    return {way: compared(times[way], times[ways[0]]) for way in steps}
+
+
+def runs(way, step, clock):
+    """Return whether a step runs, and print why not: one that fails, a compiler's say, must not end all others."""
+    try:
+        clock.once(step)
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        print(f"    {way} is left out. {type(error).__name__}: {reason}"[:300], file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def compared(times, base):

@@ -137,5 +137,12 @@ class Clock:
             del kept
         except RuntimeError as error:
             self.synchronize()
+            self._leave_capture()
             return {"reason": str(error).splitlines()[0]}
         return measured
+
+    def _leave_capture(self):
+        """Give torch's generator a state of its own: a capture that fails leaves it waiting for the graph's end."""
+        if self.is_cuda:
+            index = torch.cuda.current_device() if self.device.index is None else self.device.index
+            torch.cuda.default_generators[index].graphsafe_set_state(torch.Generator(self.device))
