@@ -115,7 +115,7 @@ def time_steps(clock, size, ways=tuple(WAYS), turns=15):
     Returns
     -------
     dict
-        For each way that runs its median and quartiles in seconds, and those of its ratio to the first in the same turn.
+        For each way that runs its median and quartiles in seconds, and those of its ratio to the first in a turn.
     """
     steps = {way: build(way, size, clock.device) for way in ways}
     steps = {way: step for way, step in steps.items() if runs(way, step, clock)}
