@@ -514,5 +514,5 @@ def test_on_a_gpu_random_numbers_are_drawn_after_a_capture_that_failed():
         return lambda: torch.ones(1, device="cuda").item()  # waits for the GPU, which no capture allows
 
     found = Clock(torch.device("cuda", 0), runs=5, seconds=0.01).graph(make)
-    assert "capturing" in found["reason"]
+    assert "captur" in found["reason"]
     assert torch.randn(4, device="cuda").isfinite().all()
