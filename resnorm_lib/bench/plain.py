@@ -61,11 +61,11 @@ class PlainLayer(nn.Module):
 
 
 class PlainDecoder(nn.Module):
-    """Tokens (N, T) to logits (N, T, words) of the next token, with the embedding as the last map."""
+    """Tokens (N, T) to logits (N, T, vocab_size) of the next token, with the embedding as the last map."""
 
-    def __init__(self, words, dim, depth, heads, longest):
+    def __init__(self, vocab_size, dim, depth, heads, context_length):
         super().__init__()
-        self.token, self.position = nn.Embedding(words, dim), nn.Embedding(longest, dim)
+        self.token, self.position = nn.Embedding(vocab_size, dim), nn.Embedding(context_length, dim)
         self.layers = nn.Sequential(*(PlainLayer(dim, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
 

@@ -104,9 +104,9 @@ def resnets():
     return ours, copy_state(ours, PlainResNet20())
 
 
-def decoders(words=256, dim=128, depth=6, heads=4, longest=64):
-    ours = DecoderLM(words, dim, depth=depth, num_heads=heads, context_length=longest)
-    return ours, copy_state(ours, PlainDecoder(words, dim, depth, heads, longest))
+def decoders(vocab_size=256, dim=128, depth=6, heads=4, context_length=64):
+    ours = DecoderLM(vocab_size, dim, depth=depth, num_heads=heads, context_length=context_length)
+    return ours, copy_state(ours, PlainDecoder(vocab_size, dim, depth, heads, context_length))
 
 
 def loss(output, target):

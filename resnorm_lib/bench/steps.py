@@ -23,7 +23,7 @@ __all__ = ["SIZES", "WAYS", "Size", "build", "time_steps"]
 class Size(NamedTuple):
     """A model, its batch, and the dtype of both: a pre-norm decoder with LayerNorm."""
 
-    words: int
+    vocab_size: int
     dim: int
     depth: int
     heads: int
@@ -83,9 +83,9 @@ def build(way, size, device):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = DecoderLM(
-            size.words, size.dim, depth=size.depth, num_heads=size.heads, context_length=size.context, norm=norm
+            size.vocab_size, size.dim, depth=size.depth, num_heads=size.heads, context_length=size.context, norm=norm
         )
-        tokens = torch.randint(size.words, (size.batch, size.context + 1)).to(device)
+        tokens = torch.randint(size.vocab_size, (size.batch, size.context + 1)).to(device)
     model = (with_chains(model) if way == "chain" else model).to(device, size.dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     network = torch.compile(model, dynamic=False) if way == "torch.compile" else model

@@ -16,9 +16,8 @@ from resnorm_lib.data import (
     load_text,
     text_batches,
 )
-from resnorm_lib.engine.training import Recipe
 
-__all__ = ["Task", "TextTask", "Training", "image_task", "text_task"]
+__all__ = ["Task", "TextTask", "image_task", "text_task"]
 
 IMAGES = {"mnist": load_mnist, "fashion": load_fashion_mnist, "cifar10": load_cifar10}
 EVALUATION_BATCH = 2000
@@ -26,31 +25,11 @@ DATA, ORDER = 1, 2  # random streams of a trial; 0 is for weights
 
 
 @dataclass(frozen=True)
-class Training:
-    """The settings that every training has; an experiment's Config adds its own."""
-
-    epochs: int = 20
-    batch_size: int = 64
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "constant"  # constant, cosine, steps
-    warmup: int = 0  # steps
-    amp: bool = False  # bfloat16
-    compile: bool = False
-
-    def recipe(self, steps, **changes):
-        """Return the :class:`resnorm_lib.engine.training.Recipe` of these settings for so many steps."""
-        names = ("lr", "momentum", "weight_decay", "schedule", "warmup", "amp", "compile")
-        return Recipe(**({name: getattr(self, name) for name in names} | {"steps": steps} | changes))
-
-
-@dataclass(frozen=True)
 class Task:
     """A classification: each iteration over ``train`` is one epoch in a new random order."""
 
     train: Iterable  # of (x, y), augmented where images are photographs
-    seen: Iterable  # all of the training data as it is, for evaluation
+    train_eval: Iterable  # all of the training data as it is, for evaluation
     test: Iterable
     shape: tuple  # of one x: (64,) for digits, (channels, height, width) for images
     steps: int  # in one epoch
@@ -104,8 +83,9 @@ def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float
     moved = {"crop": 4 if augment else 0, "flip": augment and name == "cifar10"}
     train = ImageBatches(x, y, batch_size, order, **moved, drop_last=True, **common)
     still = {"generator": None, "crop": 0, "flip": False, "drop_last": False, **common}
-    seen, test = (ImageBatches(*data, EVALUATION_BATCH, **still) for data in ((x, y), (images.x_test, images.y_test)))
-    return Task(train, seen, test, tuple(x.shape[1:]), len(train), images.source)
+    evaluated = (x, y), (images.x_test, images.y_test)
+    train_eval, test = (ImageBatches(*data, EVALUATION_BATCH, **still) for data in evaluated)
+    return Task(train, train_eval, test, tuple(x.shape[1:]), len(train), images.source)
 
 
 def _digits(batch_size, log, size):
@@ -123,7 +103,7 @@ class TextTask:
 
     train: Iterable  # of (x, y), tokens (batch, length) and the same shifted by one
     test: list
-    words: int  # size of the vocabulary
+    vocab_size: int
     source: str
 
 

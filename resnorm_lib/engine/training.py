@@ -158,7 +158,7 @@ def evaluate(model, batches, *, amp=False):
 def errors(model, task, *, amp=False):
     """Return loss (nats) and error (percent) on all of a task's training data and on its test data, by name."""
     found = {}
-    for name, data in (("train", task.seen), ("test", task.test)):
+    for name, data in (("train", task.train_eval), ("test", task.test)):
         loss, error = evaluate(model, data, amp=amp)
         found |= {f"{name}_loss": loss, f"{name}_error": 100 * error}
     return found

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
-from resnorm_lib.engine.training import endless, errors, fit, fix_statistics
+from resnorm_lib.engine.training import errors, fix_statistics
 from resnorm_lib.models import cifar_resnet
 from resnorm_lib.norms import make_norm
 from resnorm_lib.residual import ResidualStack
@@ -36,13 +36,10 @@ LINEAR = "linear"  # the baseline: what the two ends reach without any block bet
 
 
 @dataclass(frozen=True)
-class Config(Training):
+class Config(ImageConfig):
     """Networks without a norm and ways to make up for it, all trained alike."""
 
-    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: residual networks with pre-activation
-    depths: tuple = (10, 80)  # blocks of a perceptron; layers, 6n + 2, of a network for images
-    width: int = 64  # of a perceptron
-    train_images: int = 0  # 0: all
+    depths: tuple = (10, 80)  # blocks of a perceptron; layers, 6n + 2, of a network with pre-activation
     epochs: int = 5
 
 
@@ -201,20 +198,16 @@ def _centred(h):
 
 def trial(config, arm, log):
     """Train one network; note its branches' shares before and after, its loss and its errors."""
-    task = image_task(config.data, config.batch_size, log, size=config.train_images)
-    with log.seeded(0):
-        model = build(*arm, config, task.shape).to(log.device)
-    batch = next(iter(task.seen))[0]
-    note_share("start", model, batch, log)
-    steps = config.epochs * task.steps
-    recipe = config.recipe(steps, channels_last=len(task.shape) == 3)
-    fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
-    fix_statistics(model, (x for x, _ in task.seen))  # so few steps leave a running average behind
+    task, model = set_up(config, lambda shape: build(*arm, config, shape), log)
+    batch = next(iter(task.train_eval))[0]
+    log_share("start", model, batch, log)
+    train(model, task, config, log)
+    fix_statistics(model, (x for x, _ in task.train_eval))  # so few steps leave a running average behind
     log.summary(**errors(model, task, amp=config.amp))
-    note_share("end", model, batch, log)
+    log_share("end", model, batch, log)
 
 
-def note_share(when, model, batch, log):
+def log_share(when, model, batch, log):
     """Write down the mean share of the blocks; the baseline has none."""
     if model.stages:
         log.summary(**{f"share_{when}": branch_shares(model, batch).mean()})

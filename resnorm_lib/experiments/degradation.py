@@ -1,13 +1,14 @@
 """Degradation: deeper plain networks train worse, deeper residual ones do not (He et al. 2016, arXiv:1512.03385)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
-from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
-from resnorm_lib.engine.training import endless, errors, fit
+from resnorm_lib.engine.training import errors
 from resnorm_lib.models import MLP, cifar_resnet
 from resnorm_lib.residual import residual_blocks
 
@@ -15,16 +16,12 @@ __all__ = ["EXPERIMENT", "Config", "build", "gradient_sizes"]
 
 
 @dataclass(frozen=True)
-class Config(Training):
+class Config(ImageConfig):
     """Plain and residual networks of several depths, all trained alike."""
 
-    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: the networks of the paper
     depths: tuple = (2, 20, 40)  # blocks of a perceptron; layers, 6n + 2, of a network for images
-    width: int = 64  # of a perceptron
-    train_images: int = 0  # 0: all
     epochs: int = 10
-    optimizer: str = "sgd"  # sgd, adam, adamw
-    evaluations: int = 10  # looks at both errors during the training
+    evaluations: int = 10  # of both errors during the training
 
 
 PRESETS = {
@@ -46,11 +43,11 @@ KINDS = ("plain", "residual")
 
 
 def arms(config):
-    """Plain and residual twins of each depth, the plain ones first: that they fail is what the rest explains."""
+    """Plain and residual twins depth by depth: a run cut short has compared the shallow ones."""
     names = {"plain": "plain-{}", "residual": "residual-{}"}
     if config.data != "digits":  # other networks, so other names: 20 layers of convolutions are not 20 blocks
         names = {"plain": "ResNet-{}-plain", "residual": "ResNet-{}"}
-    return {names[kind].format(depth): (kind, depth) for kind in KINDS for depth in config.depths}
+    return {names[kind].format(depth): (kind, depth) for depth in config.depths for kind in KINDS}
 
 
 def build(kind, depth, config, shape):
@@ -106,27 +103,23 @@ def gradient_sizes(model, x, target):
 
 def trial(config, arm, log):
     """Train one network; note both errors as it learns, and the gradient behind each block before and after."""
-    task = image_task(config.data, config.batch_size, log, size=config.train_images)
-    with log.seeded(0):
-        model = build(*arm, config, task.shape).to(log.device)
-    steps = config.epochs * task.steps
+    task, model = set_up(config, lambda shape: build(*arm, config, shape), log)
     last = {}
 
-    def look(step):
+    def log_errors(step, model):
         last.update(errors(model, task, amp=config.amp))
         log.add(step, train_error=last["train_error"], test_error=last["test_error"])
 
-    moments = sorted({max(1, steps * look // config.evaluations) for look in range(1, config.evaluations + 1)})
-    before = note_gradients("before", model, task, log)
-    recipe = config.recipe(steps, optimizer=config.optimizer, channels_last=len(task.shape) == 3)
-    at = {step: lambda model, step=step: look(step) for step in moments}
-    fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100), at=at)
-    log.summary(**last, gradient_before=before, gradient_after=note_gradients("after", model, task, log))
+    steps = config.epochs * task.steps
+    moments = {max(1, steps * part // config.evaluations) for part in range(1, config.evaluations + 1)}
+    before = log_gradients("before", model, task, log)
+    train(model, task, config, log, at={step: partial(log_errors, step) for step in moments})
+    log.summary(**last, gradient_before=before, gradient_after=log_gradients("after", model, task, log))
 
 
-def note_gradients(when, model, task, log):
+def log_gradients(when, model, task, log):
     """Log the norm of the gradient behind each block (the step counts blocks) and return the ratio of first to last."""
-    sizes = gradient_sizes(model, *next(iter(task.seen)))
+    sizes = gradient_sizes(model, *next(iter(task.train_eval)))
     for block, size in enumerate(sizes, 1):
         log.add(block, **{f"gradient_{when}": size})
     return sizes[0] / sizes[-1]

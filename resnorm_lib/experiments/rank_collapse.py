@@ -14,7 +14,7 @@ from resnorm_lib.engine.experiment import Experiment, Metric
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
 from resnorm_lib.residual import BranchPosition, ResidualStack
 
-__all__ = ["EXPERIMENT", "Config", "alike", "distance", "tower"]
+__all__ = ["EXPERIMENT", "Config", "attention_stack", "mean_cosine", "rank_residual"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def arms(config):
     return ARMS
 
 
-def tower(scheme, norm, mlp, config):
+def attention_stack(scheme, norm, mlp, config):
     """Return the stack of an arm; layer l ends after block l, or after block 2l where each has a perceptron."""
     kinds = (SelfAttention, FeedForward) if mlp else (SelfAttention,)
     make = {
@@ -60,7 +60,7 @@ def tower(scheme, norm, mlp, config):
     ).double()
 
 
-def distance(x):
+def rank_residual(x):
     r"""Return how far tokens (..., T, d) are from being one vector, the mean over samples.
 
     .. math:: \frac{\lVert X - \mathbf 1 \bar x^\top \rVert_F}{\lVert X \rVert_F}, \qquad \bar x = \tfrac1T \sum_t x_t
@@ -70,19 +70,19 @@ def distance(x):
 
     Examples
     --------
-    >>> distance(torch.ones(1, 4, 3)).item()
+    >>> rank_residual(torch.ones(1, 4, 3)).item()
     0.0
     """
     centred = x - x.mean(-2, keepdim=True)
     return (centred.norm(dim=(-2, -1)) / x.norm(dim=(-2, -1))).mean()
 
 
-def alike(x):
+def mean_cosine(x):
     r"""Return the mean cosine of two different tokens of a sample, :math:`\cos(x_s, x_t)` over all :math:`s \neq t`.
 
     Examples
     --------
-    >>> round(alike(torch.eye(3)[None]).item(), 6)
+    >>> round(mean_cosine(torch.eye(3)[None]).item(), 6)
     0.0
     """
     unit = F.normalize(x, dim=-1, eps=1e-300)  # a stack may shrink its stream to 1e-40
@@ -95,7 +95,7 @@ def trial(config, arm, log):
     """Send tokens through a stack at its start; note per layer how alike they are, and which weights get a gradient."""
     scheme, norm, mlp = arm
     with log.seeded(0):
-        stack = tower(scheme, norm, mlp, config).to(log.device)
+        stack = attention_stack(scheme, norm, mlp, config).to(log.device)
     shape = (config.samples, config.tokens, config.dim)
     x = torch.randn(shape, generator=log.generator(1), dtype=torch.float64).to(log.device)
     readout = torch.randn(shape, generator=log.generator(2), dtype=torch.float64).to(log.device)
@@ -105,9 +105,9 @@ def trial(config, arm, log):
     for hook in hooks:
         hook.remove()
     for layer, stream in enumerate(streams[:: 2 if mlp else 1]):
-        log.add(layer, distance=distance(stream), cosine=alike(stream))
+        log.add(layer, rank_residual=rank_residual(stream), cosine=mean_cosine(stream))
     (F.layer_norm(final, final.shape[-1:]) * readout).mean().backward()
-    log.summary(distance=distance(final), cosine=alike(final), queries=_query_share(stack))
+    log.summary(rank_residual=rank_residual(final), cosine=mean_cosine(final), queries=_query_share(stack))
 
 
 def _query_share(stack):
@@ -128,7 +128,7 @@ EXPERIMENT = Experiment(
     arms=arms,
     trial=trial,
     metrics={
-        "distance": Metric("distance from one vector", "", 4),
+        "rank_residual": Metric("distance from one vector", "", 4),
         "cosine": Metric("cosine of two tokens", "", 3),
         "queries": Metric("gradient of queries and keys / of values", "", 4),
     },

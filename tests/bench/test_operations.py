@@ -215,7 +215,7 @@ def test_chains_and_separate_kernels_are_timed_where_there_are_such():
 
 # -- training steps --------------------------------------------------------------------------------------------------
 
-SMALL = steps.Size(words=11, dim=16, depth=2, heads=2, context=8, batch=3, dtype=torch.float32)
+SMALL = steps.Size(vocab_size=11, dim=16, depth=2, heads=2, context=8, batch=3, dtype=torch.float32)
 
 
 def test_a_network_of_chains_computes_what_the_network_of_norms_does():

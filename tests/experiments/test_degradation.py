@@ -40,13 +40,12 @@ def test_twins_start_alike_and_only_one_has_shortcuts(preset):
 
 
 @pytest.mark.parametrize(("preset", "named"), [("cpu", "plain-40 residual-2"), ("gpu", "ResNet-56-plain ResNet-20")])
-def test_arms_are_named_after_their_networks_and_the_plain_ones_come_first(preset, named):
+def test_arms_are_named_after_their_networks_and_twins_stand_side_by_side(preset, named):
     config = EXPERIMENT.config(preset)
     arms = EXPERIMENT.arms(config)
     assert len(arms) == 2 * len(config.depths)
     assert set(named.split()) <= set(arms)
-    kinds = [kind for kind, _ in arms.values()]
-    assert kinds == sorted(kinds)
+    assert list(arms.values()) == [(kind, depth) for depth in config.depths for kind in ("plain", "residual")]
 
 
 def test_no_arm_on_digits_stands_beside_a_number_of_the_paper():

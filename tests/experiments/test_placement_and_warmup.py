@@ -12,19 +12,28 @@ from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments import placement_and_warmup as placement
 from resnorm_lib.experiments.placement_and_warmup import EXPERIMENT, build
 from resnorm_lib.experiments.placement_and_warmup.context_gain import (
+    context_loss,
     output_without_layer,
-    reading_loss,
     spread,
     unigram_loss,
 )
 from resnorm_lib.residual.heavy_shortcut import DeepNorm
 from resnorm_lib.residual.placement import PostNorm
 
-WORDS = 11
+VOCAB_SIZE = 11
+RISES = ("loss_rise_without_layer", "context_loss_rise")
 
 
 def toy(**settings):
-    sizes = {"depths": (2,), "deeper": (3,), "dim": 8, "num_heads": 2, "length": 6, "batch_size": 4, "steps": 4}
+    sizes = {
+        "depths": (2,),
+        "extra_depths": (3,),
+        "dim": 8,
+        "num_heads": 2,
+        "context_length": 6,
+        "batch_size": 4,
+        "steps": 4,
+    }
     return EXPERIMENT.config("cpu", **(sizes | {"warmup": 2, "test_batches": 2} | settings))
 
 
@@ -32,11 +41,11 @@ def model_of(kind, config=None):
     config = config or toy()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build(config, EXPERIMENT.arms(config)[kind], WORDS)
+        return build(config, EXPERIMENT.arms(config)[kind], VOCAB_SIZE)
 
 
 def tokens():
-    return torch.randint(WORDS, (5, 6), generator=torch.Generator().manual_seed(0))
+    return torch.randint(VOCAB_SIZE, (5, 6), generator=torch.Generator().manual_seed(0))
 
 
 def test_an_arm_and_its_twin_with_warmup_start_from_the_same_weights():
@@ -98,11 +107,11 @@ def test_the_first_norm_of_peri_stays_when_the_first_layer_is_left_out():
     )
 
 
-def test_the_loss_in_reading_is_the_least_that_a_constant_can_reach():
+def test_the_context_loss_is_the_least_that_a_constant_can_reach():
     """At its constant the loss is convex and flat; 4 does not occur among the targets, and no other is worth less."""
     generator = torch.Generator().manual_seed(0)
     output, target = torch.randn(3, 40, 5, generator=generator), torch.randint(4, (3, 40), generator=generator)
-    best, bias = reading_loss(output, target, rounds=200), torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    best, bias = context_loss(output, target, rounds=200), torch.zeros(5, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure():
@@ -113,14 +122,14 @@ def test_the_loss_in_reading_is_the_least_that_a_constant_can_reach():
 
     optimizer.step(closure)
     assert closure().item() == pytest.approx(best.item(), abs=1e-5)
-    assert reading_loss(output, target).item() == pytest.approx(best.item(), abs=1e-4)
+    assert context_loss(output, target).item() == pytest.approx(best.item(), abs=1e-4)
     assert best < F.cross_entropy(output.flatten(0, 1), target.flatten())
 
 
-def test_whoever_reads_nothing_has_the_entropy_as_its_loss_in_reading():
+def test_without_context_the_context_loss_is_the_entropy():
     target = torch.tensor([[0, 0, 0, 2], [2, 4, 0, 0]])
     for logits in 3 * torch.randn(5, 6, generator=torch.Generator().manual_seed(0)):
-        assert reading_loss(logits.expand(2, 4, 6), target).item() == pytest.approx(unigram_loss(target).item())
+        assert context_loss(logits.expand(2, 4, 6), target).item() == pytest.approx(unigram_loss(target).item())
 
 
 def test_the_spread_is_the_share_that_tokens_do_not_have_in_common():
@@ -149,42 +158,50 @@ def test_both_presets_name_their_arms_and_papers_arms_exist():
     assert "deepnorm-100" in EXPERIMENT.arms(EXPERIMENT.config("gpu"))
 
 
-def test_a_layer_is_weighed_by_the_loss_and_apart_from_it_by_the_loss_in_reading():
+def test_the_rises_without_a_layer_are_those_of_the_loss_and_of_the_context_loss():
     config, model, x = toy(), model_of("pre-2").eval(), tokens()
     log = TrialLog("pre-2", 0, torch.device("cpu"))
-    placement.weigh(config, EXPERIMENT.arms(config)["pre-2"], model, x, x, log)
-    for layer, (_, without), (_, unread) in zip(range(2), log.points["without"], log.points["unread"], strict=True):
+    placement.log_layer_removal(config, EXPERIMENT.arms(config)["pre-2"], model, x, x, log)
+    for layer, (_, rise), (_, context_rise) in zip(range(2), *(log.points[name] for name in RISES), strict=True):
         whole, less = (output_without_layer(model, left_out, x) for left_out in (None, layer))
         entropy = [F.cross_entropy(output.flatten(0, -2), x.flatten()) for output in (less, whole)]
-        assert float(without) == pytest.approx(float(entropy[0] - entropy[1]), abs=1e-6)
-        assert float(unread) == pytest.approx(float(reading_loss(less, x) - reading_loss(whole, x)), abs=1e-6)
-        assert abs(float(without - unread)) > 1e-4, "else the test would not see them exchanged"
+        assert float(rise) == pytest.approx(float(entropy[0] - entropy[1]), abs=1e-6)
+        assert float(context_rise) == pytest.approx(float(context_loss(less, x) - context_loss(whole, x)), abs=1e-6)
+        assert abs(float(rise - context_rise)) > 1e-4, "else the test would not see them exchanged"
 
 
-def check(run, arms, weighed):
+def check(run, arms, with_rises):
     assert run.arms == arms
     for trial in run.trials:
         depth = int(trial.arm.rsplit("-", 1)[1])
         assert all(trial.summary[name] is not None for name in EXPERIMENT.metrics)
-        for rise in ("without", "unread"):
-            assert trial.metrics.get(rise, {}).get("step") == (list(range(depth)) if depth == weighed else None)
+        for rise in RISES:
+            assert trial.metrics.get(rise, {}).get("step") == (list(range(depth)) if depth == with_rises else None)
         assert trial.metrics["spread"]["step"][0] == 0
         assert trial.metrics["spread"]["step"][-1] == len(trial.metrics["loss"]["step"])
     assert tables.summary(EXPERIMENT, run)
 
 
 def test_every_arm_of_the_cpu_preset_runs():
-    check(EXPERIMENT.run(toy()), list(EXPERIMENT.arms(toy())), weighed=2)
+    check(EXPERIMENT.run(toy()), list(EXPERIMENT.arms(toy())), with_rises=2)
 
 
 @pytest.mark.parametrize("amp", [False, True])
 def test_the_gpu_preset_runs_at_toy_size(amp, tmp_path, monkeypatch):
     (tmp_path / "tinyshakespeare.txt").write_text("To be, or not to be: that is the question.\n" * 20, encoding="utf-8")
     monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
-    small = {"depths": (1,), "deeper": (2,), "deepest": 3, "dim": 12, "narrow": 6, "num_heads": 3, "length": 8}
+    small = {
+        "depths": (1,),
+        "extra_depths": (2,),
+        "deepest_depth": 3,
+        "dim": 12,
+        "deepest_dim": 6,
+        "num_heads": 3,
+        "context_length": 8,
+    }
     config = EXPERIMENT.config("gpu", **small, batch_size=4, steps=3, warmup=2, test_batches=2, amp=amp)
     run = EXPERIMENT.run(config, preset="gpu", device="cpu")
-    check(run, list(EXPERIMENT.arms(config)), weighed=1)
+    check(run, list(EXPERIMENT.arms(config)), with_rises=1)
     assert "rezero-3" in run.arms
 
 

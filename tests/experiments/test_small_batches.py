@@ -5,9 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from resnorm_lib.experiments import get
+from resnorm_lib.engine import classification
+from resnorm_lib.experiments import get, small_batches
 from resnorm_lib.experiments.small_batches import build
-from resnorm_lib.experiments.small_batches.batch_statistics import in_batches, replace_norms, settled
+from resnorm_lib.experiments.small_batches.batch_statistics import (
+    evaluate_in_batches,
+    replace_norms,
+    with_precise_statistics,
+)
 from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
 from tests.data.image_files import CIFAR, cifar_arrays
 
@@ -69,12 +74,12 @@ def test_a_norm_is_replaced_with_its_gain_its_offset_and_its_statistics():
     assert all(torch.equal(value, old.state_dict()[key]) for key, value in new.state_dict().items())
 
 
-def test_settled_statistics_are_those_of_all_data_as_evaluation_passes_it():
+def test_precise_statistics_are_those_of_all_data_as_evaluation_passes_it():
     """Layer after layer: a second norm sees what the first gives with statistics of all data, not of ghosts."""
     x = 5 + 2 * normal(96, 64).float()
     model = made("ghost BN")
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    twin = settled(model, [(x, None)])
+    twin = with_precise_statistics(model, [(x, None)])
     norm = twin.blocks[1].scheme.norm
     inputs = []
     norm.register_forward_pre_hook(lambda layer, args: inputs.append(args[0]))
@@ -88,7 +93,7 @@ def test_the_function_that_was_trained_is_measured_in_batches_of_its_size(norm):
     x, y = normal(14, 64).float(), torch.arange(14) % 10
     model = made(norm)
     parts = [model(part) for part in x[:12].split(4)]
-    loss, error = in_batches(model.eval(), [(x, y)], 4)  # two rows are left over
+    loss, error = evaluate_in_batches(model.eval(), [(x, y)], 4)  # two rows are left over
     torch.testing.assert_close(loss, nn.functional.cross_entropy(torch.cat(parts), y[:12]))
     assert error == (torch.cat(parts).argmax(1) != y[:12]).float().mean()
     assert not model.training
@@ -96,12 +101,11 @@ def test_the_function_that_was_trained_is_measured_in_batches_of_its_size(norm):
 
 def test_the_rate_goes_with_the_batch_and_ghosts_leave_it_alone(monkeypatch):
     seen = {}
-    from resnorm_lib.experiments import small_batches
 
     def fit(model, batches, recipe, log, **rest):
         seen[log.arm] = recipe.lr, len(next(batches)[0]), recipe.steps
 
-    monkeypatch.setattr(small_batches, "fit", fit)
+    monkeypatch.setattr(classification, "fit", fit)
     EXPERIMENT.run(EXPERIMENT.config("cpu", epochs=2), arms=["BN, 128", "ghost BN, 2", "BN, 32", "GN, 8"])
     assert seen == {
         "BN, 128": (0.1, 128, 20),
@@ -112,16 +116,15 @@ def test_the_rate_goes_with_the_batch_and_ghosts_leave_it_alone(monkeypatch):
 
 
 def test_renormalization_begins_to_correct_after_the_first_epoch(monkeypatch):
-    from resnorm_lib.experiments import small_batches
 
-    limits, relax = [], small_batches.relax
+    limits, enable = [], small_batches.enable_correction
 
     def watch(model):
         limits.append({layer.r_max for layer in model.modules() if isinstance(layer, BatchRenorm)})
-        relax(model)
+        enable(model)
         limits.append({(m.r_max, m.d_max) for m in model.modules() if isinstance(m, BatchRenorm)})
 
-    monkeypatch.setattr(small_batches, "relax", watch)
+    monkeypatch.setattr(small_batches, "enable_correction", watch)
     EXPERIMENT.run(EXPERIMENT.config("cpu", epochs=1, renorm=(64,)), arms=["renorm, 64"])
     assert limits == [{1.0}, {(1.5, 0.5)}]
 

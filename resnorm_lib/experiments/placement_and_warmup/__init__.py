@@ -10,8 +10,8 @@ from resnorm_lib.engine.datasets import text_task
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import Recipe, cross_entropy, fit
 from resnorm_lib.experiments.placement_and_warmup.context_gain import (
+    context_loss,
     output_without_layer,
-    reading_loss,
     spread,
     unigram_loss,
 )
@@ -20,7 +20,7 @@ from resnorm_lib.models import DecoderLM
 __all__ = ["EXPERIMENT", "Arm", "Config", "build"]
 
 LAST = 30  # steps whose mean is the training loss
-LOOKS = (1, 2, 3, 5, 10, 20, 40, 80, 120, 160, 200, 300, 400, 500, 700, 1000)  # steps after which the spread is noted
+SPREAD_AT = (1, 2, 3, 5, 10, 20, 40, 80, 120, 160, 200, 300, 400, 500, 700, 1000)  # steps
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Config:
 
     data: str = "pydoc"  # or shakespeare
     depths: tuple = (6,)  # layers: all ten arms
-    deeper: tuple = (12,)  # layers: the arms of ``few`` alone
-    few: tuple = ("post-warmup", "deepnorm")
-    deepest: int = 0  # layers: those of ``few`` and ReZero, at width ``narrow``; 0: none
+    extra_depths: tuple = (12,)  # layers: ``extra_kinds`` alone
+    extra_kinds: tuple = ("post-warmup", "deepnorm")
+    deepest_depth: int = 0  # layers: ``extra_kinds`` and ReZero, with ``deepest_dim`` features; 0: none
     dim: int = 32
-    narrow: int = 32
+    deepest_dim: int = 32
     num_heads: int = 4
-    length: int = 32  # characters of a window
+    context_length: int = 32  # characters of a window
     batch_size: int = 8
     steps: int = 200
     lr: float = 0.004
@@ -67,13 +67,13 @@ PRESETS = {
     # Not compiled: to compile a network of this size takes longer than its 500 steps.
     "gpu": Config(
         data="shakespeare",
-        deeper=(24, 48),
-        few=("post-warmup", "pre", "deepnorm"),
-        deepest=100,
+        extra_depths=(24, 48),
+        extra_kinds=("post-warmup", "pre", "deepnorm"),
+        deepest_depth=100,
         dim=384,
-        narrow=192,
+        deepest_dim=192,
         num_heads=6,
-        length=256,
+        context_length=256,
         batch_size=64,
         steps=500,
         lr=1e-3,
@@ -87,8 +87,8 @@ KINDS = {  # the most telling first
     "post": ("post_norm", False, "layer"),
     "post-warmup": ("post_norm", True, "layer"),
     "pre": ("pre_norm", False, "layer"),
-    "deepnorm": ("deep_norm", False, "layer"),
     "pre-warmup": ("pre_norm", True, "layer"),
+    "deepnorm": ("deep_norm", False, "layer"),
     "rezero": ("rezero", False, "none"),
     "peri": ("peri_ln", False, "layer"),
     "ln-scaling": ("ln_scaling", False, "layer"),
@@ -100,8 +100,9 @@ KINDS = {  # the most telling first
 def arms(config):
     """All kinds at the first depths, then the few that matter most in deeper networks."""
     places = [(kind, depth, config.dim) for depth in config.depths for kind in KINDS]
-    places += [(kind, depth, config.dim) for depth in config.deeper for kind in config.few]
-    places += [(kind, config.deepest, config.narrow) for kind in (*config.few, "rezero") if config.deepest]
+    places += [(kind, depth, config.dim) for depth in config.extra_depths for kind in config.extra_kinds]
+    if config.deepest_depth:
+        places += [(kind, config.deepest_depth, config.deepest_dim) for kind in (*config.extra_kinds, "rezero")]
     return {f"{kind}-{depth}": _arm(kind, depth, dim) for kind, depth, dim in places}
 
 
@@ -110,12 +111,11 @@ def _arm(kind, depth, dim):
     return Arm(scheme, depth, dim, warmup, norm)
 
 
-def build(config, arm, words):
+def build(config, arm, vocab_size):
     """Return the language model of an arm; its output is not tied to the embedding: neither sets the other's scale."""
+    sizes = {"depth": arm.depth, "num_heads": config.num_heads, "context_length": config.context_length}
     options = {"scheme": arm.scheme, "norm": arm.norm, "dropout": config.dropout, "tied": False}
-    return DecoderLM(
-        words, arm.dim, depth=arm.depth, num_heads=config.num_heads, context_length=config.length, **options
-    )
+    return DecoderLM(vocab_size, arm.dim, **sizes, **options)
 
 
 @contextmanager
@@ -130,41 +130,41 @@ def flushed():
 
 def trial(config, arm, log):
     """Train one model; note its losses, how far its tokens differ, and what each layer is worth."""
-    task = text_task(config.data, config.batch_size, config.length, log, test_batches=config.test_batches)
+    task = text_task(config.data, config.batch_size, config.context_length, log, test_batches=config.test_batches)
     x, target = map(torch.cat, zip(*task.test))
     with log.seeded(0):
-        model = build(config, arm, task.words).to(log.device)
+        model = build(config, arm, task.vocab_size).to(log.device)
 
-    few = x[: -(-len(x) // 4)]  # to look is as much work as to train
+    sample = x[: -(-len(x) // 4)]  # all of x would cost as much as the training
 
     @torch.no_grad()
-    def look(step, model):
+    def log_spread(step, model):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.amp):
-            features = model.eval().features(few)
+            features = model.eval().features(sample)
         model.train()
         log.add(step, spread=spread(features))
 
     with flushed():
-        look(0, model)
-        at = {step: partial(look, step) for step in {*LOOKS, config.steps}}
+        log_spread(0, model)
+        at = {step: partial(log_spread, step) for step in {*SPREAD_AT, config.steps}}
         fit(model, iter(task.train), config.recipe(arm.warmup), log, every=1, at=at)
-        val_loss = weigh(config, arm, model.eval(), x, target, log)
+        val_loss = log_layer_removal(config, arm, model.eval(), x, target, log)
     losses = [loss for _, loss in log.points["loss"][-LAST:]]
     log.summary(train_loss=sum(losses) / len(losses), val_loss=val_loss, gain=unigram_loss(target) - val_loss)
     log.summary(spread=log.points["spread"][-1][1])
 
 
-def weigh(config, arm, model, x, target, log):
-    """Note by how much each layer, left out, raises the loss and the loss in reading; return the loss of the model.
+def log_layer_removal(config, arm, model, x, target, log):
+    """Log how much the loss and the context loss rise without each layer; return the loss of the model.
 
     Only in arms of the first depths: the work grows with the square of the depth, and no question needs the others.
     """
     whole = output_without_layer(model, None, x, config.amp)
-    loss, reading = cross_entropy(whole, target), reading_loss(whole, target)
+    loss, in_context = cross_entropy(whole, target), context_loss(whole, target)
     for layer in range(arm.depth if arm.depth in config.depths else 0):
         output = output_without_layer(model, layer, x, config.amp)
-        rises = cross_entropy(output, target) - loss, reading_loss(output, target) - reading
-        log.add(layer, without=rises[0], unread=rises[1])
+        rises = cross_entropy(output, target) - loss, context_loss(output, target) - in_context
+        log.add(layer, loss_rise_without_layer=rises[0], context_loss_rise=rises[1])
     return loss
 
 

@@ -1,8 +1,8 @@
-"""What a language model has gained from reading, where it is lost, and which of its layers does it."""
+"""How much a language model gains from context, and which of its layers contribute."""
 
 import torch
 
-__all__ = ["output_without_layer", "reading_loss", "spread", "unigram_loss"]
+__all__ = ["context_loss", "output_without_layer", "spread", "unigram_loss"]
 
 
 def spread(features):
@@ -33,8 +33,8 @@ def output_without_layer(model, layer, x, amp=False):
 
 
 @torch.no_grad()
-def reading_loss(output, target, rounds=30):
-    r"""Loss of the output (..., words) plus the best constant (words,), in nats: frequencies cost and gain nothing.
+def context_loss(output, target, rounds=30):
+    r"""Return the loss of the output (..., V) plus the best constant (V,), in nats: frequencies cost and gain nothing.
 
     With predictions :math:`q_{iw}`, the constant :math:`\ln r_w` makes every word as frequent on average as it is,
     :math:`p_w`. Each round, none of which raises the loss, is one of iterative scaling (Darroch and Ratcliff 1972):
@@ -44,7 +44,7 @@ def reading_loss(output, target, rounds=30):
     Examples
     --------
     >>> output, target = torch.tensor([[9.0, 0.0]]).expand(4, 2), torch.tensor([0, 1, 1, 1])
-    >>> reading_loss(output, target), unigram_loss(target)
+    >>> context_loss(output, target), unigram_loss(target)
     (tensor(0.5623, dtype=torch.float64), tensor(0.5623, dtype=torch.float64))
     """
     q, target = output.flatten(0, -2).double().softmax(-1), target.flatten()

@@ -4,13 +4,17 @@ Wu and He (2018), arXiv:1803.08494; ghost batches: Hoffer, Hubara and Soudry (20
 evaluation: Wu and Johnson (2021), arXiv:2105.07576; batch renormalization: Ioffe (2017), arXiv:1702.03275.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
-from resnorm_lib.engine.training import endless, errors, evaluate, fit
-from resnorm_lib.experiments.small_batches.batch_statistics import in_batches, replace_norms, settled
+from resnorm_lib.engine.training import errors, evaluate
+from resnorm_lib.experiments.small_batches.batch_statistics import (
+    evaluate_in_batches,
+    replace_norms,
+    with_precise_statistics,
+)
 from resnorm_lib.models import MLP, cifar_resnet
 from resnorm_lib.norms import BatchNorm, BatchRenorm, GhostBatchNorm, GroupNorm
 
@@ -20,10 +24,9 @@ R_MAX, D_MAX = 1.5, 0.5  # of batch renormalization, as Wu and He set them for b
 
 
 @dataclass(frozen=True)
-class Config(Training):
+class Config(ImageConfig):
     """Networks that differ in their norm alone, in batches of several sizes or in one batch cut into ghosts."""
 
-    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: a residual network
     batch_size: int = 128
     lr: float = 0.1  # at batch_size; for other sizes in proportion
     epochs: int = 5
@@ -33,8 +36,6 @@ class Config(Training):
     renorm: tuple = (4,)  # the same for batch renormalization
     groups: int = 8  # of group normalization; layer normalization is one group
     depth: int = 4  # blocks of a perceptron; layers, 6n + 2, of a network for images
-    width: int = 64  # of a perceptron
-    train_images: int = 0  # 0: all
 
 
 PRESETS = {
@@ -55,12 +56,16 @@ PRESETS = {
 
 
 def arms(config):
-    """The whole batch first, then the ghosts from the smallest on, then batches that are themselves small."""
+    """The whole batch first, then size by size from the smallest on: ghosts beside batches that are small."""
     whole = config.batch_size
+    small = {"ghost BN": config.ghosts, "BN": config.sizes, "GN": config.controls, "LN": config.controls}
+    small["renorm"] = config.renorm
     chosen = {f"{norm}, {whole}": (norm, whole, whole) for norm in ("BN", "GN", "LN")}
-    chosen |= {f"ghost BN, {size}": ("ghost BN", size, whole) for size in config.ghosts}
-    small = {"BN": config.sizes, "GN": config.controls, "LN": config.controls, "renorm": config.renorm}
-    return chosen | {f"{norm}, {size}": (norm, size, size) for norm, sizes in small.items() for size in sizes}
+    for size in sorted({size for sizes in small.values() for size in sizes}):
+        for norm, sizes in small.items():
+            if size in sizes:
+                chosen[f"{norm}, {size}"] = norm, size, whole if norm == "ghost BN" else size
+    return chosen
 
 
 def build(norm, size, config, shape):
@@ -79,7 +84,7 @@ def build(norm, size, config, shape):
     return replace_norms(model, make)
 
 
-def relax(model):
+def enable_correction(model):
     """Let batch renormalization correct, once its running statistics mean something."""
     for layer in model.modules():
         if isinstance(layer, BatchRenorm):
@@ -89,19 +94,17 @@ def relax(model):
 def trial(config, arm, log):
     """Train one network; note its errors as it is used, and in the two ways that the batch allows."""
     norm, size, batch = arm
-    task = image_task(config.data, batch, log, size=config.train_images)
-    with log.seeded(0):
-        model = build(norm, size, config, task.shape).to(log.device)
-    steps = config.epochs * task.steps
-    recipe = config.recipe(steps, lr=config.lr * batch / config.batch_size, channels_last=len(task.shape) == 3)
-    fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100), at={task.steps: relax})
+    scaled = replace(config, batch_size=batch, lr=config.lr * batch / config.batch_size)
+    task, model = set_up(scaled, lambda shape: build(norm, size, config, shape), log)
+    train(model, task, scaled, log, at={task.steps: enable_correction})
     log.summary(**errors(model, task, amp=config.amp))
     if not norm.endswith("BN"):
         return
-    log.summary(precise_error=100 * evaluate(settled(model, task.seen, config.amp), task.test, amp=config.amp)[1])
-    log.summary(batch_train_loss=in_batches(model, task.seen, size, config.amp)[0])
+    precise = with_precise_statistics(model, task.train_eval, config.amp)
+    log.summary(precise_error=100 * evaluate(precise, task.test, amp=config.amp)[1])
+    log.summary(batch_train_loss=evaluate_in_batches(model, task.train_eval, size, config.amp)[0])
     for other in sorted({*config.ghosts, size, config.batch_size}):
-        error = 100 * in_batches(model, task.test, other, config.amp)[1]
+        error = 100 * evaluate_in_batches(model, task.test, other, config.amp)[1]
         log.add(other, error_in_batches=error)  # a curve over sizes, not over steps
         if other == size:
             log.summary(batch_error=error)

@@ -8,7 +8,7 @@ import torch
 from resnorm_lib.engine.training import evaluate, fix_statistics
 from resnorm_lib.norms import BatchNorm, GhostBatchNorm
 
-__all__ = ["in_batches", "replace_norms", "settled"]
+__all__ = ["evaluate_in_batches", "replace_norms", "with_precise_statistics"]
 
 
 class _AlwaysInTraining(GhostBatchNorm):
@@ -33,8 +33,8 @@ def replace_norms(model, make):
     return model
 
 
-def in_batches(model, data, size, amp=False):
-    """Loss and error of the function that was trained: with the statistics of ``size`` rows at a time.
+def evaluate_in_batches(model, data, size, amp=False):
+    """Return loss and error of the function that was trained: with the statistics of ``size`` rows at a time.
 
     Rows that are left over at the end of a batch of ``data`` are not counted. The model stays as it is.
     """
@@ -44,7 +44,7 @@ def in_batches(model, data, size, amp=False):
     return evaluate(twin, ((x[: len(x) - len(x) % size], y[: len(y) - len(y) % size]) for x, y in data), amp=amp)
 
 
-def settled(model, data, amp=False):
+def with_precise_statistics(model, data, amp=False):
     """Return a copy whose running statistics are those of ``data`` ("precise BN"), taken in large batches."""
     twin = replace_norms(copy.deepcopy(model), BatchNorm)
     device = next(model.parameters()).device.type

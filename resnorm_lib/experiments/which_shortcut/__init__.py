@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from resnorm_lib._arguments import choice
-from resnorm_lib.engine.datasets import Training, image_task
+from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
-from resnorm_lib.engine.training import endless, errors, fit, fix_statistics
+from resnorm_lib.engine.training import errors, fix_statistics
 from resnorm_lib.experiments.which_shortcut.shortcuts import MAKE, log_product, mean_factors
 from resnorm_lib.models import MLP, cifar_resnet
 from resnorm_lib.residual import residual_blocks
@@ -34,14 +34,11 @@ SCHEMES = {"none": "plain", "exclusive": "highway", "frozen": "highway"}
 
 
 @dataclass(frozen=True)
-class Config(Training):
+class Config(ImageConfig):
     """One network, trained with one shortcut after the other."""
 
     epochs: int = 10
-    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: the networks of the paper
     depth: int = 40  # blocks of a perceptron; layers, 6n + 2, of a network for images
-    width: int = 64  # of a perceptron
-    train_images: int = 0  # 0: all
     shortcuts: tuple = tuple(SHORTCUTS)
 
 
@@ -98,17 +95,13 @@ def build(kind, number, config, shape):
 
 def trial(config, arm, log):
     """Train one network; note both errors, and the product of the factors on the way before and after."""
-    task = image_task(config.data, config.batch_size, log, size=config.train_images)
-    with log.seeded(0):
-        model = build(*arm, config, task.shape).to(log.device)
-    x = next(iter(task.seen))[0]
+    task, model = set_up(config, lambda shape: build(*arm, config, shape), log)
+    x = next(iter(task.train_eval))[0]
     before = mean_factors(model, x)
-    steps = config.epochs * task.steps
-    recipe = config.recipe(steps, channels_last=len(task.shape) == 3)
     with log.seeded(MASKS):
-        fit(model, endless(lambda: task.train), recipe, log, every=max(1, steps // 100))
+        train(model, task, config, log)
         # A stream that grows leaves running averages behind.
-        fix_statistics(model, (images for images, _ in task.seen))
+        fix_statistics(model, (images for images, _ in task.train_eval))
     log.summary(**errors(model, task, amp=config.amp))
     if before is not None:
         log.summary(product_before=log_product(before), product_after=log_product(mean_factors(model, x)))
