@@ -29,7 +29,8 @@ class ResNet(nn.Module):
     stem_width : int, optional
         What the stem writes; by default the first of ``widths``.
     shortcut : {"B", "A"}
-        Where the shape changes: a projection, or zeros for the new channels.
+        Where the shape changes: a projection, or zeros for the new channels. With pre-activation the projection
+        reads what the branch's first convolution reads; in schemes with several streams it reads each stream as it is.
     scheme : str, class or partial, optional
         As for :class:`resnorm_lib.residual.Residual`; by default ``"add"`` for v1 and ``"pre_norm"`` for
         pre-activation. ``"plain"`` gives the plain twin, without any shortcut. A v1 branch brings norms of its

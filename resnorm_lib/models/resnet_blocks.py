@@ -112,9 +112,17 @@ class Bottleneck(ImageBlock):
 
 
 class PreActivation(ImageBlock):
-    r"""F = ReLU, conv 3x3, N, ReLU, conv 3x3; with the scheme ``pre_norm`` that is arXiv:1603.05027."""
+    r"""F = ReLU, conv 3x3, N, ReLU, conv 3x3; with the scheme ``pre_norm`` that is arXiv:1603.05027.
+
+    A projection reads what the first convolution reads, :math:`\mathrm{ReLU}(N(x))`, as in the authors' program
+    (github.com/KaimingHe/resnet-1k-layers) and in that of arXiv:1605.07146.
+    """
 
     activates = False
+
+    def past(self, x, read=None):
+        pads = isinstance(self.downsample, PadChannels)
+        return self.downsample(x if pads or read is None else F.relu(read))
 
     def build(self, reads, writes, stride, norm, dropout):
         self.conv1 = convolution(reads, writes, 3, stride, bias=without(norm))
@@ -131,11 +139,10 @@ class PreActivation(ImageBlock):
         return self.conv2(self.inner_norm(self.dropout(x)))
 
 
-class PreActivationBottleneck(ImageBlock):
+class PreActivationBottleneck(PreActivation):
     r"""F = ReLU, conv 1x1, N, ReLU, conv 3x3, N, ReLU, conv 1x1."""
 
     expansion = 4
-    activates = False
 
     def build(self, reads, writes, stride, norm, dropout):
         inner, bias = max(writes // self.expansion, 1), without(norm)

@@ -62,8 +62,12 @@ class Block(nn.Module):
             )
         if args or context:
             branch = _call_with(branch, args, context)
-        state = scheme(state, branch, identity if shortcut is None else shortcut)
+        state = scheme(state, branch, identity if shortcut is None else self.past)
         return state if self.activation is None else scheme.map_streams(state, self.activation)
+
+    def past(self, x, read=None):
+        """Return what goes past the branch, which reads ``read``. Only blocks with a ``downsample`` ask."""
+        return self.downsample(x)
 
 
 def _call_with(branch, args, context):

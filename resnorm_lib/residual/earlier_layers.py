@@ -67,7 +67,8 @@ class Concat(Scheme):
         return dim + index * growth, growth
 
     def forward(self, x, branch, shortcut=identity):
-        stream, update, axis = shortcut(x), branch(self.norm(x)), self.position.feature_axis or -1
+        read, axis = self.norm(x), self.position.feature_axis or -1
+        stream, update = shortcut(x, read), branch(read)
         expected = (*stream.movedim(axis, -1).shape[:-1], self.growth)
         if update.movedim(axis, -1).shape != expected:
             raise ValueError(

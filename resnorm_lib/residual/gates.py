@@ -41,7 +41,8 @@ class Highway(Scheme):
         nn.init.constant_(self.gate.bias, number("bias", bias))
 
     def forward(self, x, branch, shortcut=identity):
-        stream, update = shortcut(x), branch(self.norm(x))
+        read = self.norm(x)
+        stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
         gate = torch.sigmoid(self.gate(stream))
         return (1 - gate) * stream + gate * update
@@ -73,7 +74,8 @@ class GRUGate(Scheme):
         self.bias = nn.Parameter(torch.full((dim,), number("bias", bias)))
 
     def forward(self, x, branch, shortcut=identity):
-        stream, u = shortcut(x), F.relu(branch(self.norm(x)))
+        read = self.norm(x)
+        stream, u = shortcut(x, read), F.relu(branch(read))
         same_shape(stream, u)
         r = torch.sigmoid(self.of_stream[0](stream) + self.of_branch[0](u))
         z = torch.sigmoid(self.of_stream[1](stream) + self.of_branch[1](u) - self.per_feature(self.bias, u))

@@ -48,7 +48,7 @@ class DeepNorm(PostNorm):
             weight.mul_(self.beta)
 
     def forward(self, x, branch, shortcut=identity):
-        return add_then_norm(self.norm, self.alpha * shortcut(x), branch(x))
+        return add_then_norm(self.norm, self.alpha * shortcut(x, x), branch(x))
 
 
 @named("admin", r"N(\omega \odot x + F(x))", "rescaled, but heavy")
@@ -65,7 +65,7 @@ class Admin(PostNorm):
         self.omega = nn.Parameter(torch.ones(dim))
 
     def forward(self, x, branch, shortcut=identity):
-        stream = shortcut(x)
+        stream = shortcut(x, x)
         return add_then_norm(self.norm, self.per_feature(self.omega, stream) * stream, branch(x))
 
 

@@ -34,7 +34,7 @@ class Parallel(Scheme):
         x, read = state
         if self.position.starts_layer:
             read = self.norm(x)
-        return residual_add(shortcut(x), branch(read)), read
+        return residual_add(shortcut(x, read), branch(read)), read
 
     def close(self, state):
         return state[0]

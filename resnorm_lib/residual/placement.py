@@ -39,7 +39,7 @@ class Add(Scheme):
         super().__init__(dim, None, position)
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), branch(x))
+        return residual_add(shortcut(x, x), branch(x))
 
 
 @named("pre_norm", r"x + F(N(x))", "untouched")
@@ -54,7 +54,8 @@ class PreNorm(Scheme):
     places_norm = True
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), branch(self.norm(x)))
+        read = self.norm(x)
+        return residual_add(shortcut(x, read), branch(read))
 
     def run(self, blocks, state, context):
         if may_look_ahead(blocks, state, PreNorm):
@@ -78,7 +79,7 @@ class PostNorm(Scheme):
         self.norm = self.make_norm(norm, dim)
 
     def forward(self, x, branch, shortcut=identity):
-        return add_then_norm(self.norm, shortcut(x), branch(x))
+        return add_then_norm(self.norm, shortcut(x, x), branch(x))
 
 
 @named("res_post_norm", r"x + N(F(x))", "untouched")
@@ -93,7 +94,7 @@ class ResPostNorm(PostNorm):
     needs_final_norm = True
 
     def forward(self, x, branch, shortcut=identity):
-        stream, update = shortcut(x), branch(x)
+        stream, update = shortcut(x, x), branch(x)
         same_shape(stream, update)
         return stream + self.norm(update)
 
@@ -111,7 +112,8 @@ class Sandwich(PreNorm):
         self.norm_out = self.make_norm(norm, dim)
 
     def forward(self, x, branch, shortcut=identity):
-        stream, update = shortcut(x), branch(self.norm(x))
+        read = self.norm(x)
+        stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
         return stream + self.norm_out(update)
 
@@ -175,7 +177,8 @@ class LNScaling(PreNorm):
         self.scale = position.layer**-0.5
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), branch(self.scale * self.norm(x)))
+        read = self.norm(x)
+        return residual_add(shortcut(x, read), branch(self.scale * read))
 
 
 @named("mix_ln", r"\text{post-norm, then pre-norm}", "rescaled in the first blocks")

@@ -27,7 +27,8 @@ class DepthScaled(Scheme):
         self.scale = 1 / position.required_num_branches**self.exponent
 
     def forward(self, x, branch, shortcut=identity):
-        stream, update = shortcut(x), branch(self.norm(x))
+        read = self.norm(x)
+        stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
         return scaled_add(stream, update, self.scale)
 
@@ -57,7 +58,8 @@ class ReZero(Scheme):
         self.alpha = nn.Parameter(torch.zeros(()))
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), self.alpha * branch(self.norm(x)))
+        read = self.norm(x)
+        return residual_add(shortcut(x, read), self.alpha * branch(read))
 
 
 @named("skip_init", r"x + \alpha F(x)", "untouched; exact at the start")
@@ -95,7 +97,8 @@ class LayerScale(Scheme):
         self.gain = nn.Parameter(torch.full((dim,), number("initial", initial)))
 
     def forward(self, x, branch, shortcut=identity):
-        stream, update = shortcut(x), branch(self.norm(x))
+        read = self.norm(x)
+        stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
         return stream + self.per_feature(self.gain, update) * update
 
@@ -131,7 +134,8 @@ class Fixup(Scheme):
             bias.zero_()
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), self.gain * branch(x + self.bias_in) + self.bias_out)
+        read = x + self.bias_in
+        return residual_add(shortcut(x, read), self.gain * branch(read) + self.bias_out)
 
 
 @named("t_fixup", r"x + F(x)", "untouched")
@@ -159,7 +163,7 @@ class TFixup(Scheme):
             weight.mul_(self.gain)
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), branch(x))
+        return residual_add(shortcut(x, x), branch(x))
 
 
 @named("stochastic_depth", r"x + b F(N(x)),\ b \in \{0, 1\}", "untouched")
@@ -187,7 +191,8 @@ class StochasticDepth(Scheme):
         self.per_sample = flag("per_sample", per_sample)
 
     def forward(self, x, branch, shortcut=identity):
-        return residual_add(shortcut(x), self.drop(branch(self.norm(x))))
+        read = self.norm(x)
+        return residual_add(shortcut(x, read), self.drop(branch(read)))
 
     def drop(self, update):
         if not self.training:

@@ -43,8 +43,8 @@ def residual_add(stream: Tensor, branch: Tensor) -> Tensor:
     return stream + branch
 
 
-def identity(x):
-    """Return the argument: the shortcut of a block that keeps the shape."""
+def identity(x, read=None):
+    """Return the first argument: the shortcut of a block that keeps the shape."""
     return x
 
 
@@ -54,7 +54,8 @@ class Scheme(nn.Module):
     A scheme is one class whose ``forward`` is its formula, for instance
     ``return residual_add(shortcut(x), branch(self.norm(x)))``, decorated with its name
     (``resnorm_lib.residual.registry.named``). ``shortcut`` is what the stream goes through past the branch, the
-    identity except where a ResNet changes the shape.
+    identity except where a ResNet changes the shape. Its second argument is what the branch reads, if there is one
+    such tensor: in networks with pre-activation the projection starts from that.
 
     For most schemes the state that goes from block to block is the stream x itself. A scheme that carries more sets
     ``carries_state``; its state is a tuple that :class:`resnorm_lib.residual.Stack` opens and closes.

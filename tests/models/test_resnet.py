@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnorm_lib.models import ResNet, cifar_resnet, resnet18, resnet34, resnet50, wide_resnet
+from resnorm_lib.residual import SCHEMES
 from tests.residual.tools import disturb, draw
 
 
@@ -137,22 +138,60 @@ def test_logits_are_those_of_a_plain_implementation(block, training):
     torch.testing.assert_close(model(x), plain_logits(model.state_dict(), x, training), rtol=1e-10, atol=1e-10)
 
 
-def test_pre_activation_logits_are_those_of_a_plain_implementation():
-    torch.manual_seed(0)
-    model = disturb(ResNet("pre_basic", (2, 2), (8, 16), 5, stem="cifar").double()).eval()
-    state, x = model.state_dict(), draw(2, 3, 12, 12)
+def plain_pre_activation_logits(state, x, strides, training=False):
+    """Pre-activation as in the programs of arXiv:1603.05027 and 1605.07146: both ways of a unit that changes the shape
+    start from one ReLU(N(x)); a unit that keeps it adds x itself."""
 
     def norm_relu(x, name):
-        weights = (state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
-        return F.relu(F.batch_norm(x, *weights))
+        values = [state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
+        mean, var = (None, None) if training else values[:2]
+        return F.relu(F.batch_norm(x, mean, var, *values[2:], training=training))
 
     h = F.conv2d(x, state["conv1.weight"], padding=1)
-    for block, stride in (("layer1.0", 1), ("layer1.1", 1), ("layer2.0", 2), ("layer2.1", 1)):
-        y = F.conv2d(norm_relu(h, f"{block}.scheme.norm"), state[f"{block}.conv1.weight"], stride=stride, padding=1)
-        y = F.conv2d(norm_relu(y, f"{block}.bn2"), state[f"{block}.conv2.weight"], padding=1)
-        h = y + (h if stride == 1 else F.conv2d(h, state[f"{block}.downsample.weight"], stride=2))
-    logits = F.linear(norm_relu(h, "final_norm").mean((2, 3)), state["fc.weight"], state["fc.bias"])
-    torch.testing.assert_close(model(x), logits, rtol=1e-10, atol=1e-10)
+    for block, stride in strides.items():
+        read = y = norm_relu(h, f"{block}.scheme.norm")
+        bottleneck = f"{block}.conv3.weight" in state
+        for number in range(1, 4 if bottleneck else 3):
+            weight = state[f"{block}.conv{number}.weight"]
+            has_stride = number == (2 if bottleneck else 1)
+            y = y if number == 1 else norm_relu(y, f"{block}.bn{number}")
+            y = F.conv2d(y, weight, stride=stride if has_stride else 1, padding=weight.shape[-1] // 2)
+        projection = state.get(f"{block}.downsample.weight")
+        h = y + (h if projection is None else F.conv2d(read, projection, stride=stride))
+    return F.linear(norm_relu(h, "final_norm").mean((2, 3)), state["fc.weight"], state["fc.bias"])
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("block", ["pre_basic", "pre_bottleneck"])
+def test_pre_activation_logits_are_those_of_the_authors_programs(block, training):
+    torch.manual_seed(0)
+    model = disturb(ResNet(block, (2, 2), (8, 16), 5, stem="cifar", stem_width=4).double()).train(training)
+    strides = {"layer1.0": 1, "layer1.1": 1, "layer2.0": 2, "layer2.1": 1}
+    assert [name for name in strides if f"{name}.downsample.weight" in model.state_dict()] == ["layer1.0", "layer2.0"]
+    x = draw(4, 3, 12, 12)
+    expected = plain_pre_activation_logits(model.state_dict(), x, strides, training)
+    torch.testing.assert_close(model(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_projection_of_pre_activation_sees_nothing_of_what_is_negative():
+    block = ResNet("pre_basic", (1,), (1,), 1, stem="cifar", stem_width=2, norm="none").stages[0][0]
+    for name, weight in {"conv1": 0.0, "conv2": 0.0, "downsample": 1.0}.items():
+        nn.init.constant_(getattr(block, name).weight, weight)
+    assert block(torch.full((1, 2, 1, 1), -1.0)) == 0
+    assert block(torch.full((1, 2, 1, 1), 1.0)) == 2
+
+
+# ln_scaling divides what the branch reads, and not the stream. With several streams the branch reads a mixture.
+@pytest.mark.parametrize(
+    "scheme",
+    [name for name, kind in SCHEMES.items() if kind.has_shortcut and not kind.carries_state and name != "ln_scaling"],
+)
+def test_one_tensor_goes_into_the_projection_and_into_the_first_convolution_of_pre_activation(scheme):
+    block, seen = disturb(ResNet("pre_basic", (1, 1), (8, 16), 5, stem="cifar", scheme=scheme)).layer2[0], []
+    for module in (block.conv1, block.downsample):
+        module.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    block(draw(2, block.conv1.in_channels, 8, 8, dtype=torch.float32))
+    assert torch.equal(*seen)
 
 
 def test_option_a_takes_every_other_pixel_and_pads_channels_with_zeros():
