@@ -11,5 +11,5 @@ def add_plotly(app, config):
 
 def setup(app):
     app.connect("config-inited", add_plotly)
-    app.add_js_file("movable/start.js", type="module")
+    app.add_js_file("movable/start.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

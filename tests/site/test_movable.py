@@ -41,8 +41,9 @@ def say(chromium, address):
     """What a plot says of a state."""
     page = chromium.new_page()
     page.goto(f"{address}/book/index.html")  # index.html only leads there
-    script = "async ([plot, state]) => (await import(`/_static/movable/${plot}.js`)).say(state)"
-    yield lambda plot, **state: page.evaluate(script, [plot, state])
+    for plot in PLOTS:
+        page.add_script_tag(url=f"/_static/movable/{plot}.js")
+    yield lambda plot, **state: page.evaluate("([plot, state]) => window.MOVABLE[plot].say(state)", [plot, state])
     page.close()
 
 
@@ -51,11 +52,13 @@ def test_every_plot_has_its_place_in_a_chapter(plot, homes):
     assert homes[plot], f"no page holds plot-{plot}"
 
 
+@pytest.mark.parametrize("opened", ["served", "as a file"])
 @pytest.mark.parametrize("plot", PLOTS)
-def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, chromium, address, homes):
+def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, opened, chromium, address, homes):
     page = chromium.new_page()
-    page.goto(f"{address}/{homes[plot]}")
+    page.goto(f"{address if opened == 'served' else site.folder().resolve().as_uri()}/{homes[plot]}")
     place = page.locator(f".plot-{plot}")
+    place.scroll_into_view_if_needed()
     place.locator(".main-svg").first.wait_for()
     sentence = place.locator("[aria-live=polite]")
     for control in place.locator("input, select").all():
@@ -66,6 +69,19 @@ def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, chromium, ad
         assert (sentence.text_content(), place.locator(".js-plotly-plot").inner_html()) != before
     assert place.locator("[role=img]").get_attribute("aria-label") == sentence.text_content()
     assert place.locator("label").count() == place.locator("input, select").count()
+    page.close()
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_plotly_is_fetched_when_a_plot_comes_near_the_screen(plot, chromium, address, homes):
+    page = chromium.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/{homes[plot]}", wait_until="load")
+    assert not [url for url in asked if "plotly" in url]
+    page.locator(f".plot-{plot}").scroll_into_view_if_needed()
+    page.locator(f".plot-{plot} .main-svg").first.wait_for()
+    assert [url for url in asked if "plotly" in url]
     page.close()
 
 
