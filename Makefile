@@ -58,8 +58,10 @@ seeds: $(READY)  ## try every claim under ten seeds and natively, and write book
 bench: $(READY)  ## compare speed with plain torch, and write book/recorded/bench.json
 	$(BIN)/python -m resnorm_lib.bench ratios --out book/recorded/bench.json
 
-experiments: $(READY)  ## run every experiment on this processor, three seeds, and record the runs in book/recorded
+experiments: $(READY)  ## run every experiment on this processor, at several learning rates too, and record the runs in book/recorded
 	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
+	$(BIN)/python -m resnorm_lib.experiments suite --preset rates --seeds 2 --budget 2h --out book/recorded
+	$(BIN)/python -m resnorm_lib.experiments suite --preset long --seeds 2 --budget 30m --out book/recorded
 
 stale: $(READY)  ## say which recorded runs do not belong to today's code
 	$(BIN)/python -m book._tools.records

@@ -15,7 +15,7 @@ SEEDS = 3  # that a reader's processor can do, and that show a range
 def recorded(folder=FOLDER):
     """Return the paths of the runs of all experiments."""
     names = [chapter.name for chapter in chapters() if chapter.experiment]
-    paths = [folder / f"{name}-{preset}.json" for name in names for preset in ("cpu", "gpu")]
+    paths = [folder / f"{name}-{preset}.json" for name in names for preset in get(name).presets]
     return [path for path in paths if path.exists()]
 
 

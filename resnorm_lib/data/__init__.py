@@ -5,6 +5,7 @@ loader                         what it reads                                    
 =============================  ===================================================  =====================
 :func:`load_digits`            1,797 handwritten digits, 8 x 8                      scikit-learn
 :func:`load_text` ("pydoc")    the help on Python's topics                          CPython itself
+:func:`load_spirals`           1,797 points of ten spirals in 64 dimensions         nothing
 :func:`translation_pairs`      numbers in words, English and German                 nothing
 :func:`load_mnist`             70,000 handwritten digits, 28 x 28                   RESNORM_DATA
 :func:`load_fashion_mnist`     70,000 pictures of clothes, 28 x 28                  RESNORM_DATA
@@ -22,6 +23,7 @@ from resnorm_lib.data.files import DataDamaged, DataMissing
 from resnorm_lib.data.image_batches import ImageBatches
 from resnorm_lib.data.images import Images
 from resnorm_lib.data.mnist import load_fashion_mnist, load_mnist
+from resnorm_lib.data.spirals import load_spirals
 from resnorm_lib.data.text import Text, load_text, text_batches
 from resnorm_lib.data.translation import Pairs, number_in_words, translation_pairs
 
@@ -38,6 +40,7 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
+    "load_spirals",
     "load_text",
     "number_in_words",
     "text_batches",

@@ -18,12 +18,13 @@ RECIPE = ("lr", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "
 class ImageConfig:
     """The settings that every classification of images has; an experiment's Config adds its own."""
 
-    data: str = "digits"  # digits: perceptrons of equal blocks; cifar10: residual networks as in the papers
+    data: str = "digits"  # digits, spirals: perceptrons of equal blocks; cifar10: residual networks as in the papers
     width: int = 64  # of a perceptron
     train_images: int = 0  # 0: all
     epochs: int = 20
     batch_size: int = 64
     lr: float = 0.05
+    learning_rates: tuple = ()  # each arm trains at all of them in place of lr
     optimizer: str = "sgd"  # sgd, adam, adamw
     momentum: float = 0.9
     weight_decay: float = 0.0

@@ -48,11 +48,13 @@ def run_one(package, arguments):
 
 
 def suite(package, arguments):
-    """Run all experiments, each within its fair part of the time that is left.
+    """Run all experiments that have the preset, each within its fair part of the time that is left.
 
     What one does not need, the others get. One that fails does not stop the others.
     """
-    experiments = sorted(map(package.get, package.EXPERIMENTS), key=lambda experiment: experiment.order)
+    preset = arguments.preset or runtime.preset()
+    experiments = [one for one in map(package.get, package.EXPERIMENTS) if preset in one.presets]
+    experiments.sort(key=lambda experiment: experiment.order)
     end = time.monotonic() + (parse_duration(arguments.budget) if arguments.budget else EACH * len(experiments))
     failed = []
     for done, experiment in enumerate(experiments):
@@ -104,7 +106,7 @@ def parser():
         if name in ("describe", "run"):
             task.add_argument("name", metavar="NAME")
         if name in ("run", "suite"):
-            task.add_argument("--preset", help="cpu or gpu; by default RESNORM_PRESET")
+            task.add_argument("--preset", help="cpu, gpu or rates; by default RESNORM_PRESET")
             task.add_argument("--seeds", type=int, default=1, metavar="N", help="trials of each arm")
             task.add_argument("--out", metavar="DIR", help="folder for the records, written after every trial")
             task.add_argument("--resume", action="store_true", help="keep the trials that the record in DIR has")

@@ -13,12 +13,17 @@ from resnorm_lib.data import (
     load_digits,
     load_fashion_mnist,
     load_mnist,
+    load_spirals,
     load_text,
     text_batches,
 )
 
 __all__ = ["Task", "TextTask", "image_task", "text_task"]
 
+VECTORS = {
+    "digits": (load_digits, "the 1,797 handwritten digits of scikit-learn"),
+    "spirals": (load_spirals, "1,797 points of ten spirals in 64 dimensions"),
+}
 IMAGES = {"mnist": load_mnist, "fashion": load_fashion_mnist, "cifar10": load_cifar10}
 EVALUATION_BATCH = 2000
 DATA, ORDER = 1, 2  # random streams of a trial; 0 is for weights
@@ -54,9 +59,9 @@ def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float
 
     Parameters
     ----------
-    name : {"digits", "mnist", "fashion", "cifar10"}
-        ``"digits"`` gives vectors of 64 features, shuffled and split anew for each seed; the others images, in the
-        split that they come with.
+    name : {"digits", "spirals", "mnist", "fashion", "cifar10"}
+        ``"digits"`` and ``"spirals"`` give vectors of 64 features, shuffled or drawn anew for each seed; the others
+        images, in the split that they come with.
     batch_size : int
     log : TrialLog
         Gives the device and the random order.
@@ -72,9 +77,9 @@ def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float
     DataMissing
         If it is not on this machine.
     """
-    choice("data", name, ("digits", *IMAGES))
-    if name == "digits":
-        return _digits(batch_size, log, size)
+    choice("data", name, (*VECTORS, *IMAGES))
+    if name in VECTORS:
+        return _vectors(*VECTORS[name], batch_size, log, size)
     images = IMAGES[name]()
     x, y = (part[: size or None] for part in (images.x_train, images.y_train))
     common = {"mean": images.mean, "std": images.std, "device": log.device, "dtype": dtype}
@@ -88,12 +93,11 @@ def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float
     return Task(train, train_eval, test, tuple(x.shape[1:]), len(train), images.source)
 
 
-def _digits(batch_size, log, size):
-    split = load_digits(log.generator(DATA))
+def _vectors(load, source, batch_size, log, size):
+    split = load(log.generator(DATA))
     x, y, x_test, y_test = (part.to(log.device) for part in split)
     x, y = (part[: size or None] for part in (x, y))
     train = _Epochs(x, y, batch_size, log.generator(ORDER))
-    source = "the 1,797 handwritten digits of scikit-learn"
     return Task(train, [(x, y)], [(x_test, y_test)], (x.shape[1],), len(train), source)
 
 

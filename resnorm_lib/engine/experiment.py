@@ -18,6 +18,7 @@ from resnorm_lib._arguments import choice, positive_int
 from resnorm_lib.engine import distributed, fingerprint
 from resnorm_lib.engine.config import with_settings
 from resnorm_lib.engine.machine import machine
+from resnorm_lib.engine.rates import conditions
 from resnorm_lib.engine.records import RecordError, Run, read, write
 from resnorm_lib.engine.trial_log import TrialLog
 
@@ -54,7 +55,8 @@ class Experiment:
     ----------
     name, question : str
     presets : mapping of str to a frozen dataclass
-        ``"cpu"``: seconds, on built-in data. ``"gpu"``: the paper's setting, scaled to minutes on one H100.
+        ``"cpu"``: seconds, on built-in data. ``"gpu"``: the paper's setting, scaled to minutes on one H100. Others for
+        records that a chapter shows: ``"rates"`` has every arm at several learning rates (:mod:`~.rates`).
     arms : callable
         Config to a dictionary: name of the arm, and what the trial needs to know about it.
     trial : callable
@@ -128,6 +130,7 @@ class Experiment:
         chosen = self.arms(config)
         if arms is not None:
             chosen = {choice("arm", arm, chosen): chosen[arm] for arm in arms}
+        chosen = conditions(chosen, config)
         here = distributed.here()
         command = self._command(preset, config, seeds, arms)
         code = {} if out is None else fingerprint.of_experiment(self.trial.__module__)  # which takes seconds
@@ -138,7 +141,7 @@ class Experiment:
         wanted = [(seed, arm) for seed in range(positive_int("seeds", seeds)) for arm in chosen]
         done = {(trial.seed, trial.arm) for trial in run.trials}
         todo = [(seed, arm) for seed, arm in here.share(wanted) if (runtime.seed(seed), arm) not in done]
-        self._do(run, todo, config, chosen, path, limit, here.device(device))
+        self._do(run, todo, chosen, path, limit, here.device(device))
         return here.gather(run, None if out is None else Path(out) / f"{self.name}-{preset}.json")
 
     def _command(self, preset, config, seeds, arms):
@@ -156,7 +159,7 @@ class Experiment:
             what = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
             raise TrialError(f"{self.name}, arm {log.arm}, seed {log.seed}: {what}") from error
 
-    def _do(self, run, todo, config, chosen, path, limit, device):
+    def _do(self, run, todo, chosen, path, limit, device):
         start, longest = time.monotonic(), 0.0
         with tqdm(total=len(todo), desc=self.name, leave=False, disable=not runtime.shows_progress()) as bar:
             for seed, arm in todo:
@@ -165,7 +168,7 @@ class Experiment:
                 bar.set_postfix_str(f"{arm}, seed {seed}")
                 log = TrialLog(arm, seed, device, on_step=_within(bar))
                 begun = time.monotonic()
-                trial = self._try(config, chosen[arm], log)
+                trial = self._try(*chosen[arm], log)
                 longest = max(longest, time.monotonic() - begun)
                 run.trials.append(trial)
                 if path is not None:

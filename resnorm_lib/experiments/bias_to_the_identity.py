@@ -39,12 +39,15 @@ LINEAR = "linear"  # the baseline: what the two ends reach without any block bet
 class Config(ImageConfig):
     """Networks without a norm and ways to make up for it, all trained alike."""
 
+    data: str = "spirals"  # or digits: perceptrons of equal blocks; cifar10: residual networks with pre-activation
     depths: tuple = (10, 80)  # blocks of a perceptron; layers, 6n + 2, of a network with pre-activation
-    epochs: int = 5
+    epochs: int = 10
+    lr: float = 0.02
 
 
 PRESETS = {
     "cpu": Config(),
+    "rates": Config(learning_rates=(0.001, 0.005, 0.01, 0.02, 0.05)),
     "gpu": Config(
         data="cifar10",
         depths=(56,),
@@ -145,7 +148,7 @@ def build(name, depth, config, shape):
     if name == LINEAR:
         return Ends(math.prod(shape), config.width)
     scheme, norm = ARMS[name]
-    if config.data == "digits":
+    if len(shape) == 1:
         return Perceptron(shape[0], config.width, depth, scheme, norm)
     return cifar_resnet(depth, in_channels=shape[0], block="pre_basic", scheme=scheme, norm=norm)
 

@@ -26,6 +26,7 @@ class Config(ImageConfig):
 
 PRESETS = {
     "cpu": Config(),
+    "rates": Config(depths=(20, 40), epochs=30, evaluations=3, learning_rates=(0.002, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)),
     "gpu": Config(
         data="cifar10",
         depths=(20, 56),

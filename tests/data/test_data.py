@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn import datasets
 
-from resnorm_lib.data import load_digits
+from resnorm_lib.data import load_digits, load_spirals
 
 
 def test_every_image_is_in_exactly_one_part():
@@ -41,3 +41,13 @@ def test_a_missing_scikit_learn_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ModuleNotFoundError, match="The digits come with scikit-learn: pip install scikit-learn"):
         load_digits()
+
+
+def test_spirals_lie_in_a_plane_that_no_linear_map_can_sort_and_neighbours_can():
+    x, y, x_test, y_test = load_spirals()
+    assert torch.linalg.matrix_rank(x, tol=1e-3) == 2
+    ones = torch.ones(len(x), 1)
+    fit = torch.linalg.lstsq(torch.cat((x, ones), 1), torch.eye(10)[y], driver="gelsd").solution
+    assert ((torch.cat((x, ones), 1) @ fit).argmax(1) != y).float().mean() > 0.6
+    nearest = torch.cdist(x_test, x).argmin(1)
+    assert (y[nearest] != y_test).float().mean() < 0.05

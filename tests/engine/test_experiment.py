@@ -178,7 +178,7 @@ def test_every_experiment_has_what_the_engine_and_the_tables_need(name):
     experiment = get(name)
     assert experiment.name == name
     assert experiment.question.endswith("?")
-    assert set(experiment.presets) == {"cpu", "gpu"}
+    assert {"cpu", "gpu"} <= set(experiment.presets)
     for preset in experiment.presets:
         assert json.dumps(asdict(experiment.config(preset)))
         chosen = experiment.arms(experiment.config(preset))

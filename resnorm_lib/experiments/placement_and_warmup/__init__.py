@@ -22,13 +22,27 @@ __all__ = ["EXPERIMENT", "Arm", "Config", "build"]
 LAST = 30  # steps whose mean is the training loss
 SPREAD_AT = (1, 2, 3, 5, 10, 20, 40, 80, 120, 160, 200, 300, 400, 500, 700, 1000)  # steps
 
+KINDS = {  # the most telling first
+    "post": ("post_norm", False, "layer"),
+    "post-warmup": ("post_norm", True, "layer"),
+    "pre": ("pre_norm", False, "layer"),
+    "pre-warmup": ("pre_norm", True, "layer"),
+    "deepnorm": ("deep_norm", False, "layer"),
+    "rezero": ("rezero", False, "none"),
+    "peri": ("peri_ln", False, "layer"),
+    "ln-scaling": ("ln_scaling", False, "layer"),
+    "pre-rms": ("pre_norm", False, "rms"),
+    "no-norm": ("add", False, "none"),
+}
+
 
 @dataclass(frozen=True)
 class Config:
     """Character language models that differ in placement, warm-up and depth, all else equal."""
 
     data: str = "pydoc"  # or shakespeare
-    depths: tuple = (6,)  # layers: all ten arms
+    kinds: tuple = tuple(KINDS)
+    depths: tuple = (6,)  # layers: all kinds
     extra_depths: tuple = (12,)  # layers: ``extra_kinds`` alone
     extra_kinds: tuple = ("post-warmup", "deepnorm")
     deepest_depth: int = 0  # layers: ``extra_kinds`` and ReZero, with ``deepest_dim`` features; 0: none
@@ -39,6 +53,7 @@ class Config:
     batch_size: int = 8
     steps: int = 200
     lr: float = 0.004
+    learning_rates: tuple = ()  # each arm trains at all of them in place of lr
     warmup: int = 150  # steps, in the arms that have one
     schedule: str = "constant"  # after the warm-up
     dropout: float = 0.0
@@ -64,6 +79,8 @@ class Arm:
 
 PRESETS = {
     "cpu": Config(),
+    "rates": Config(extra_depths=(), learning_rates=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)),
+    "long": Config(extra_depths=(), kinds=("post", "post-warmup", "pre", "deepnorm", "ln-scaling"), steps=800),
     # Not compiled: to compile a network of this size takes longer than its 500 steps.
     "gpu": Config(
         data="shakespeare",
@@ -83,23 +100,11 @@ PRESETS = {
         amp=True,
     ),
 }
-KINDS = {  # the most telling first
-    "post": ("post_norm", False, "layer"),
-    "post-warmup": ("post_norm", True, "layer"),
-    "pre": ("pre_norm", False, "layer"),
-    "pre-warmup": ("pre_norm", True, "layer"),
-    "deepnorm": ("deep_norm", False, "layer"),
-    "rezero": ("rezero", False, "none"),
-    "peri": ("peri_ln", False, "layer"),
-    "ln-scaling": ("ln_scaling", False, "layer"),
-    "pre-rms": ("pre_norm", False, "rms"),
-    "no-norm": ("add", False, "none"),
-}
 
 
 def arms(config):
     """All kinds at the first depths, then the few that matter most in deeper networks."""
-    places = [(kind, depth, config.dim) for depth in config.depths for kind in KINDS]
+    places = [(kind, depth, config.dim) for depth in config.depths for kind in config.kinds]
     places += [(kind, depth, config.dim) for depth in config.extra_depths for kind in config.extra_kinds]
     if config.deepest_depth:
         places += [(kind, config.deepest_depth, config.deepest_dim) for kind in (*config.extra_kinds, "rezero")]

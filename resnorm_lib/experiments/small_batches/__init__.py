@@ -40,6 +40,7 @@ class Config(ImageConfig):
 
 PRESETS = {
     "cpu": Config(),
+    "rates": Config(sizes=(2,), controls=(2,), renorm=(), learning_rates=(0.01, 0.02, 0.05, 0.1, 0.2)),
     # Small batches would take a GPU as long as large ones, each: there the ghosts alone.
     "gpu": Config(
         data="cifar10",

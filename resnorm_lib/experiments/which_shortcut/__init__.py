@@ -44,6 +44,7 @@ class Config(ImageConfig):
 
 PRESETS = {
     "cpu": Config(),
+    "rates": Config(learning_rates=(0.003, 0.01, 0.02, 0.05, 0.2)),
     "gpu": Config(
         data="cifar10",
         depth=56,
