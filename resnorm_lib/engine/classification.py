@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from resnorm_lib.engine.datasets import Task, image_task
-from resnorm_lib.engine.training import Recipe, endless, fit
+from resnorm_lib.engine.recipe import Recipe
+from resnorm_lib.engine.training import endless, fit
 from resnorm_lib.engine.trial_log import TrialLog
 
 __all__ = ["ImageConfig", "set_up", "train"]
 
-RECIPE = ("lr", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "amp", "compile")
+RECIPE = ("lr", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "amp", "compile", "capture")
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class ImageConfig:
     warmup: int = 0  # steps
     amp: bool = False  # bfloat16
     compile: bool = False
+    capture: bool = True  # on a GPU: a training step as one CUDA graph
 
     def recipe(self, steps: int, **changes) -> Recipe:
-        """Return the :class:`resnorm_lib.engine.training.Recipe` of these settings for so many steps."""
+        """Return the :class:`resnorm_lib.engine.recipe.Recipe` of these settings for so many steps."""
         return Recipe(**({name: getattr(self, name) for name in RECIPE} | {"steps": steps} | changes))
 
 
@@ -54,7 +56,7 @@ def train(
     config: ImageConfig,
     log: TrialLog,
     *,
-    at: Mapping[int, Callable[[nn.Module], None]] | None = None,
+    at: Mapping[int, Callable[[nn.Module], object]] | None = None,
 ) -> None:
     """Train ``model`` in place for the epochs of a config; ``at`` is as for :func:`resnorm_lib.engine.training.fit`."""
     steps = config.epochs * task.steps

@@ -83,7 +83,7 @@ def _run(experiment, config, arguments, limit):
         arms=getattr(arguments, "arms", None),
     )
     if distributed.here().rank == 0:
-        print(f"{experiment.name}: {experiment.question}\n{tables.summary(experiment, run)}\n")
+        print(f"{experiment.name}: {experiment.question}\n{tables.summary(experiment, run)}\n{tables.phases(run)}\n")
 
 
 def compare(package, arguments):

@@ -38,7 +38,13 @@ TRIAL = record(
             description="bytes: on a GPU the most that this trial allocated, on a CPU the process's largest size",
         ),
         "diverged": or_null({"type": "integer"}, description="step at which the loss was no longer finite"),
+        "phases": {
+            "type": "object",
+            "description": "seconds of each phase: build, compile (the first steps, with the capture), train, evaluate",
+            "additionalProperties": {"type": "number", "minimum": 0},
+        },
     },
+    optional=("phases",),
 )
 SCHEMA = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A run of an experiment"} | record(
     "all trials of an experiment with one config on one machine",
@@ -66,6 +72,7 @@ class Trial:
     seconds: float = 0.0
     peak_memory: int | None = None  # bytes
     diverged: int | None = None  # the step
+    phases: dict = field(default_factory=dict)  # name -> seconds
 
     def curve(self, metric):
         """Return steps and values of a metric; a value that was not finite is NaN, so that a plot leaves it out.

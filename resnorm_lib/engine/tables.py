@@ -3,8 +3,9 @@
 import math
 
 from resnorm_lib._arguments import choice
+from resnorm_lib.engine.records import Run
 
-__all__ = ["beside_paper", "beside_record", "compare", "summary"]
+__all__ = ["beside_paper", "beside_record", "compare", "phases", "summary"]
 
 NOT_YET = "not yet recorded"
 
@@ -118,6 +119,21 @@ def compare(experiment, first, second):
     only = sorted(set(first.arms) ^ set(second.arms))
     note += [f"in one of the two alone: {', '.join(only)}"] if only else []
     return "\n".join([aligned(rows), *note])
+
+
+def phases(run: Run) -> str:
+    """Return in a line how many seconds the trials of a run spent in each phase, all together.
+
+    Examples
+    --------
+    >>> from resnorm_lib.engine.records import Trial
+    >>> trials = [Trial("a", seed, phases={"build": 0.2, "train": 3.0}) for seed in (0, 1)]
+    >>> phases(Run("toy", "cpu", {}, {}, trials))
+    'build 0.4 s, train 6.0 s'
+    """
+    names = dict.fromkeys(name for trial in run.trials for name in trial.phases)
+    seconds = {name: sum(trial.phases.get(name, 0.0) for trial in run.trials) for name in names}
+    return ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
 
 
 def aligned(rows):

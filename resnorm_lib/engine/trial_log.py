@@ -42,6 +42,7 @@ class TrialLog:
         self.arm, self.seed, self.device, self.on_step = arm, runtime.seed(seed), device, on_step
         self.points, self.numbers = {}, {}
         self.last_loss, self.diverged, self.peak = None, None, None
+        self.phases, self.phase, self.since = {}, None, 0.0
 
     def generator(self, stream, device="cpu"):
         """Return a generator of its own for one of ten uses: data, weights, batches, noise."""
@@ -82,16 +83,31 @@ class TrialLog:
         """Write down numbers of the whole trial."""
         self.numbers |= values
 
+    def begin(self, phase: str | None) -> None:
+        """Count the time from now on as that of ``phase``: build, compile, train, evaluate. None: of no phase.
+
+        A GPU is waited for where the phase changes, so that its work belongs to the phase that asked for it.
+        """
+        if phase == self.phase:
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        if self.phase is not None:
+            self.phases[self.phase] = self.phases.get(self.phase, 0.0) + now - self.since
+        self.phase, self.since = phase, now
+
     def record(self, work):
         """Call ``work`` with this log and return its :class:`resnorm_lib.engine.records.Trial`."""
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
         start = time.perf_counter()
+        self.begin("build")
         with suppress(Diverged):
             work(self)
+        self.begin(None)
         if on_gpu:
-            torch.cuda.synchronize(self.device)
             self.peak = torch.cuda.max_memory_allocated(self.device)
         else:
             unit = 1 if sys.platform == "darwin" else 1024
@@ -104,7 +120,8 @@ class TrialLog:
             for name, points in self.points.items()
         }
         summary = dict(zip(self.numbers, _numbers(list(self.numbers.values()))))
-        return Trial(self.arm, self.seed, metrics, summary, seconds, self.peak, self.diverged)
+        phases = {name: round(value, 3) for name, value in self.phases.items()}
+        return Trial(self.arm, self.seed, metrics, summary, seconds, self.peak, self.diverged, phases)
 
 
 def _numbers(values):

@@ -99,6 +99,7 @@ def trial(config, arm, log):
     shape = (config.samples, config.tokens, config.dim)
     x = torch.randn(shape, generator=log.generator(1), dtype=torch.float64).to(log.device)
     readout = torch.randn(shape, generator=log.generator(2), dtype=torch.float64).to(log.device)
+    log.begin("evaluate")
     streams = [x]
     hooks = [block.register_forward_hook(lambda *call: streams.append(call[-1])) for block in stack]
     final = stack(x)

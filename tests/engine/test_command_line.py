@@ -62,7 +62,7 @@ def one_sentence(status, err):
 
 
 def plain(run):
-    return [asdict(trial) | {"seconds": 0, "peak_memory": 0} for trial in run.trials]
+    return [asdict(trial) | {"seconds": 0, "peak_memory": 0, "phases": {}} for trial in run.trials]
 
 
 def test_list_names_every_experiment_and_its_question():

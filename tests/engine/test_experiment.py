@@ -15,7 +15,7 @@ from tests.engine.toy_experiment import EXPERIMENT, Config
 
 def plain(trials):
     """What two runs must share: all but the time and the memory that they took."""
-    return [asdict(trial) | {"seconds": 0, "peak_memory": 0} for trial in trials]
+    return [asdict(trial) | {"seconds": 0, "peak_memory": 0, "phases": {}} for trial in trials]
 
 
 def test_every_arm_is_tried_under_every_seed_one_seed_after_the_other():

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnorm_lib import norms
-from resnorm_lib.engine.training import Recipe, endless, evaluate, fit, fix_statistics, make_optimizer, rate
+from resnorm_lib.engine.recipe import Recipe, make_optimizer, rate
+from resnorm_lib.engine.training import endless, evaluate, fit, fix_statistics
 from resnorm_lib.engine.trial_log import Diverged, TrialLog
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from resnorm_lib.engine import tables
-from resnorm_lib.engine.training import rate
+from resnorm_lib.engine.recipe import rate
 from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments import placement_and_warmup as placement
 from resnorm_lib.experiments.placement_and_warmup import EXPERIMENT, build

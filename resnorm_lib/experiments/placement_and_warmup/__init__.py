@@ -8,7 +8,8 @@ import torch
 
 from resnorm_lib.engine.datasets import text_task
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
-from resnorm_lib.engine.training import Recipe, cross_entropy, fit
+from resnorm_lib.engine.recipe import Recipe
+from resnorm_lib.engine.training import cross_entropy, fit
 from resnorm_lib.experiments.placement_and_warmup.context_gain import (
     context_loss,
     output_without_layer,
@@ -19,6 +20,7 @@ from resnorm_lib.models import DecoderLM
 
 __all__ = ["EXPERIMENT", "Arm", "Config", "build"]
 
+MASKS = 3  # random stream of dropout, which takes no generator
 LAST = 30  # steps whose mean is the training loss
 SPREAD_AT = (1, 2, 3, 5, 10, 20, 40, 80, 120, 160, 200, 300, 400, 500, 700, 1000)  # steps
 
@@ -59,10 +61,11 @@ class Config:
     dropout: float = 0.0
     test_batches: int = 8
     amp: bool = False  # bfloat16
+    capture: bool = True  # on a GPU: a training step as one CUDA graph
 
     def recipe(self, warmup):
         """Return how an arm is trained: AdamW without weight decay and without clipping, which would hide effects."""
-        names = {name: getattr(self, name) for name in ("lr", "steps", "schedule", "amp")}
+        names = {name: getattr(self, name) for name in ("lr", "steps", "schedule", "amp", "capture")}
         return Recipe(**names, optimizer="adamw", fused=True, warmup=self.warmup if warmup else 0)
 
 
@@ -81,7 +84,7 @@ PRESETS = {
     "cpu": Config(),
     "rates": Config(extra_depths=(), learning_rates=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)),
     "long": Config(extra_depths=(), kinds=("post", "post-warmup", "pre", "deepnorm", "ln-scaling"), steps=800),
-    # Not compiled: to compile a network of this size takes longer than its 500 steps.
+    # Captured, not compiled: to compile a network of this size takes longer than its 500 steps.
     "gpu": Config(
         data="shakespeare",
         extra_depths=(24, 48),
@@ -149,7 +152,7 @@ def trial(config, arm, log):
         model.train()
         log.add(step, spread=spread(features))
 
-    with flushed():
+    with flushed(), log.seeded(MASKS):
         log_spread(0, model)
         at = {step: partial(log_spread, step) for step in {*SPREAD_AT, config.steps}}
         fit(model, iter(task.train), config.recipe(arm.warmup), log, every=1, at=at)

@@ -7,6 +7,8 @@ evaluation: Wu and Johnson (2021), arXiv:2105.07576; batch renormalization: Ioff
 from dataclasses import dataclass, replace
 from functools import partial
 
+from torch import nn
+
 from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import errors, evaluate
@@ -85,11 +87,12 @@ def build(norm, size, config, shape):
     return replace_norms(model, make)
 
 
-def enable_correction(model):
-    """Let batch renormalization correct, once its running statistics mean something."""
-    for layer in model.modules():
-        if isinstance(layer, BatchRenorm):
-            layer.r_max, layer.d_max = R_MAX, D_MAX
+def enable_correction(model: nn.Module) -> bool:
+    """Let batch renormalization correct, once its running statistics mean something; say whether there is any."""
+    layers = [layer for layer in model.modules() if isinstance(layer, BatchRenorm)]
+    for layer in layers:
+        layer.r_max, layer.d_max = R_MAX, D_MAX
+    return bool(layers)
 
 
 def trial(config, arm, log):
