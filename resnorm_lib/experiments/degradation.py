@@ -27,6 +27,9 @@ class Config(ImageConfig):
 PRESETS = {
     "cpu": Config(),
     "rates": Config(depths=(20, 40), epochs=30, evaluations=3, learning_rates=(0.002, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)),
+    "adam": Config(
+        depths=(40,), epochs=20, evaluations=2, optimizer="adam", learning_rates=(0.0001, 0.0003, 0.001, 0.003, 0.01)
+    ),
     "gpu": Config(
         data="cifar10",
         depths=(20, 56),
