@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import positive_int
-from resnorm_lib.models.transformer import Logits, TokenEmbedding, TransformerEncoder, check_padding, stack_of_layers
+from resnorm_lib.models.head import make_head
+from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, check_padding, stack_of_layers
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
 
 __all__ = ["EncoderDecoder"]
@@ -91,14 +92,14 @@ class EncoderDecoder(nn.Module):
         self.blocks = stack_of_layers(layer, dim, decoder_depth, scheme, norm, options, **position)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.embedding.scale(self.blocks.embedding_gain)
-        self.logits = Logits(self.blocks, self.embedding, tied)
+        self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
 
     def decode(self, target, memory, memory_padding=None, padding=None):
         """Return the logits, given the encoder's output ``memory``. Generation needs to compute that only once."""
         context = {"memory": memory, "memory_padding": memory_padding}
         context["padding"] = check_padding("target_padding", padding, target)
-        return self.logits(self.final_norm(self.blocks(self.embedding(target), **context)), self.embedding)
+        return self.head(self.final_norm(self.blocks(self.embedding(target), **context)))
 
     def forward(self, source, target, source_padding=None, target_padding=None):
         return self.decode(target, self.encoder(source, source_padding), source_padding, target_padding)

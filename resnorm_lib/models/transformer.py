@@ -5,9 +5,9 @@ from itertools import cycle
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from resnorm_lib._arguments import flag, number, positive_int
+from resnorm_lib._arguments import number, positive_int
+from resnorm_lib.models.head import make_head
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
 from resnorm_lib.residual import BranchPosition, ResidualStack, branch_widths
 
@@ -37,7 +37,7 @@ class TokenEmbedding(nn.Module):
                 f"the tokens are {tokens.dtype} of shape {tuple(tokens.shape)}, but they must be integers of shape "
                 f"(N, T) with T at most context_length={longest}."
             )
-        return self.dropout(self.token(tokens) + self.position.weight[: tokens.shape[1]])
+        return self.dropout(self.token(tokens) + self.position(torch.arange(tokens.shape[1], device=tokens.device)))
 
 
 def stack_of_layers(branches, dim, depth, scheme, norm, options, **position):
@@ -46,24 +46,6 @@ def stack_of_layers(branches, dim, depth, scheme, norm, options, **position):
     built = [build(reads=reads, writes=writes) for build, (reads, writes) in zip(cycle(branches), widths)]
     position = BranchPosition(feature_axis=-1, **position)
     return ResidualStack(built, dim, scheme, norm=norm, branches_per_layer=len(branches), position=position, **options)
-
-
-class Logits(nn.Module):
-    """Map features (N, T, out_dim) to logits (N, T, vocab_size). Tied, the output weights are the embeddings."""
-
-    def __init__(self, stack, embedding, tied):
-        super().__init__()
-        words, dim = embedding.token.weight.shape
-        if flag("tied", tied) and stack.out_dim != dim:
-            raise ValueError(
-                f"tied is True, but this scheme makes a stream of {stack.out_dim} features from {dim}: use tied=False."
-            )
-        self.head = None if tied else nn.Linear(stack.out_dim, words, bias=False)
-        if not tied:
-            nn.init.normal_(self.head.weight, std=stack.out_dim**-0.5 * stack.head_gain)
-
-    def forward(self, x, embedding):
-        return F.linear(x, embedding.token.weight if self.head is None else self.head.weight)
 
 
 class TransformerEncoder(nn.Module):
@@ -165,7 +147,8 @@ class DecoderLM(TransformerEncoder):
     Parameters
     ----------
     tied : bool, default True
-        Tie the output weights to the embeddings.
+        Tie the output weights, those of ``head``, to the embeddings. An adapter (LoRA) in front of one of the two
+        changes this one alone.
     others
         As for :class:`TransformerEncoder`; ``activation`` is "gelu_tanh" by default.
 
@@ -195,8 +178,8 @@ class DecoderLM(TransformerEncoder):
         **options,
     ):
         super().__init__(vocab_size, dim, activation=activation, **options)
-        self.logits = Logits(self.blocks, self.embedding, tied)
+        self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
 
     def forward(self, tokens, padding=None):
-        return self.logits(self.features(tokens, padding), self.embedding)
+        return self.head(self.features(tokens, padding))

@@ -102,9 +102,7 @@ def test_the_first_norm_of_peri_stays_when_the_first_layer_is_left_out():
     state = model.blocks[0].scheme.norm_in(model.embedding(x))
     for block in (model.blocks[2], model.blocks[3]):
         state = block(state)
-    torch.testing.assert_close(
-        output_without_layer(model, 0, x), model.logits(model.final_norm(state), model.embedding)
-    )
+    torch.testing.assert_close(output_without_layer(model, 0, x), model.head(model.final_norm(state)))
 
 
 def test_the_context_loss_is_the_least_that_a_constant_can_reach():

@@ -1,6 +1,7 @@
 """Transformers: logits of a second, plain implementation, masks, tied embeddings, errors."""
 
 import math
+import re
 from functools import partial
 from itertools import pairwise
 
@@ -44,12 +45,16 @@ def gpt2_weights():
     return {name: draw(*shape, seed=seed) / 4 for seed, (name, shape) in enumerate(shapes.items())}
 
 
-def gpt2_logits(w, tokens):
+def gelu_tanh(x):
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def gpt2_logits(w, tokens, eps=1e-5, activation=gelu_tanh):
     """GPT-2 in elementary operations: no module, no fused kernel."""
 
     def norm(x, name):
         centred = x - x.mean(-1, keepdim=True)
-        unit = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        unit = centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt()
         return unit * w[f"{name}.weight"] + w[f"{name}.bias"]
 
     def affine(x, name):
@@ -66,14 +71,11 @@ def gpt2_logits(w, tokens):
         share = scores.masked_fill(future, -torch.inf).softmax(-1)
         return affine((share @ v).transpose(1, 2).reshape(rows, length, DIM), f"{name}.c_proj")
 
-    def gelu(x):
-        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-
     x = w["wte.weight"][tokens] + w["wpe.weight"][: tokens.shape[1]]
     for layer in range(DEPTH):
         x = x + attention(norm(x, f"h.{layer}.ln_1"), f"h.{layer}.attn")
-        x = x + affine(gelu(affine(norm(x, f"h.{layer}.ln_2"), f"h.{layer}.mlp.c_fc")), f"h.{layer}.mlp.c_proj")
-    return norm(x, "ln_f") @ w["wte.weight"].T
+        x = x + affine(activation(affine(norm(x, f"h.{layer}.ln_2"), f"h.{layer}.mlp.c_fc")), f"h.{layer}.mlp.c_proj")
+    return norm(x, "ln_f") @ w.get("lm_head.weight", w["wte.weight"]).T
 
 
 def test_gpt2_weights_give_the_logits_of_a_plain_implementation():
@@ -93,6 +95,32 @@ def test_gpt2_files_of_other_makers_load_too():
     assert torch.equal(from_gpt2(dressed, HEADS)(tokens), from_gpt2(plain, HEADS)(tokens))
 
 
+def test_a_gpt2_whose_head_is_not_the_embedding_keeps_its_head():
+    weights, tokens = gpt2_weights(), words(3, LONGEST, VOCAB)
+    weights["lm_head.weight"] = draw(VOCAB, DIM, seed=99)
+    torch.testing.assert_close(from_gpt2(weights, HEADS)(tokens), gpt2_logits(weights, tokens), rtol=1e-11, atol=1e-11)
+    assert "head.weight" in gpt2_state_dict(weights)
+    assert "head.weight" not in gpt2_state_dict(weights | {"lm_head.weight": weights["wte.weight"].clone()})
+
+
+def test_what_the_weights_of_a_gpt2_do_not_tell_can_be_said():
+    weights, tokens = gpt2_weights(), words(3, LONGEST, VOCAB)
+    model = from_gpt2(weights, HEADS, activation="relu", norm=partial(LayerNorm, eps=0.1))
+    expected = gpt2_logits(weights, tokens, eps=0.1, activation=torch.relu)
+    torch.testing.assert_close(model(tokens), expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("key", gpt2_weights())
+def test_a_gpt2_that_lacks_a_weight_is_refused_by_name(key):
+    weights = gpt2_weights()
+    for damaged in (
+        {name: value for name, value in weights.items() if name != key},
+        weights | {key: weights[key][..., None]},
+    ):
+        with pytest.raises(ValueError, match=re.escape(key)):
+            from_gpt2(damaged, HEADS)
+
+
 def test_gpt2_small_has_its_published_size():
     with torch.device("meta"):
         model = DecoderLM(50257, 768, depth=12, num_heads=12, context_length=1024)
@@ -106,6 +134,8 @@ def test_what_is_not_gpt2_is_refused():
         from_gpt2(gpt2_weights(), 5)
     with pytest.raises(ValueError, match=r"wte\.weight is missing"):
         from_gpt2({}, 5)
+    with pytest.raises(ValueError, match=r"ln_f\.bias has no place"):
+        from_gpt2(gpt2_weights(), HEADS, norm="rms")
 
 
 # -- who sees whom ---------------------------------------------------------------------------------------------------

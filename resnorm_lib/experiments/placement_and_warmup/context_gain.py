@@ -29,7 +29,7 @@ def output_without_layer(model, layer, x, amp=False):
         state = model.blocks.open(model.embedding(x))
         for i, block in enumerate(model.blocks):
             state = state if i // 2 == layer else block(state)
-        return model.logits(model.final_norm(model.blocks.close(state)), model.embedding)
+        return model.head(model.final_norm(model.blocks.close(state)))
 
 
 @torch.no_grad()
