@@ -1,6 +1,7 @@
 """Claims: sentences of the book that a run either upholds or refutes."""
 
 import functools
+import itertools
 import json
 import math
 import numbers
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from resnorm_lib.runtime import find
 
-__all__ = ["ClaimError", "Line", "check", "claim", "lines", "range_of"]
+__all__ = ["ClaimError", "Line", "check", "claim", "lines", "parts", "range_of"]
 
 
 class ClaimError(AssertionError):
@@ -82,11 +83,20 @@ def _judge(word, id, statement, measured, at_least, at_most, source):
 
 
 def _comparison(measured, at_least, at_most):
+    low, high = -math.inf if at_least is None else at_least, math.inf if at_most is None else at_most
+    shown = _shown(measured, low, high)
     if at_least is None:
-        return f"{measured:.3g} <= {at_most:g}"
+        return f"{shown} <= {at_most:g}"
     if at_most is None:
-        return f"{measured:.3g} >= {at_least:g}"
-    return f"{at_least:g} <= {measured:.3g} <= {at_most:g}"
+        return f"{shown} >= {at_least:g}"
+    return f"{at_least:g} <= {shown} <= {at_most:g}"
+
+
+def _shown(measured, low, high):
+    """Return a number in three digits, or in as many more as its comparison with the bounds needs to stay true."""
+    texts = [f"{measured:.{digits}g}" for digits in range(3, 18)]
+    true = low <= measured <= high
+    return next((text for text in texts if (low <= float(text) <= high) == true), texts[0])
 
 
 def range_of(id):
@@ -117,11 +127,15 @@ class Line(NamedTuple):
     at_least: float | None
     measured: float
     at_most: float | None
+    comparison: str = ""  # as printed, "0.4 <= 0.5"
+    seeds: str | None = None  # "10 seeds: 0.4 to 0.6"
+    source: str | None = None
 
 
 _LINE = re.compile(
-    r"^(?P<word>holds|check)  (?P<id>\S+)  (?P<statement>.*)  (?:(?P<low>\S+) <= )?(?P<measured>\S+) (?P<way>[<>]=) "
-    r"(?P<bound>\S+)(?:  \(\d+ seeds: .*\))?(?:  \[\S+\])?$",
+    r"^(?P<word>holds|check)  (?P<id>\S+)  (?P<statement>.*)  "
+    r"(?P<comparison>(?:(?P<low>\S+) <= )?(?P<measured>\S+) (?P<way>[<>]=) (?P<bound>\S+))"
+    r"(?:  \((?P<seeds>\d+ seeds: .*)\))?(?:  \[(?P<source>\S+)\])?$",
     re.MULTILINE,
 )
 
@@ -134,10 +148,25 @@ def lines(text):
     >>> lines("holds  demo.half  a half is small  0.5 <= 1  (10 seeds: 0.4 to 0.6)  [he2016]")[0].measured
     0.5
     """
-    found = []
-    for match in _LINE.finditer(text):
-        bounds = {"at_least": match["low"], "at_most": None}
-        bounds["at_most" if match["way"] == "<=" else "at_least"] = match["bound"]
-        bounds = {name: None if value is None else float(value) for name, value in bounds.items()}
-        found.append(Line(match["word"], match["id"], match["statement"], measured=float(match["measured"]), **bounds))
-    return found
+    return [_line(match) for match in _LINE.finditer(text)]
+
+
+def parts(text):
+    """Cut a printed text into what is no claim, strings, and rows of claims, lists of :class:`Line`, in its order.
+
+    Examples
+    --------
+    >>> [type(part).__name__ for part in parts("depth 2\\ncheck  demo.two  two is small  2 <= 3\\nend")]
+    ['str', 'list', 'str']
+    """
+    rows = [lines(row) or row for row in text.rstrip("\n").split("\n")]
+    groups = (list(group) for _, group in itertools.groupby(rows, type))
+    return ["\n".join(group) if isinstance(group[0], str) else [*itertools.chain(*group)] for group in groups]
+
+
+def _line(match):
+    bounds = {"at_least": match["low"], "at_most": None}
+    bounds["at_most" if match["way"] == "<=" else "at_least"] = match["bound"]
+    bounds = {name: None if value is None else float(value) for name, value in bounds.items()}
+    text = {name: match[name] for name in ("word", "id", "statement", "comparison", "seeds", "source")}
+    return Line(measured=float(match["measured"]), **bounds, **text)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnorm_lib.claims import ClaimError, claim
+from resnorm_lib.claims import ClaimError, claim, lines, parts
 
 
 @pytest.mark.parametrize("measured", [1.0, 1, np.float32(1), np.array(1.0), torch.tensor(1.0), torch.tensor([[1.0]])])
@@ -47,3 +47,32 @@ def test_a_claim_without_a_bound_is_none():
 def test_what_is_no_number_cannot_be_measured(measured):
     with pytest.raises(ValueError, match=r"claim 'a\.b' measured .* which is no number"):
         claim("a.b", "nothing", measured, at_most=1)
+
+
+def test_a_value_near_its_bound_is_shown_with_the_digits_that_keep_the_line_true(capsys):
+    claim("a.b", "a share", 0.453691, at_least=0.45365, at_most=0.45375)
+    assert capsys.readouterr().out == "holds  a.b  a share  0.45365 <= 0.4537 <= 0.45375\n"
+
+
+def test_a_value_just_outside_its_bound_is_not_shown_as_the_bound():
+    with pytest.raises(ClaimError, match=r"1\.0004 <= 1$"):
+        claim("a.b", "at most one", 1.0004, at_most=1)
+
+
+TEXT = """depth 2
+holds  a.b  at most (or so)  0.1 <= 0.2 <= 0.3  (10 seeds: 0.1 to 0.25)  [he2016]
+check  a.c  two  2 >= 1
+the end
+"""
+
+
+def test_a_line_is_read_with_seeds_and_source():
+    first, second = lines(TEXT)
+    assert (first.statement, first.comparison) == ("at most (or so)", "0.1 <= 0.2 <= 0.3")
+    assert (first.seeds, first.source) == ("10 seeds: 0.1 to 0.25", "he2016")
+    assert (second.word, second.at_least, second.seeds, second.source) == ("check", 1.0, None, None)
+
+
+def test_a_text_is_cut_into_claims_and_all_else_in_its_order():
+    assert parts(TEXT) == ["depth 2", lines(TEXT), "the end"]
+    assert parts("no claim\n\nat all") == ["no claim\n\nat all"]

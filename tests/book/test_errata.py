@@ -30,7 +30,9 @@ FINDING = {
     "chapters": ["demo"],
     "root": "what-is-added",
 }
-BOX = ":::{admonition} The articles say\n:class: erratum\nArticle 1 adds the wrong thing: {erratum}`a1-demo`.\n:::"
+BOX = (
+    ":::{admonition} A common mistake\n:class: dropdown erratum\nArticle 1 adds wrong things: {erratum}`a1-demo`.\n:::"
+)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
