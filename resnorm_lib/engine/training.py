@@ -87,7 +87,7 @@ def fit(
             log.add(number + 1, loss=value)
         if at and number + 1 in at:
             log.begin("evaluate")
-            if at[number + 1](model) and step is not update:
+            if at[number + 1](model) is True and step is not update:
                 step.forget()
     log.begin("evaluate")
 
