@@ -254,7 +254,7 @@ def shows_progress():
     return _one_of("RESNORM_PROGRESS", "1", ("0", "1")) == "1"
 
 
-def find(name, folder=None):
+def find(name: str, folder: str | Path | None = None) -> Path | None:
     """Return the path of a file that was recorded with the book, or ``None`` where there is none.
 
     Parameters

@@ -1,14 +1,17 @@
 """Public functions say the types of their arguments and of what they return: the package is typed (PEP 561)."""
 
 import inspect
+from importlib import import_module
 from importlib.resources import files
+from pkgutil import iter_modules
 
 import pytest
 
 import resnorm_lib
-from resnorm_lib import data, plot, probes
+from resnorm_lib import data, engine, plot, probes
 
-MODULES = (data, probes, plot)
+ENGINE = [import_module(f"resnorm_lib.engine.{info.name}") for info in iter_modules(engine.__path__)]
+MODULES = (data, probes, plot, *ENGINE)
 
 
 def callables(module):

@@ -4,13 +4,17 @@ import argparse
 import json
 import sys
 import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
+from types import ModuleType
+from typing import Any
 
 from resnorm_lib import runtime
 from resnorm_lib.data import DataMissing
 from resnorm_lib.engine import distributed, tables
 from resnorm_lib.engine.config import parse_duration, parse_settings
-from resnorm_lib.engine.experiment import TrialError
+from resnorm_lib.engine.experiment import Experiment, TrialError
 from resnorm_lib.engine.records import SCHEMA, read
 
 __all__ = ["main", "parser"]
@@ -18,14 +22,14 @@ __all__ = ["main", "parser"]
 EACH = 180.0  # seconds for one experiment, where the suite has no budget of its own
 
 
-def list_all(package, arguments):
+def list_all(package: ModuleType, arguments: Namespace) -> None:
     """Name every experiment and its question."""
     width = max(map(len, package.EXPERIMENTS))
     for name in package.EXPERIMENTS:
         print(f"{name:{width}}  {package.get(name).question}")
 
 
-def describe(package, arguments):
+def describe(package: ModuleType, arguments: Namespace) -> None:
     """Say what an experiment asks, which arms it compares, what it measures, and each setting of both presets."""
     experiment = package.get(arguments.name)
     print(f"{experiment.name}: {experiment.question}\n")
@@ -39,7 +43,7 @@ def describe(package, arguments):
     print("\n" + tables.aligned(rows))
 
 
-def run_one(package, arguments):
+def run_one(package: ModuleType, arguments: Namespace) -> None:
     """Run one experiment and print its table."""
     experiment = package.get(arguments.name)
     config = experiment.config(arguments.preset, **parse_settings(arguments.set))
@@ -47,7 +51,7 @@ def run_one(package, arguments):
     _run(experiment, config, arguments, limit)
 
 
-def suite(package, arguments):
+def suite(package: ModuleType, arguments: Namespace) -> None:
     """Run all experiments that have the preset, each within its fair part of the time that is left.
 
     What one does not need, the others get. One that fails does not stop the others.
@@ -71,7 +75,7 @@ def suite(package, arguments):
         sys.exit(f"Not run to the end: {', '.join(failed)}.")
 
 
-def _run(experiment, config, arguments, limit):
+def _run(experiment: Experiment, config: Any, arguments: Namespace, limit: float | None) -> None:
     preset = arguments.preset or runtime.preset()
     run = experiment.run(
         config,
@@ -86,18 +90,18 @@ def _run(experiment, config, arguments, limit):
         print(f"{experiment.name}: {experiment.question}\n{tables.summary(experiment, run)}\n{tables.phases(run)}\n")
 
 
-def compare(package, arguments):
+def compare(package: ModuleType, arguments: Namespace) -> None:
     """Print two recorded runs of one experiment side by side."""
     first, second = read(arguments.first), read(arguments.second)
     print(tables.compare(package.get(first.experiment), first, second))
 
 
-def schema(package, arguments):
+def schema(package: ModuleType, arguments: Namespace) -> None:
     """Print the JSON Schema of a record."""
     print(json.dumps(SCHEMA, indent=1))
 
 
-def parser():
+def parser() -> ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m resnorm_lib.experiments", description="The experiments of the book.")
     tasks = top.add_subparsers(required=True, metavar="TASK")
     for name, function in TASKS:
@@ -124,7 +128,7 @@ def parser():
 TASKS = (("list", list_all), ("describe", describe), ("run", run_one), ("suite", suite), ("schema", schema))
 
 
-def main(package, words=None):
+def main(package: ModuleType, words: Sequence[str] | None = None) -> None:
     """Do what the command line says, or ``words``, with the experiments of a package: its ``EXPERIMENTS`` and ``get``.
 
     Raises

@@ -1,14 +1,18 @@
 """Configs of experiments: frozen dataclasses whose fields a reader may set by name."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from resnorm_lib._arguments import choice
 
 __all__ = ["parse_duration", "parse_settings", "with_settings"]
 
+T = TypeVar("T")
 
-def with_settings(config, **settings):
+
+def with_settings(config: T, **settings) -> T:
     """Return the config with some fields changed.
 
     Raises
@@ -23,7 +27,7 @@ def with_settings(config, **settings):
     return replace(config, **settings)
 
 
-def _like(name, old, value):
+def _like(name: str, old: Any, value: Any) -> Any:
     """Return ``value`` if it has the type of ``old``. An integer passes for a float, and a list for a tuple."""
     if isinstance(old, tuple):
         if not isinstance(value, (list, tuple)) or not value:
@@ -35,11 +39,11 @@ def _like(name, old, value):
     return float(value) if isinstance(old, float) else value
 
 
-def _shown(values):
+def _shown(values: Sequence) -> str:
     return "[" + ", ".join(map(repr, values)) + "]"
 
 
-def parse_settings(texts):
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     """Turn ``["epochs=3", "depths=[2, 4]", "norm=layer"]`` into a dictionary.
 
     Raises
@@ -64,7 +68,7 @@ def parse_settings(texts):
     return settings
 
 
-def parse_duration(text):
+def parse_duration(text: str) -> float:
     """Return seconds of ``"90"``, ``"90s"``, ``"9m"`` or ``"1h"``.
 
     Raises

@@ -1,9 +1,10 @@
 """The data that networks are trained on: built-in data for a CPU, the paper's data for a GPU, with one interface."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._arguments import choice
 from resnorm_lib.data import (
@@ -17,6 +18,7 @@ from resnorm_lib.data import (
     load_text,
     text_batches,
 )
+from resnorm_lib.engine.trial_log import TrialLog
 
 __all__ = ["Task", "TextTask", "image_task", "text_task"]
 
@@ -44,17 +46,25 @@ class Task:
 class _Epochs:
     """Batches of vectors. Each iteration is one epoch in a new random order."""
 
-    def __init__(self, x, y, batch_size, generator):
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator):
         self.data = x, y, batch_size, generator
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return batches(*self.data, drop_last=True)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.data[0]) // self.data[2]
 
 
-def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float32):
+def image_task(
+    name: str,
+    batch_size: int,
+    log: TrialLog,
+    *,
+    augment: bool = True,
+    size: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Task:
     """Return the :class:`Task` of a data set, on the device of the trial.
 
     Parameters
@@ -93,7 +103,7 @@ def image_task(name, batch_size, log, *, augment=True, size=0, dtype=torch.float
     return Task(train, train_eval, test, tuple(x.shape[1:]), len(train), images.source)
 
 
-def _vectors(load, source, batch_size, log, size):
+def _vectors(load: Callable, source: str, batch_size: int, log: TrialLog, size: int) -> Task:
     split = load(log.generator(DATA))
     x, y, x_test, y_test = (part.to(log.device) for part in split)
     x, y = (part[: size or None] for part in (x, y))
@@ -111,7 +121,9 @@ class TextTask:
     source: str
 
 
-def text_task(name, batch_size, length, log, *, max_chars=None, test_batches=8):
+def text_task(
+    name: str, batch_size: int, length: int, log: TrialLog, *, max_chars: int | None = None, test_batches: int = 8
+) -> TextTask:
     """Return the :class:`TextTask` of a text, on the device of the trial.
 
     Parameters

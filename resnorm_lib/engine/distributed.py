@@ -5,12 +5,13 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from resnorm_lib import runtime
-from resnorm_lib.engine.records import write
+from resnorm_lib.engine.records import Run, write
 
 __all__ = ["Worker", "here"]
 
@@ -24,22 +25,22 @@ class Worker:
     local_rank: int = 0
 
     @property
-    def suffix(self):
+    def suffix(self) -> str:
         """Return the ending of the name of this process's own record."""
         return "" if self.world == 1 else f".rank{self.rank}"
 
-    def share(self, items):
+    def share(self, items: list) -> list:
         """Return every ``world``-th item, beginning with the ``rank``-th."""
         return items[self.rank :: self.world]
 
-    def device(self, asked=None):
+    def device(self, asked: torch.device | str | None = None) -> torch.device:
         device = runtime.device() if asked is None else torch.device(asked)
         if device.type == "cuda" and self.world > 1:
             torch.cuda.set_device(self.local_rank)
             device = torch.device("cuda", self.local_rank)
         return device
 
-    def gather(self, run, path):
+    def gather(self, run: Run, path: Path | None) -> Run:
         """Return the run with the trials of all processes in the first one, and write it to ``path``."""
         if self.world > 1:
             if not dist.is_initialized():
@@ -54,7 +55,7 @@ class Worker:
         return run
 
 
-def here():
+def here() -> Worker:
     """Return the :class:`Worker` that this process is, from the variables that torchrun sets."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     return Worker(*(int(os.environ[name]) for name in names)) if all(name in os.environ for name in names) else Worker()

@@ -3,9 +3,13 @@
 import errno
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["COUNT", "NULL", "POSITIVE", "TEXT", "RecordError", "array", "one_of", "or_null", "record", "write_document"]
+
+Schema = dict[str, Any]  # of JSON: a JSON Schema
 
 TEXT, NULL = {"type": "string"}, {"type": "null"}
 COUNT = {"type": "integer", "minimum": 0}
@@ -16,7 +20,7 @@ class RecordError(ValueError):
     """A record that cannot be read or written; the message says which and why."""
 
 
-def record(description, properties, optional=()):
+def record(description: str, properties: Schema, optional: Sequence[str] = ()) -> Schema:
     """Return the schema of an object that has these properties, all but the optional ones always, and no others."""
     return {
         "type": "object",
@@ -27,22 +31,22 @@ def record(description, properties, optional=()):
     }
 
 
-def one_of(*kinds, **facts):
+def one_of(*kinds: Schema, **facts) -> Schema:
     """Return the schema of a value that is of one of the kinds."""
     return {"anyOf": list(kinds)} | facts
 
 
-def or_null(kind, **facts):
+def or_null(kind: Schema, **facts) -> Schema:
     """Return the schema of a value that may be missing, which is written as null."""
     return one_of(kind, NULL, **facts)
 
 
-def array(items, **facts):
+def array(items: Schema, **facts) -> Schema:
     """Return the schema of a list."""
     return {"type": "array", "items": items} | facts
 
 
-def write_document(document, path, **layout):
+def write_document(document: Any, path: str | Path, **layout) -> None:
     """Write a document as JSON to a file beside the old one, which it then replaces: a reader never sees half a file.
 
     Raises

@@ -7,10 +7,12 @@ single trial. Everything else (seeds, time limits, records, resuming, several de
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 
 from resnorm_lib import runtime
@@ -19,7 +21,7 @@ from resnorm_lib.engine import distributed, fingerprint
 from resnorm_lib.engine.config import with_settings
 from resnorm_lib.engine.machine import machine
 from resnorm_lib.engine.rates import conditions
-from resnorm_lib.engine.records import RecordError, Run, read, write
+from resnorm_lib.engine.records import RecordError, Run, Trial, read, write
 from resnorm_lib.engine.trial_log import TrialLog
 
 __all__ = ["Experiment", "Metric", "Paper", "TrialError"]
@@ -81,7 +83,7 @@ class Experiment:
     differs: str = ""
     order: int = 0
 
-    def config(self, preset=None, **settings):
+    def config(self, preset: str | None = None, **settings) -> Any:
         """Return the config of a preset (by default that of RESNORM_PRESET) with some settings changed.
 
         Raises
@@ -92,7 +94,18 @@ class Experiment:
         preset = runtime.preset() if preset is None else choice("preset", preset, self.presets)
         return with_settings(self.presets[preset], **settings)
 
-    def run(self, config=None, seeds=1, *, preset=None, out=None, resume=False, limit=None, device=None, arms=None):
+    def run(
+        self,
+        config: Any = None,
+        seeds: int = 1,
+        *,
+        preset: str | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        limit: float | None = None,
+        device: torch.device | str | None = None,
+        arms: Sequence[str] | None = None,
+    ) -> Run:
         """Do all trials and return the :class:`resnorm_lib.engine.records.Run`.
 
         Under torchrun each process takes every n-th trial, and the first gathers them; the others return theirs.
@@ -144,7 +157,7 @@ class Experiment:
         self._do(run, todo, chosen, path, limit, here.device(device))
         return here.gather(run, None if out is None else Path(out) / f"{self.name}-{preset}.json")
 
-    def _command(self, preset, config, seeds, arms):
+    def _command(self, preset: str, config: Any, seeds: int, arms: Sequence[str] | None) -> str:
         """Return the command that makes the same run."""
         words = ["python", "-m", "resnorm_lib.experiments", "run", self.name, "--preset", preset, "--seeds", str(seeds)]
         usual = asdict(self.presets[preset]) if preset in self.presets else {}
@@ -152,14 +165,22 @@ class Experiment:
             words += [] if value == _plain(usual.get(name)) else ["--set", f"{name}={value}"]
         return shlex.join([*words, "--arms", *arms] if arms else words)
 
-    def _try(self, config, arm, log):
+    def _try(self, config: Any, arm: Any, log: TrialLog) -> Trial:
         try:
             return log.record(lambda log: self.trial(config, arm, log))
         except (RuntimeError, ArithmeticError) as error:
             what = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
             raise TrialError(f"{self.name}, arm {log.arm}, seed {log.seed}: {what}") from error
 
-    def _do(self, run, todo, chosen, path, limit, device):
+    def _do(
+        self,
+        run: Run,
+        todo: list[tuple[int, str]],
+        chosen: Mapping[str, tuple[Any, Any]],
+        path: Path | None,
+        limit: float | None,
+        device: torch.device,
+    ) -> None:
         start, longest = time.monotonic(), 0.0
         with tqdm(total=len(todo), desc=self.name, leave=False, disable=not runtime.shows_progress()) as bar:
             for seed, arm in todo:
@@ -175,11 +196,11 @@ class Experiment:
                     write(run, path)
 
 
-def _within(bar):
+def _within(bar: Any) -> Callable[[int, int], None]:
     """Return a function that moves the bar by parts of a trial, so that the first trial shows its time left."""
     floor = bar.n
 
-    def on_step(step, steps):
+    def on_step(step: int, steps: int) -> None:
         new = floor + step / steps
         if new - bar.n >= 0.01 or step == steps:
             bar.update(min(new, math.floor(floor) + 1) - bar.n)
@@ -187,14 +208,14 @@ def _within(bar):
     return on_step
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return the value with lists for tuples, as JSON returns it."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _finished(run, path, here):
+def _finished(run: Run, path: Path, here: distributed.Worker) -> list[Trial]:
     """Return the trials of this process's record and of the merged one; refuse those of another config."""
     trials = {}
     for place in {path, path.with_name(path.name.replace(here.suffix, ""))}:

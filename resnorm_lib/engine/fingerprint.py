@@ -4,8 +4,10 @@ import ast
 import functools
 import hashlib
 import pkgutil
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from resnorm_lib.engine.documents import TEXT, record
 
@@ -18,7 +20,7 @@ SCHEMA = record(
 )
 
 
-def of_sources(texts):
+def of_sources(texts: Iterable[str]) -> str:
     """Return a digest, 16 hexadecimal digits, of Python sources in this order.
 
     Raises
@@ -36,13 +38,13 @@ def of_sources(texts):
     return hashlib.sha256(repr(trees).encode()).hexdigest()[:16]
 
 
-def of_modules(names):
+def of_modules(names: Iterable[str]) -> str:
     """Return the digest of modules by name, whatever their order."""
     return of_sources([_path(name).read_text(encoding="utf-8") for name in sorted(names)])
 
 
 @functools.cache
-def of_experiment(name):
+def of_experiment(name: str) -> dict[str, str]:
     """Return the digests of the code of an experiment, by the name of its module.
 
     ``"experiment"`` is that of its own modules: a record that has another one belongs to another experiment.
@@ -53,7 +55,7 @@ def of_experiment(name):
     return {"experiment": of_modules(own), "library": of_modules(_used_by(own))}
 
 
-def _used_by(names):
+def _used_by(names: Iterable[str]) -> set[str]:
     """Return the names of what modules import of their own package, directly or not, without the modules themselves."""
     found, todo = set(), list(names)
     while todo:
@@ -64,7 +66,7 @@ def _used_by(names):
     return found - set(names)
 
 
-def _imports(name):
+def _imports(name: str) -> Iterator[str]:
     package = name.partition(".")[0]
     for node in ast.walk(ast.parse(_path(name).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and not node.level and node.module.partition(".")[0] == package:
@@ -77,11 +79,11 @@ def _imports(name):
             yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == package)
 
 
-def _path(name):
+def _path(name: str) -> Path:
     return Path(find_spec(name).origin)
 
 
-def _shape(node):
+def _shape(node: Any) -> Any:
     """Return a syntax tree as tuples. ``ast.dump`` writes empty fields in some versions of Python and not in others."""
     if isinstance(node, list):
         return [_shape(item) for item in node]

@@ -27,7 +27,7 @@ SCHEMA = record(
 )
 
 
-def machine(command):
+def machine(command: str) -> dict[str, str | None]:
     """Describe this machine and the sources of the library; ``command`` is what a reader types for the same run."""
     on_gpu = torch.cuda.is_available()
     return {
@@ -43,7 +43,7 @@ def machine(command):
     }
 
 
-def _commit():
+def _commit() -> str | None:
     """Return the commit of the sources. Records are what a run writes, so that they do not make the sources dirty."""
     git = ("git", "-C", str(Path(__file__).parent))
     commit = _output(*git, "rev-parse", "--short", "HEAD")
@@ -51,7 +51,7 @@ def _commit():
     return f"{commit}-dirty" if commit and changes else commit
 
 
-def _processor():
+def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     names = (
         [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []

@@ -74,7 +74,7 @@ class Trial:
     diverged: int | None = None  # the step
     phases: dict = field(default_factory=dict)  # name -> seconds
 
-    def curve(self, metric):
+    def curve(self, metric: str) -> tuple[list[int], list[float]]:
         """Return steps and values of a metric; a value that was not finite is NaN, so that a plot leaves it out.
 
         Raises
@@ -99,15 +99,15 @@ class Run:
     code: dict = field(default_factory=dict)  # digests; empty in a run that was not written
 
     @property
-    def arms(self):
-        """Names of the arms that have a trial, in the order of the first."""
+    def arms(self) -> list[str]:
+        """Return the names of the arms that have a trial, in the order of the first."""
         return list(dict.fromkeys(trial.arm for trial in self.trials))
 
     @property
-    def seeds(self):
+    def seeds(self) -> list[int]:
         return sorted({trial.seed for trial in self.trials})
 
-    def of(self, arm):
+    def of(self, arm: str) -> list[Trial]:
         """Return the trials of an arm, one a seed.
 
         Raises
@@ -120,27 +120,27 @@ class Run:
             raise KeyError(f"arm is {arm!r}, but this run of {self.experiment} has {', '.join(self.arms) or 'none'}.")
         return found
 
-    def values(self, arm, metric):
+    def values(self, arm: str, metric: str) -> list[float | None]:
         """Return the metric of the summary for each seed; ``None`` where it was not finite."""
         return [trial.summary.get(metric) for trial in self.of(arm)]
 
-    def mean(self, arm, metric):
+    def mean(self, arm: str, metric: str) -> float:
         """Return the mean over seeds, infinite if it was not finite for one of them."""
         values = self.values(arm, metric)
         return math.inf if None in values else statistics.fmean(values)
 
-    def spread(self, arm, metric):
+    def spread(self, arm: str, metric: str) -> tuple[float, float]:
         """Return smallest and largest value over seeds; infinite where one was not finite."""
         values = [math.inf if value is None else value for value in self.values(arm, metric)]
         return min(values), max(values)
 
 
-def finite(value):
+def finite(value: float) -> float | None:
     """Return ``value`` as a float of seven digits, all that float32 has, or ``None`` where it is NaN or infinite."""
     return float(f"{value:.7g}") if math.isfinite(value) else None
 
 
-def write(run, path):
+def write(run: Run, path: str | Path) -> None:
     """Write the run as JSON; a reader never sees half a file.
 
     Raises
@@ -151,7 +151,7 @@ def write(run, path):
     write_document(asdict(run), path, separators=(",", ":"))
 
 
-def read(path):
+def read(path: str | Path) -> Run:
     """Read a run.
 
     Raises
@@ -173,7 +173,7 @@ def read(path):
         raise RecordError(f"{path} holds no recorded run: {error}.") from error
 
 
-def recorded(experiment, preset="gpu", folder=None):
+def recorded(experiment: str, preset: str = "gpu", folder: str | Path | None = None) -> Run | None:
     """Return the run of an experiment that comes with the book, or ``None`` where there is none yet.
 
     Parameters

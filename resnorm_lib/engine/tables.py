@@ -1,8 +1,10 @@
 """Tables of runs: one run, two runs side by side, and the paper beside a recorded run and this one."""
 
 import math
+from collections.abc import Sequence
 
 from resnorm_lib._arguments import choice
+from resnorm_lib.engine.experiment import Experiment, Metric
 from resnorm_lib.engine.records import Run
 
 __all__ = ["beside_paper", "beside_record", "compare", "phases", "summary"]
@@ -10,7 +12,7 @@ __all__ = ["beside_paper", "beside_record", "compare", "phases", "summary"]
 NOT_YET = "not yet recorded"
 
 
-def summary(experiment, run):
+def summary(experiment: Experiment, run: Run) -> str:
     """Return a table as text: a row an arm, a column a metric, mean and range over the seeds.
 
     A trial whose loss ceased to be finite is shown as ``diverged``.
@@ -23,7 +25,7 @@ def summary(experiment, run):
     return aligned([head, *rows])
 
 
-def cell(run, arm, name, metric):
+def cell(run: Run, arm: str, name: str, metric: Metric) -> str:
     """Return one number of a run as text: the mean over seeds, and the range where there are several."""
     values = run.values(arm, name)
     lost = sum(trial.diverged is not None for trial in run.of(arm))
@@ -38,7 +40,9 @@ def cell(run, arm, name, metric):
     return text + (f", {lost} diverged" if lost else "")
 
 
-def beside_paper(experiment, metric, run, recorded=None, arms=None):
+def beside_paper(
+    experiment: Experiment, metric: str, run: Run, recorded: Run | None = None, arms: Sequence[str] | None = None
+) -> str:
     """Return a table as text with three columns: the paper's number, the recorded run on a GPU, this run.
 
     Where the paper has no number, or nothing is recorded yet, the table says so.
@@ -71,7 +75,7 @@ def beside_paper(experiment, metric, run, recorded=None, arms=None):
     return f"{what.label}{f' ({what.unit})' if what.unit else ''}\n{aligned(rows)}"
 
 
-def beside_record(experiment, metrics, run, record=None):
+def beside_record(experiment: Experiment, metrics: Sequence[str], run: Run, record: Run | None = None) -> str:
     """Return a table as text: for each metric the number of this run, and mean and range of the recorded one.
 
     What flips from one seed to the next, or with the processor, shows in the range.
@@ -94,7 +98,7 @@ def beside_record(experiment, metrics, run, record=None):
     return aligned([head, *rows])
 
 
-def compare(experiment, first, second):
+def compare(experiment: Experiment, first: Run, second: Run) -> str:
     """Return a table as text of two runs of one experiment: each metric of each arm, and the difference of means.
 
     Raises
@@ -136,7 +140,7 @@ def phases(run: Run) -> str:
     return ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
 
 
-def aligned(rows):
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of texts as lines, each column as wide as its widest entry."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib.engine.capture import WARM_UP, CapturedStep
+from resnorm_lib.engine.datasets import Task
 from resnorm_lib.engine.recipe import Recipe, make_optimizer, rate, set_rate
 from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.norms import BatchNorm, BatchRenorm
@@ -111,7 +112,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, amp:
     return total / count, wrong / count
 
 
-def errors(model, task, *, amp=False):
+def errors(model: nn.Module, task: Task, *, amp: bool = False) -> dict[str, Tensor]:
     """Return loss (nats) and error (percent) on all of a task's training data and on its test data, by name."""
     found = {}
     for name, data in (("train", task.train_eval), ("test", task.test)):
@@ -121,7 +122,7 @@ def errors(model, task, *, amp=False):
 
 
 @torch.no_grad()
-def fix_statistics(model, batches):
+def fix_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Give every norm with running statistics their mean over ``batches``, with the weights as they are now.
 
     A running average lags behind weights that still move, and it is noisy where batches are small ("precise BN", Wu and

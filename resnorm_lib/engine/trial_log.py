@@ -4,7 +4,8 @@ import math
 import resource
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 
 import torch
 
@@ -37,22 +38,22 @@ class TrialLog:
         Called with (step, steps) as the trial goes on.
     """
 
-    def __init__(self, arm, seed, device, on_step=None):
+    def __init__(self, arm: str, seed: int, device: torch.device, on_step: Callable[[int, int], None] | None = None):
         self.base = positive_int("seed", seed, at_least=0) * STREAMS
         self.arm, self.seed, self.device, self.on_step = arm, runtime.seed(seed), device, on_step
         self.points, self.numbers = {}, {}
         self.last_loss, self.diverged, self.peak = None, None, None
         self.phases, self.phase, self.since = {}, None, 0.0
 
-    def generator(self, stream, device="cpu"):
+    def generator(self, stream: int, device: torch.device | str = "cpu") -> torch.Generator:
         """Return a generator of its own for one of ten uses: data, weights, batches, noise."""
         return runtime.generator(self.base + stream, device)
 
-    def seeded(self, stream):
-        """As :func:`resnorm_lib.runtime.seeded`, for weights and others that take no generator."""
+    def seeded(self, stream: int) -> AbstractContextManager:
+        """Seed as :func:`resnorm_lib.runtime.seeded` does, for weights and others that take no generator."""
         return runtime.seeded(self.base + stream)
 
-    def steps(self, count):
+    def steps(self, count: int) -> Iterator[int]:
         """Count from 0 to ``count - 1``; every 50 steps look whether the last loss was finite.
 
         Raises
@@ -67,19 +68,19 @@ class TrialLog:
             if self.on_step:
                 self.on_step(step + 1, count)
 
-    def check(self, step):
+    def check(self, step: int) -> None:
         if self.last_loss is not None and not math.isfinite(float(self.last_loss)):
             self.diverged = step
             raise Diverged
 
-    def add(self, step, **values):
+    def add(self, step: int, **values) -> None:
         """Write down metrics of this step, numbers or tensors with one element; ``loss`` is watched."""
         for name, value in values.items():
             value = value.detach() if isinstance(value, torch.Tensor) else value
             self.points.setdefault(name, []).append((step, value))
         self.last_loss = self.points["loss"][-1][1] if "loss" in values else self.last_loss
 
-    def summary(self, **values):
+    def summary(self, **values) -> None:
         """Write down numbers of the whole trial."""
         self.numbers |= values
 
@@ -97,7 +98,7 @@ class TrialLog:
             self.phases[self.phase] = self.phases.get(self.phase, 0.0) + now - self.since
         self.phase, self.since = phase, now
 
-    def record(self, work):
+    def record(self, work: Callable[["TrialLog"], None]) -> Trial:
         """Call ``work`` with this log and return its :class:`resnorm_lib.engine.records.Trial`."""
         on_gpu = self.device.type == "cuda"
         if on_gpu:
@@ -114,7 +115,7 @@ class TrialLog:
             self.peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return self.trial(time.perf_counter() - start)
 
-    def trial(self, seconds):
+    def trial(self, seconds: float) -> Trial:
         metrics = {
             name: {"step": [step for step, _ in points], "value": _numbers([value for _, value in points])}
             for name, points in self.points.items()
@@ -124,7 +125,7 @@ class TrialLog:
         return Trial(self.arm, self.seed, metrics, summary, seconds, self.peak, self.diverged, phases)
 
 
-def _numbers(values):
+def _numbers(values: list) -> list[float | None]:
     """Return plain numbers, None where a value is not finite. Tensors are fetched from the device together."""
     if values and all(isinstance(value, torch.Tensor) for value in values):
         values = torch.stack([value.reshape(()).double() for value in values]).tolist()

@@ -14,6 +14,7 @@ import pkgutil
 from importlib import import_module
 
 from resnorm_lib._arguments import choice
+from resnorm_lib.engine.experiment import Experiment
 
 __all__ = ["EXPERIMENTS", "get"]
 
@@ -21,7 +22,7 @@ __all__ = ["EXPERIMENTS", "get"]
 EXPERIMENTS = tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
-def get(name):
+def get(name: str) -> Experiment:
     """Return the experiment of that name.
 
     Raises

@@ -9,11 +9,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import errors, fix_statistics
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.models import cifar_resnet
 from resnorm_lib.norms import make_norm
 from resnorm_lib.residual import ResidualStack
@@ -62,13 +63,13 @@ PRESETS = {
 }
 
 
-def arms(config):
-    """The baseline, then every way of joining at each depth, the deepest networks last."""
+def arms(config: Config) -> dict:
+    """Return the baseline, then every way of joining at each depth, the deepest networks last."""
     return {LINEAR: (LINEAR, 0)} | {f"{name}, {depth}": (name, depth) for depth in config.depths for name in ARMS}
 
 
 class Ends(nn.Module):
-    """The linear map in and the linear map out of :class:`Perceptron`, and nothing between: a linear classifier.
+    """A linear classifier: the two outer maps of :class:`Perceptron`, with no block between them.
 
     They start as there. What another network reaches beyond this, its blocks have done.
 
@@ -80,11 +81,11 @@ class Ends(nn.Module):
 
     stages = ()
 
-    def __init__(self, in_features, width):
+    def __init__(self, in_features: int, width: int):
         super().__init__()
         self.embed, self.head = _linear_in(in_features, width), _linear_out(width)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.head(self.embed(x.flatten(1)))
 
 
@@ -105,7 +106,7 @@ class Perceptron(nn.Module):
         As for :class:`resnorm_lib.residual.Residual`.
     """
 
-    def __init__(self, in_features, width, depth, scheme, norm):
+    def __init__(self, in_features: int, width: int, depth: int, scheme: str, norm: str):
         super().__init__()
         self.embed = _linear_in(in_features, width)
         self.blocks = ResidualStack([_branch(width, norm) for _ in range(depth)], width, scheme, norm=norm)
@@ -115,27 +116,27 @@ class Perceptron(nn.Module):
             self.head.weight.mul_(self.blocks.head_gain)
 
     @property
-    def stages(self):
+    def stages(self) -> list[nn.Module]:
         return [self.blocks]
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.head(self.final_norm(self.blocks(self.embed(x))))
 
 
-def _linear_in(in_features, width):
+def _linear_in(in_features: int, width: int) -> nn.Linear:
     linear = nn.Linear(in_features, width)
     nn.init.normal_(linear.weight, std=in_features**-0.5)
     nn.init.zeros_(linear.bias)
     return linear
 
 
-def _linear_out(width):
+def _linear_out(width: int) -> nn.Linear:
     linear = nn.Linear(width, 10)
     nn.init.zeros_(linear.bias)
     return linear
 
 
-def _branch(width, norm):
+def _branch(width: int, norm: str) -> nn.Sequential:
     maps = nn.Linear(width, width), nn.Linear(width, width)
     for linear in maps:
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
@@ -143,7 +144,7 @@ def _branch(width, norm):
     return nn.Sequential(nn.ReLU(), maps[0], make_norm(norm, width), nn.ReLU(), maps[1])
 
 
-def build(name, depth, config, shape):
+def build(name: str, depth: int, config: Config, shape: tuple) -> nn.Module:
     """Return the network of an arm, for inputs of this shape."""
     if name == LINEAR:
         return Ends(math.prod(shape), config.width)
@@ -154,7 +155,7 @@ def build(name, depth, config, shape):
 
 
 @torch.no_grad()
-def branch_shares(model, x):
+def branch_shares(model: nn.Module, x: Tensor) -> Tensor:
     r"""Return for each block which share of its output is not a multiple of its input.
 
     .. math:: \text{share}_\ell = \frac{\mathrm{std}(h_\ell - c\,h_{\ell-1})}{\mathrm{std}(h_\ell)}, \qquad
@@ -193,13 +194,13 @@ def branch_shares(model, x):
     return torch.stack(shares)
 
 
-def _centred(h):
-    """Rows of features, each feature with the mean 0."""
+def _centred(h: Tensor) -> Tensor:
+    """Return rows of features, each feature with the mean 0."""
     h = h.float().movedim(1, -1).flatten(0, -2)
     return h - h.mean(0)
 
 
-def trial(config, arm, log):
+def trial(config: Config, arm: tuple[str, int], log: TrialLog) -> None:
     """Train one network; note its branches' shares before and after, its loss and its errors."""
     task, model = set_up(config, lambda shape: build(*arm, config, shape), log)
     batch = next(iter(task.train_eval))[0]
@@ -210,7 +211,7 @@ def trial(config, arm, log):
     log_share("end", model, batch, log)
 
 
-def log_share(when, model, batch, log):
+def log_share(when: str, model: nn.Module, batch: Tensor, log: TrialLog) -> None:
     """Write down the mean share of the blocks; the baseline has none."""
     if model.stages:
         log.summary(**{f"share_{when}": branch_shares(model, batch).mean()})

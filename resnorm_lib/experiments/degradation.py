@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib.engine.classification import ImageConfig, set_up, train
+from resnorm_lib.engine.datasets import Task
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import errors
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.models import MLP, cifar_resnet
 from resnorm_lib.residual import residual_blocks
 
@@ -46,15 +49,15 @@ PRESETS = {
 KINDS = ("plain", "residual")
 
 
-def arms(config):
-    """Plain and residual twins depth by depth: a run cut short has compared the shallow ones."""
+def arms(config: Config) -> dict:
+    """Return plain and residual twins depth by depth: a run cut short has compared the shallow ones."""
     names = {"plain": "plain-{}", "residual": "residual-{}"}
     if config.data != "digits":  # other networks, so other names: 20 layers of convolutions are not 20 blocks
         names = {"plain": "ResNet-{}-plain", "residual": "ResNet-{}"}
     return {names[kind].format(depth): (kind, depth) for depth in config.depths for kind in KINDS}
 
 
-def build(kind, depth, config, shape):
+def build(kind: str, depth: int, config: Config, shape: tuple) -> nn.Module:
     """Return the network of an arm for inputs of that shape.
 
     Twins have the same parameters; the plain one lacks the shortcuts.
@@ -79,7 +82,7 @@ def build(kind, depth, config, shape):
     return cifar_resnet(depth, in_channels=shape[0], scheme="plain" if kind == "plain" else None)
 
 
-def gradient_sizes(model, x, target):
+def gradient_sizes(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     r"""Return :math:`\lVert\partial\mathcal{L}/\partial h_\ell\rVert` behind each block, from the first to the last.
 
     The loss is the mean cross-entropy in training mode, so that the normalization is that of this batch. Running
@@ -105,12 +108,12 @@ def gradient_sizes(model, x, target):
     return torch.stack([gradient.norm() for gradient in torch.autograd.grad(loss, stream)])
 
 
-def trial(config, arm, log):
+def trial(config: Config, arm: tuple[str, int], log: TrialLog) -> None:
     """Train one network; note both errors as it learns, and the gradient behind each block before and after."""
     task, model = set_up(config, lambda shape: build(*arm, config, shape), log)
     last = {}
 
-    def log_errors(step, model):
+    def log_errors(step: int, model: nn.Module) -> None:
         last.update(errors(model, task, amp=config.amp))
         log.add(step, train_error=last["train_error"], test_error=last["test_error"])
 
@@ -121,7 +124,7 @@ def trial(config, arm, log):
     log.summary(**last, gradient_before=before, gradient_after=log_gradients("after", model, task, log))
 
 
-def log_gradients(when, model, task, log):
+def log_gradients(when: str, model: nn.Module, task: Task, log: TrialLog) -> Tensor:
     """Log the norm of the gradient behind each block (the step counts blocks) and return the ratio of first to last."""
     sizes = gradient_sizes(model, *next(iter(task.train_eval)))
     for block, size in enumerate(sizes, 1):

@@ -8,9 +8,11 @@ scaled by one over the square root of the depth; and where tokens are alike, que
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib.engine.experiment import Experiment, Metric
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
 from resnorm_lib.residual import BranchPosition, ResidualStack
 
@@ -42,12 +44,12 @@ ARMS = {
 }
 
 
-def arms(config):
-    """What stands around the attention: scheme, norm, whether every attention is followed by a perceptron."""
+def arms(config: Config) -> dict:
+    """Return for each arm the scheme, the norm, and whether a perceptron follows every attention."""
     return ARMS
 
 
-def attention_stack(scheme, norm, mlp, config):
+def attention_stack(scheme: str, norm: str, mlp: bool, config: Config) -> ResidualStack:
     """Return the stack of an arm; layer l ends after block l, or after block 2l where each has a perceptron."""
     kinds = (SelfAttention, FeedForward) if mlp else (SelfAttention,)
     make = {
@@ -60,7 +62,7 @@ def attention_stack(scheme, norm, mlp, config):
     ).double()
 
 
-def rank_residual(x):
+def rank_residual(x: Tensor) -> Tensor:
     r"""Return how far tokens (..., T, d) are from being one vector, the mean over samples.
 
     .. math:: \frac{\lVert X - \mathbf 1 \bar x^\top \rVert_F}{\lVert X \rVert_F}, \qquad \bar x = \tfrac1T \sum_t x_t
@@ -77,7 +79,7 @@ def rank_residual(x):
     return (centred.norm(dim=(-2, -1)) / x.norm(dim=(-2, -1))).mean()
 
 
-def mean_cosine(x):
+def mean_cosine(x: Tensor) -> Tensor:
     r"""Return the mean cosine of two different tokens of a sample, :math:`\cos(x_s, x_t)` over all :math:`s \neq t`.
 
     Examples
@@ -91,7 +93,7 @@ def mean_cosine(x):
     return ((total - tokens) / (tokens * (tokens - 1))).mean()
 
 
-def trial(config, arm, log):
+def trial(config: Config, arm: tuple[str, str, bool], log: TrialLog) -> None:
     """Send tokens through a stack at its start; note per layer how alike they are, and which weights get a gradient."""
     scheme, norm, mlp = arm
     with log.seeded(0):
@@ -111,8 +113,8 @@ def trial(config, arm, log):
     log.summary(rank_residual=rank_residual(final), cosine=mean_cosine(final), queries=_query_share(stack))
 
 
-def _query_share(stack):
-    """Size of the gradient of queries and keys relative to that of values: the median over attentions."""
+def _query_share(stack: nn.Module) -> Tensor:
+    """Return the norm of the gradient of queries and keys over that of values: the median over attentions."""
     shares = []
     for module in stack.modules():
         if isinstance(module, SelfAttention):

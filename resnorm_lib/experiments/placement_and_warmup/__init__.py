@@ -1,15 +1,18 @@
 """Placement and warm-up: where the norm stands decides whether training needs a slow start (Xiong et al. 2020)."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import Tensor, nn
 
 from resnorm_lib.engine.datasets import text_task
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.recipe import Recipe
 from resnorm_lib.engine.training import cross_entropy, fit
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments.placement_and_warmup.context_gain import (
     context_loss,
     output_without_layer,
@@ -63,7 +66,7 @@ class Config:
     amp: bool = False  # bfloat16
     capture: bool = True  # on a GPU: a training step as one CUDA graph
 
-    def recipe(self, warmup):
+    def recipe(self, warmup: bool) -> Recipe:
         """Return how an arm is trained: AdamW without weight decay and without clipping, which would hide effects."""
         names = {name: getattr(self, name) for name in ("lr", "steps", "schedule", "amp", "capture")}
         return Recipe(**names, optimizer="adamw", fused=True, warmup=self.warmup if warmup else 0)
@@ -105,8 +108,8 @@ PRESETS = {
 }
 
 
-def arms(config):
-    """All kinds at the first depths, then the few that matter most in deeper networks."""
+def arms(config: Config) -> dict:
+    """Return all kinds at the first depths, then the few that matter most in deeper networks."""
     places = [(kind, depth, config.dim) for depth in config.depths for kind in config.kinds]
     places += [(kind, depth, config.dim) for depth in config.extra_depths for kind in config.extra_kinds]
     if config.deepest_depth:
@@ -114,12 +117,12 @@ def arms(config):
     return {f"{kind}-{depth}": _arm(kind, depth, dim) for kind, depth, dim in places}
 
 
-def _arm(kind, depth, dim):
+def _arm(kind: str, depth: int, dim: int) -> Arm:
     scheme, warmup, norm = KINDS[kind]
     return Arm(scheme, depth, dim, warmup, norm)
 
 
-def build(config, arm, vocab_size):
+def build(config: Config, arm: Arm, vocab_size: int) -> DecoderLM:
     """Return the language model of an arm; its output is not tied to the embedding: neither sets the other's scale."""
     sizes = {"depth": arm.depth, "num_heads": config.num_heads, "context_length": config.context_length}
     options = {"scheme": arm.scheme, "norm": arm.norm, "dropout": config.dropout, "tied": False}
@@ -127,7 +130,7 @@ def build(config, arm, vocab_size):
 
 
 @contextmanager
-def flushed():
+def flushed() -> Iterator[None]:
     """Let numbers below 1e-38 be 0: in a network that dies they make a step on a CPU many times slower."""
     torch.set_flush_denormal(True)
     try:
@@ -136,7 +139,7 @@ def flushed():
         torch.set_flush_denormal(False)
 
 
-def trial(config, arm, log):
+def trial(config: Config, arm: Arm, log: TrialLog) -> None:
     """Train one model; note its losses, how far its tokens differ, and what each layer is worth."""
     task = text_task(config.data, config.batch_size, config.context_length, log, test_batches=config.test_batches)
     x, target = map(torch.cat, zip(*task.test))
@@ -146,7 +149,7 @@ def trial(config, arm, log):
     sample = x[: -(-len(x) // 4)]  # all of x would cost as much as the training
 
     @torch.no_grad()
-    def log_spread(step, model):
+    def log_spread(step: int, model: nn.Module) -> None:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.amp):
             features = model.eval().features(sample)
         model.train()
@@ -162,7 +165,7 @@ def trial(config, arm, log):
     log.summary(spread=log.points["spread"][-1][1])
 
 
-def log_layer_removal(config, arm, model, x, target, log):
+def log_layer_removal(config: Config, arm: Arm, model: nn.Module, x: Tensor, target: Tensor, log: TrialLog) -> Tensor:
     """Log how much the loss and the context loss rise without each layer; return the loss of the model.
 
     Only in arms of the first depths: the work grows with the square of the depth, and no question needs the others.

@@ -1,11 +1,12 @@
 """How much a language model gains from context, and which of its layers contribute."""
 
 import torch
+from torch import Tensor, nn
 
 __all__ = ["context_loss", "output_without_layer", "spread", "unigram_loss"]
 
 
-def spread(features):
+def spread(features: Tensor) -> Tensor:
     r"""Return the share of the features (..., d) that is not common to all tokens, from 0 (all alike) to 1.
 
     .. math:: 1 - \frac{\lVert \overline{f} \rVert^2}{\overline{\lVert f \rVert^2}}
@@ -20,7 +21,7 @@ def spread(features):
 
 
 @torch.no_grad()
-def output_without_layer(model, layer, x, amp=False):
+def output_without_layer(model: nn.Module, layer: int | None, x: Tensor, amp: bool = False) -> Tensor:
     """Return the output when the stream goes past both branches (and their norms) of one layer, counted from 0.
 
     ``layer=None`` leaves all of them in.
@@ -33,7 +34,7 @@ def output_without_layer(model, layer, x, amp=False):
 
 
 @torch.no_grad()
-def context_loss(output, target, rounds=30):
+def context_loss(output: Tensor, target: Tensor, rounds: int = 30) -> Tensor:
     r"""Return the loss of the output (..., V) plus the best constant (V,), in nats: frequencies cost and gain nothing.
 
     With predictions :math:`q_{iw}`, the constant :math:`\ln r_w` makes every word as frequent on average as it is,
@@ -55,8 +56,8 @@ def context_loss(output, target, rounds=30):
     return -(q.gather(1, target[:, None])[:, 0] * r[target] / (q @ r)).log().mean()
 
 
-def unigram_loss(targets):
-    """Entropy of the characters, in nats: no prediction that is the same for all of them has a smaller loss.
+def unigram_loss(targets: Tensor) -> Tensor:
+    """Return the entropy of the characters, in nats: no prediction that is the same for all of them has a smaller loss.
 
     Examples
     --------

@@ -12,6 +12,7 @@ from torch import nn
 from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import errors, evaluate
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments.small_batches.batch_statistics import (
     evaluate_in_batches,
     replace_norms,
@@ -58,8 +59,8 @@ PRESETS = {
 }
 
 
-def arms(config):
-    """The whole batch first, then size by size from the smallest on: ghosts beside batches that are small."""
+def arms(config: Config) -> dict:
+    """Return the whole batch first, then size by size from the smallest on: ghosts beside batches that are small."""
     whole = config.batch_size
     small = {"ghost BN": config.ghosts, "BN": config.sizes, "GN": config.controls, "LN": config.controls}
     small["renorm"] = config.renorm
@@ -71,7 +72,7 @@ def arms(config):
     return chosen
 
 
-def build(norm, size, config, shape):
+def build(norm: str, size: int, config: Config, shape: tuple) -> nn.Module:
     """Return the network of an arm, for inputs of this shape. All have the same parameters, and start alike."""
     make = {
         "BN": BatchNorm,
@@ -95,7 +96,7 @@ def enable_correction(model: nn.Module) -> bool:
     return bool(layers)
 
 
-def trial(config, arm, log):
+def trial(config: Config, arm: tuple[str, int, int], log: TrialLog) -> None:
     """Train one network; note its errors as it is used, and in the two ways that the batch allows."""
     norm, size, batch = arm
     scaled = replace(config, batch_size=batch, lr=config.lr * batch / config.batch_size)

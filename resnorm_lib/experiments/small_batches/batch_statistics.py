@@ -1,9 +1,11 @@
 """Which rows a batch normalization sees: parts of the batch, another batch, or all of the training data."""
 
 import copy
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
+from torch import Tensor, nn
 
 from resnorm_lib.engine.training import evaluate, fix_statistics
 from resnorm_lib.norms import BatchNorm, GhostBatchNorm
@@ -18,7 +20,7 @@ class _AlwaysInTraining(GhostBatchNorm):
         return super().train()
 
 
-def replace_norms(model, make):
+def replace_norms(model: nn.Module, make: Callable[[int], nn.Module]) -> nn.Module:
     """Replace every batch normalization of ``model`` by ``make(channels)`` with its gain, offset, statistics and eps.
 
     The model is changed, and returned.
@@ -33,7 +35,7 @@ def replace_norms(model, make):
     return model
 
 
-def evaluate_in_batches(model, data, size, amp=False):
+def evaluate_in_batches(model: nn.Module, data: Iterable, size: int, amp: bool = False) -> tuple[Tensor, Tensor]:
     """Return loss and error of the function that was trained: with the statistics of ``size`` rows at a time.
 
     Rows that are left over at the end of a batch of ``data`` are not counted. The model stays as it is.
@@ -44,7 +46,7 @@ def evaluate_in_batches(model, data, size, amp=False):
     return evaluate(twin, ((x[: len(x) - len(x) % size], y[: len(y) - len(y) % size]) for x, y in data), amp=amp)
 
 
-def with_precise_statistics(model, data, amp=False):
+def with_precise_statistics(model: nn.Module, data: Iterable, amp: bool = False) -> nn.Module:
     """Return a copy whose running statistics are those of ``data`` ("precise BN"), taken in large batches."""
     twin = replace_norms(copy.deepcopy(model), BatchNorm)
     device = next(model.parameters()).device.type

@@ -8,6 +8,7 @@ from resnorm_lib._arguments import choice
 from resnorm_lib.engine.classification import ImageConfig, set_up, train
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.training import errors, fix_statistics
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments.which_shortcut.shortcuts import MAKE, log_product, mean_factors
 from resnorm_lib.models import MLP, cifar_resnet
 from resnorm_lib.residual import residual_blocks
@@ -60,12 +61,12 @@ PRESETS = {
 }
 
 
-def arms(config):
-    """The chosen shortcuts; in the order of the table above where nothing else is asked for."""
+def arms(config: Config) -> dict:
+    """Return the chosen shortcuts, by default those of the table above in its order."""
     return {name: SHORTCUTS[choice("shortcut", name, SHORTCUTS)] for name in config.shortcuts}
 
 
-def build(kind, number, config, shape):
+def build(kind: str, number: float | str | None, config: Config, shape: tuple) -> nn.Module:
     """Return the network of an arm for inputs of that shape.
 
     What stands on the shortcut is put into every block. Where the shape changes it comes after the padding. Gates that
@@ -94,7 +95,7 @@ def build(kind, number, config, shape):
     return model
 
 
-def trial(config, arm, log):
+def trial(config: Config, arm: tuple[str, float | str | None], log: TrialLog) -> None:
     """Train one network; note both errors, and the product of the factors on the way before and after."""
     task, model = set_up(config, lambda shape: build(*arm, config, shape), log)
     x = next(iter(task.train_eval))[0]

@@ -4,7 +4,7 @@ import math
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib.models.resnet_blocks import convolution
 from resnorm_lib.residual import residual_blocks
@@ -16,28 +16,28 @@ __all__ = ["MAKE", "Factor", "Gate", "log_product", "mean_factors"]
 class Factor(nn.Module):
     r""":math:`\lambda x`."""
 
-    def __init__(self, factor):
+    def __init__(self, factor: float):
         super().__init__()
         self.factor = factor
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.factor * x
 
 
 class Gate(nn.Module):
     r""":math:`(1 - g(x)) \odot x` with :math:`g(x) = \sigma(W x + b)`: a gate on the shortcut alone."""
 
-    def __init__(self, dim, axis, bias):
+    def __init__(self, dim: int, axis: int | None, bias: float):
         super().__init__()
         self.gate = FeatureLinear(dim, axis)
         nn.init.constant_(self.gate.bias, bias)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return (1 - torch.sigmoid(self.gate(x))) * x
 
 
-def matrix(dim, axis, start):
-    """A learned map of the features: its start keeps the size of what it gets, or is the identity."""
+def matrix(dim: int, axis: int | None, start: str | None) -> nn.Module:
+    """Return a learned map of the features, whose start keeps the norm of its input or is the identity."""
     layer = convolution(dim, dim, 1) if axis == 1 else nn.Linear(dim, dim, bias=False)
     with torch.no_grad():
         if start == "identity":
@@ -56,7 +56,7 @@ MAKE = {
 
 
 @torch.no_grad()
-def mean_factors(model, x):
+def mean_factors(model: nn.Module, x: Tensor) -> list[float] | None:
     r"""Return the mean factor :math:`\lambda_\ell` on the shortcut of each block for this input.
 
     Parameters
@@ -89,6 +89,6 @@ def _note(factors, place, gate, inputs, output):
     factors[place] = (1 - torch.sigmoid(output)).mean().item()
 
 
-def log_product(factors):
+def log_product(factors: list) -> float:
     """Return the base-10 logarithm of their product, which itself may be too small for a number."""
     return sum(math.log10(factor) for factor in factors)
