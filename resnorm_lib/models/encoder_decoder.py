@@ -7,7 +7,8 @@ from torch import nn
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib.models.head import make_head
-from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, check_padding, stack_of_layers
+from resnorm_lib.models.padding import check_padding
+from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, stack_of_layers
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
 
 __all__ = ["EncoderDecoder"]
@@ -98,7 +99,7 @@ class EncoderDecoder(nn.Module):
     def decode(self, target, memory, memory_padding=None, padding=None):
         """Return the logits, given the encoder's output ``memory``. Generation needs to compute that only once."""
         context = {"memory": memory, "memory_padding": memory_padding}
-        context["padding"] = check_padding("target_padding", padding, target)
+        context["padding"] = check_padding("target_padding", padding, target, self.blocks, self.final_norm)
         return self.head(self.final_norm(self.blocks(self.embedding(target), **context)))
 
     def forward(self, source, target, source_padding=None, target_padding=None):

@@ -8,6 +8,7 @@ from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.models.head import make_head
+from resnorm_lib.models.padding import check_padding
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
 from resnorm_lib.residual import BranchPosition, ResidualStack, branch_widths
 
@@ -59,7 +60,8 @@ class TransformerEncoder(nn.Module):
         Width inside the feed-forward; four times ``dim`` by default.
     scheme, norm, device, dtype
         As for :class:`resnorm_lib.residual.Residual`; weights are drawn on the CPU.
-        A norm of channels (``"batch"``) takes every token as a sample.
+        A norm of channels (``"batch"``) takes every token as a sample, and refuses padding while it takes its
+        statistics from the batch.
     activation : {"gelu", "gelu_tanh", "relu"}
     qk_norm : {"rms", "layer"}, optional
         Normalize the queries and keys of each head.
@@ -123,20 +125,12 @@ class TransformerEncoder(nn.Module):
 
     def features(self, tokens, padding=None):
         """Return the stream after the last block, normalized where the scheme asks for it."""
-        return self.final_norm(self.blocks(self.embedding(tokens), padding=check_padding("padding", padding, tokens)))
+        padding = check_padding("padding", padding, tokens, self.blocks, self.final_norm)
+        return self.final_norm(self.blocks(self.embedding(tokens), padding=padding))
 
     def forward(self, tokens, padding=None):
         """Return the features. ``padding`` (N, T) is True at padding positions; each row needs a real token."""
         return self.features(tokens, padding)
-
-
-def check_padding(name, padding, tokens):
-    if padding is not None and (padding.dtype != torch.bool or padding.shape != tokens.shape):
-        raise ValueError(
-            f"{name} is {padding.dtype} of shape {tuple(padding.shape)}, but it must be torch.bool of the shape "
-            f"of the tokens, {tuple(tokens.shape)}: True at padding positions."
-        )
-    return padding
 
 
 class DecoderLM(TransformerEncoder):

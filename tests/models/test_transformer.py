@@ -12,7 +12,7 @@ from torch import nn
 
 from resnorm_lib.models import DecoderLM, EncoderDecoder, TransformerEncoder, from_gpt2, gpt2_state_dict
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
-from resnorm_lib.norms import LayerNorm, RMSNorm
+from resnorm_lib.norms import BatchNorm, LayerNorm, RMSNorm
 from resnorm_lib.residual import profile_admin
 from tests.residual.tools import disturb, draw
 
@@ -160,6 +160,29 @@ def test_padding_changes_no_real_token():
     ):
         model.double().eval()
         torch.testing.assert_close(model(tokens, padding)[:, :5], model(tokens[:, :5]))
+
+
+@pytest.mark.parametrize("norm", ["batch", "ghost_batch", "batch_renorm", nn.BatchNorm1d])
+def test_padding_does_not_enter_the_statistics_of_a_batch(norm):
+    """In training that cannot be had, and is refused; in evaluation the statistics are there already."""
+    tokens, padding = words(2, 8), torch.zeros(2, 8, dtype=torch.bool)
+    padding[:, 5:] = True
+    model = TransformerEncoder(**ENCODER, norm=norm).double()
+    model(tokens)
+    with pytest.raises(ValueError, match=r"padding is given, but .*orm.* would count padding"):
+        model(tokens, padding)
+    both = EncoderDecoder(**BOTH, norm=norm)
+    for name in ("source_padding", "target_padding"):
+        with pytest.raises(ValueError, match="padding is given, but"):
+            both(tokens, tokens, **{name: padding})
+    model.eval()
+    torch.testing.assert_close(model(tokens, padding)[:, :5], model(tokens[:, :5]))
+
+
+def test_statistics_of_the_batch_in_evaluation_refuse_padding_too():
+    model = TransformerEncoder(**ENCODER, norm=partial(BatchNorm, track_running_stats=False)).eval()
+    with pytest.raises(ValueError, match="would count padding"):
+        model(words(2, 8), torch.zeros(2, 8, dtype=torch.bool))
 
 
 def test_padding_of_the_source_changes_no_target():
