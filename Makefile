@@ -69,7 +69,7 @@ stale: $(READY)  ## say which recorded runs do not belong to today's code
 
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
-	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops
+	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops tests/engine/test_capture.py
 	$(GPU_PYTHON) -m resnorm_lib.bench operations --budget 240 --out book/recorded/fast_on_a_gpu-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 

@@ -99,6 +99,14 @@ def test_the_function_that_was_trained_is_measured_in_batches_of_its_size(norm):
     assert not model.training
 
 
+def test_ghosts_stand_beside_the_batch_of_their_size():
+    """A run cut short has finished the sizes that it began with."""
+    arms = list(EXPERIMENT.arms(CPU))
+    assert arms[:3] == ["BN, 128", "GN, 128", "LN, 128"]
+    for size in CPU.ghosts:
+        assert arms.index(f"BN, {size}") == arms.index(f"ghost BN, {size}") + 1
+
+
 def test_the_rate_goes_with_the_batch_and_ghosts_leave_it_alone(monkeypatch):
     seen = {}
 
