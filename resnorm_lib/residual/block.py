@@ -5,6 +5,7 @@ from torch import nn
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib.residual.position import BranchPosition
+from resnorm_lib.residual.read_only import check_traceable, check_unwritten, copying, times_written
 from resnorm_lib.residual.registry import resolve_scheme
 from resnorm_lib.residual.scheme import Scheme, identity
 
@@ -55,19 +56,31 @@ class Block(nn.Module):
 
     def forward(self, state, *args, **context):
         scheme, branch, shortcut = self.scheme, self.branch, self.downsample
-        if scheme.carries_state and not isinstance(state, tuple):
-            raise ValueError(
-                f"the scheme {type(scheme).__name__} carries more than x from block to block: "
-                "put the branches into a ResidualStack, which opens and closes that state."
-            )
+        _check_state(scheme, state)
+        streams = state if scheme.carries_state else (state,)
+        written = times_written(*streams)
         if args or context:
             branch = _call_with(branch, args, context)
-        state = scheme(state, branch, identity if shortcut is None else self.past)
-        return state if self.activation is None else scheme.map_streams(state, self.activation)
+        state = scheme(state, copying(branch, self, *streams), identity if shortcut is None else self.past)
+        if self.activation is not None:
+            state = scheme.map_streams(state, self.activation)
+        check_unwritten(written, *streams)
+        return state
 
     def past(self, x, read=None):
         """Return what goes past the branch, which reads ``read``. Only blocks with a ``downsample`` ask."""
         return self.downsample(x)
+
+
+def _check_state(scheme, state):
+    check_traceable(state)
+    if scheme.carries_state != isinstance(state, tuple):
+        raise ValueError(
+            f"the scheme {type(scheme).__name__} carries more than x from block to block: "
+            "put the branches into a ResidualStack, which opens and closes that state."
+            if scheme.carries_state
+            else f"the block was given a tuple, but {type(scheme).__name__} takes the stream alone, a tensor."
+        )
 
 
 def _call_with(branch, args, context):

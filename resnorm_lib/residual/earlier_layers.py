@@ -33,10 +33,10 @@ class ResiDual(Scheme):
 
     def forward(self, state, branch, shortcut=identity):
         (x, total), update = map(shortcut, state), branch(state[0])
-        return add_then_norm(self.norm, x, update), total + update
+        return add_then_norm(self.norm, x, update), self.norm_sum(total + update)
 
     def close(self, state):
-        return residual_add(state[0], self.norm_sum(state[1]))
+        return residual_add(*state)
 
 
 @named("concat", r"[x, F(N(x))]", "untouched, and never added to")
@@ -96,7 +96,13 @@ class DenseFormer(Scheme):
         self.ends_layer = (position.local_index + 1) % position.branches_per_layer == 0
         if self.ends_layer:
             earlier = (position.local_index + 1) // position.branches_per_layer
-            self.average = nn.Parameter(torch.cat((torch.zeros(earlier), torch.ones(1))))
+            self.average = nn.Parameter(torch.empty(earlier + 1))
+            self.reset_parameters()
+
+    def reset_parameters(self):
+        if self.ends_layer:
+            nn.init.zeros_(self.average)
+            nn.init.ones_(self.average[-1])
 
     def open(self, x):
         return x, x
@@ -134,8 +140,12 @@ class ValueResidual(Scheme):
 
     def __init__(self, dim, norm, position, *, initial=0.5):
         super().__init__(dim, norm, position)
-        self.weights = nn.Parameter(torch.full((2,), number("initial", initial)))
-        self.mixes = False
+        self.initial, self.mixes = number("initial", initial), False
+        self.weights = nn.Parameter(torch.full((2,), self.initial))
+
+    def reset_parameters(self):
+        if self.weights is not None:
+            nn.init.constant_(self.weights, self.initial)
 
     def initialise(self, branch):
         self.mixes = getattr(branch, "mixes_values", False)
@@ -163,7 +173,9 @@ class ValueResidual(Scheme):
 
         def mix(values):
             seen.append(values)
-            return values if first is None else self.weights[0] * first + self.weights[1] * values
+            if first is None:
+                return values.clone()  # the branch may write into it, and later layers read these
+            return self.weights[0] * first + self.weights[1] * values
 
         update = branch(self.norm(state[0]), mix_values=mix)
         return residual_add(x, update), seen[0] if first is None else first

@@ -1,7 +1,7 @@
 """Fusion of a residual add with the norm that follows it into one kernel, with the same result.
 
-Fusion needs LayerNorm or RMSNorm over the last axis, a stream and a branch of one dtype, and no hook on a module that
-would no longer be called. On a CPU nothing is fused.
+Fusion needs LayerNorm or RMSNorm over the last axis, a stream and a branch of one dtype, and neither a hook nor a
+``forward`` of its own on a module that would no longer be called. On a CPU nothing is fused.
 """
 
 from itertools import pairwise
@@ -18,16 +18,24 @@ __all__ = ["add_then_norm", "look_ahead", "may_look_ahead"]
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
+FUSED = {norm: norm.forward for norm in (LayerNorm, RMSNorm)}
+
+
 def is_bare(module):
-    """Return whether the module has no hook and is not compiled, so that its work may be done without calling it."""
-    return not any(getattr(module, name) for name in HOOKS) and module._compiled_call_impl is None
+    """Return whether nobody has put a hook, a compiled call or a method into this one module.
+
+    Then its work may be done without calling it.
+    """
+    if any(getattr(module, name) for name in HOOKS) or module._compiled_call_impl is not None:
+        return False
+    return not any(hasattr(type(module), name) for name in vars(module) if callable(vars(module)[name]))
 
 
 def fuses(norm, stream, update):
     """Return whether ``norm(stream + update)`` can be one kernel."""
     return (
         uses_kernels(stream)
-        and type(norm) in (LayerNorm, RMSNorm)
+        and FUSED.get(type(norm)) is type(norm).forward
         and norm.normalized_shape == stream.shape[-1:]
         and update.dtype == stream.dtype
         and is_bare(norm)
@@ -52,6 +60,7 @@ def may_look_ahead(blocks, state, scheme):
         and block.downsample is None
         and block.activation is None
         and type(block.scheme).forward is scheme.forward
+        and type(block.scheme.norm) in FUSED
         and is_bare(block)
         and is_bare(block.scheme)
         for block in blocks

@@ -10,11 +10,17 @@ from resnorm_lib.residual.scheme import Scheme, identity, same_shape
 
 
 class FeatureLinear(nn.Linear):
-    """Apply a linear map to the features, on whichever axis they are."""
+    """Apply a linear map to the features, on whichever axis they are. ``bias`` is the start of its bias."""
 
-    def __init__(self, dim, axis, bias=True):
-        super().__init__(dim, dim, bias=bias)
+    def __init__(self, dim, axis, bias=None):
+        self.start_of_bias = bias
+        super().__init__(dim, dim, bias=bias is not None)
         self.axis = -1 if axis is None else axis
+
+    def reset_parameters(self):
+        super().reset_parameters()
+        if self.bias is not None:
+            nn.init.constant_(self.bias, self.start_of_bias)
 
     def forward(self, x):
         return super().forward(x.movedim(self.axis, -1)).movedim(-1, self.axis)
@@ -37,8 +43,7 @@ class Highway(Scheme):
 
     def __init__(self, dim, norm, position, *, bias=-2.0):
         super().__init__(dim, norm, position)
-        self.gate = FeatureLinear(dim, position.feature_axis)
-        nn.init.constant_(self.gate.bias, number("bias", bias))
+        self.gate = FeatureLinear(dim, position.feature_axis, number("bias", bias))
 
     def forward(self, x, branch, shortcut=identity):
         read = self.norm(x)
@@ -69,9 +74,13 @@ class GRUGate(Scheme):
 
     def __init__(self, dim, norm, position, *, bias=2.0):
         super().__init__(dim, norm, position)
-        self.of_branch = nn.ModuleList(FeatureLinear(dim, position.feature_axis, bias=False) for _ in range(3))
-        self.of_stream = nn.ModuleList(FeatureLinear(dim, position.feature_axis, bias=False) for _ in range(3))
-        self.bias = nn.Parameter(torch.full((dim,), number("bias", bias)))
+        self.of_branch = nn.ModuleList(FeatureLinear(dim, position.feature_axis) for _ in range(3))
+        self.of_stream = nn.ModuleList(FeatureLinear(dim, position.feature_axis) for _ in range(3))
+        self.start_of_bias = number("bias", bias)
+        self.bias = nn.Parameter(torch.full((dim,), self.start_of_bias))
+
+    def reset_parameters(self):
+        nn.init.constant_(self.bias, self.start_of_bias)
 
     def forward(self, x, branch, shortcut=identity):
         read = self.norm(x)

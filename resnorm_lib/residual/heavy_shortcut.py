@@ -9,12 +9,13 @@ from resnorm_lib.residual.fused import add_then_norm
 from resnorm_lib.residual.placement import PostNorm
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import identity
+from resnorm_lib.residual.start import StartsBranch
 
 __all__ = ["Admin", "DeepNorm", "profile_admin"]
 
 
 @named("deep_norm", r"N(\alpha x + F(x))", "rescaled, but heavy")
-class DeepNorm(PostNorm):
+class DeepNorm(StartsBranch, PostNorm):
     r"""Post-norm with a heavier shortcut and a lighter branch: :math:`y = N(\alpha x + F(x))`.
 
     Wang et al. (2022), arXiv:2203.00555. Identity path: rescaled in every block, but the branch weighs little in it.
@@ -42,8 +43,7 @@ class DeepNorm(PostNorm):
             both = (position.num_layers**4 * position.other_depth) ** (1 / 16)
             self.alpha, self.beta = 0.81 * both, 0.87 / both
 
-    @torch.no_grad()
-    def initialise(self, branch):
+    def start(self, branch):
         for weight in scaled_weights(branch):
             weight.mul_(self.beta)
 
@@ -63,6 +63,9 @@ class Admin(PostNorm):
     def __init__(self, dim, norm, position):
         super().__init__(dim, norm, position)
         self.omega = nn.Parameter(torch.ones(dim))
+
+    def reset_parameters(self):
+        nn.init.ones_(self.omega)
 
     def forward(self, x, branch, shortcut=identity):
         stream = shortcut(x, x)

@@ -1,5 +1,7 @@
 """Hyper-connections: n streams, and a learned way between them and each branch."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -58,8 +60,9 @@ class HyperConnections(Scheme):
     Zhu et al. (2025), arXiv:2409.19606, who write the sum for y; before a norm the mean is the same. Identity path:
     the product of all R, which nothing keeps near 1. Start: n copies of x; R = I, :math:`w_i = 1`, and :math:`r`
     reads the stream number (block mod n), so that it begins as pre-norm. The streams live through the whole stack:
-    put together in every block they would be one stream again. Use it in pre-training, where the shortcut's
-    strength is to be learned.
+    put together in every block they would be one stream again. The parameter ``mixes`` is :math:`R - I`, so that weight
+    decay draws R to the identity and not to 0. Use it in pre-training, where the shortcut's strength is to be
+    learned.
 
     Parameters
     ----------
@@ -72,20 +75,36 @@ class HyperConnections(Scheme):
     """
 
     carries_state = True
+    least_streams = 1
 
     def __init__(self, dim, norm, position, *, streams=4, dynamic=True):
         super().__init__(dim, norm, position)
-        n = self.streams = positive_int("streams", streams)
-        self.dynamic = flag("dynamic", dynamic)
-        self.start(n, position.required_index % n)
+        n = self.streams = positive_int("streams", streams, at_least=self.least_streams)
+        self.dynamic, self.favourite = flag("dynamic", dynamic), position.required_index % n
+        self.reads, self.writes = nn.Parameter(torch.empty(n)), nn.Parameter(torch.empty(n))
+        self.mixes = nn.Parameter(torch.empty(n, n))
         if dynamic:
-            self.theta = nn.Parameter(torch.zeros(n + 2, dim))
-            self.strength = nn.Parameter(torch.full((3,), 0.01))
+            self.theta = nn.Parameter(torch.empty(n + 2, dim))
+            self.strength = nn.Parameter(torch.empty(3))
+        self.reset_parameters()
 
-    def start(self, n, favourite):
-        self.reads = nn.Parameter(torch.eye(n)[favourite])
-        self.writes = nn.Parameter(torch.ones(n))
-        self.mixes = nn.Parameter(torch.eye(n))
+    def reset_parameters(self):
+        """Put the ways back to their start."""
+        favourite, others, writes = self.starts()
+        nn.init.constant_(self.reads, others)
+        nn.init.constant_(self.reads[self.favourite], favourite)
+        nn.init.constant_(self.writes, writes)
+        nn.init.zeros_(self.mixes)
+        if self.dynamic:
+            nn.init.zeros_(self.theta)
+            nn.init.constant_(self.strength, 0.01)
+
+    def starts(self):
+        """Return the start of the favourite entry of ``reads``, of the others, and of ``writes``."""
+        return 1.0, 0.0, 1.0
+
+    def start_of_mixing(self, eye):
+        return eye
 
     def open(self, x):
         return (x.expand(self.streams, *x.shape),)
@@ -116,9 +135,10 @@ class HyperConnections(Scheme):
         return self.constrain(*(one + other for one, other in zip(fixed, self.decided(streams))))
 
     def fixed(self, streams):
-        ones = (1,) * (streams.dim() - 1)
-        n = self.streams
-        return self.reads.view(n, *ones), self.writes.view(n, *ones), self.mixes.view(n, n, *ones)
+        ones, n = (1,) * (streams.dim() - 1), self.streams
+        eye = torch.eye(n, dtype=self.mixes.dtype, device=self.mixes.device)
+        mixes = self.start_of_mixing(eye) + self.mixes
+        return self.reads.view(n, *ones), self.writes.view(n, *ones), mixes.view(n, n, *ones)
 
     def constrain(self, reading, writing, mixing):
         return reading, writing, mixing
@@ -138,19 +158,22 @@ class StochasticHyperConnections(HyperConnections):
 
     .. math:: r = \sigma(\tilde r), \qquad w = 2\sigma(\tilde w), \qquad R = \mathrm{Sinkhorn}(\tilde R)
 
-    Xie et al. (2025), arXiv:2512.24880 (mHC), with 20 iterations of :func:`sinkhorn`; the dynamic part is
-    that of :class:`HyperConnections` (the paper's reads all streams at once). Identity path: a product of doubly
-    stochastic matrices is one again, so that neither the forward nor the backward pass can grow through it. Start:
-    :math:`R \approx I` (:math:`\tilde R_{ij} = -8` off the diagonal), w = 1, and r sums to 1, with almost all of it on
-    the stream (block mod n). Use it where hyper-connections are unstable.
+    Xie et al. (2025), arXiv:2512.24880 (mHC), with 20 iterations of :func:`sinkhorn`; two streams at least. The
+    dynamic part is that of :class:`HyperConnections` (the paper's reads all streams at once). Identity path: a product
+    of doubly stochastic matrices is one again, so that neither the forward nor the backward pass can grow through it.
+    Start: :math:`R \approx I` (:math:`\tilde R_{ij} = -8` off the diagonal, to which the parameter ``mixes`` is
+    added), w = 1, and r sums to 1, with almost all of it on the stream (block mod n). Use it where hyper-connections
+    are unstable.
     """
 
-    def start(self, n, favourite):
-        reads = torch.full((n,), 0.03 / max(n - 1, 1))
-        reads[favourite] = 0.97
-        self.reads = nn.Parameter(torch.logit(reads))
-        self.writes = nn.Parameter(torch.zeros(n))
-        self.mixes = nn.Parameter(-8 * (1 - torch.eye(n)))
+    least_streams = 2  # one stream has nothing to mix, and its r could not be 1
+
+    def starts(self):
+        others = 0.03 / (self.streams - 1)
+        return math.log(0.97 / 0.03), math.log(others / (1 - others)), 0.0
+
+    def start_of_mixing(self, eye):
+        return -8 * (1 - eye)
 
     def constrain(self, reading, writing, mixing):
         mixing = sinkhorn(mixing.movedim((0, 1), (-2, -1))).movedim((-2, -1), (0, 1))

@@ -1,5 +1,6 @@
 """Branches of one layer that read the same input instead of each other's output."""
 
+from resnorm_lib.residual.read_only import check_unwritten, times_written
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import Scheme, identity, residual_add
 
@@ -34,7 +35,9 @@ class Parallel(Scheme):
         x, read = state
         if self.position.starts_layer:
             read = self.norm(x)
-        return residual_add(shortcut(x, read), branch(read)), read
+        written, update = times_written(read), branch(read)
+        check_unwritten(written, read)  # the layer's other branches read it too
+        return residual_add(shortcut(x, read), update), read
 
     def close(self, state):
         return state[0]

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import nn
 
 from resnorm_lib._arguments import number
@@ -10,6 +9,7 @@ from resnorm_lib.residual.branch import put_inner_norm, scaled_weights
 from resnorm_lib.residual.fused import add_then_norm, look_ahead, may_look_ahead
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import Scheme, identity, residual_add, same_shape
+from resnorm_lib.residual.start import StartsBranch
 
 
 @named("plain", r"F(N(x))", "none")
@@ -130,12 +130,12 @@ class PeriLN(Sandwich):
         super().__init__(dim, norm, position)
         self.norm_in = self.make_norm(norm, self.read_dim(dim)) if position.index == 0 else nn.Identity()
 
-    def open(self, x):
-        return self.norm_in(x)
+    def forward(self, x, branch, shortcut=identity):
+        return super().forward(self.norm_in(x), branch, shortcut)
 
 
 @named("sub_ln", r"x + W_2 N_2(g(N_1(x)))", "untouched")
-class SubLN(PreNorm):
+class SubLN(StartsBranch, PreNorm):
     r"""A second norm inside the branch, before its last linear map: :math:`y = x + W_2 N_2(g(N_1(x)))`.
 
     Wang et al. (2022), arXiv:2210.06423. Identity path: untouched. Start: the weights on the way through the branch
@@ -156,9 +156,10 @@ class SubLN(PreNorm):
         if position.role == "encoder":
             self.gain = math.sqrt(math.log(3 * position.other_depth) * math.log(branches) / 3)
 
-    @torch.no_grad()
-    def initialise(self, branch):
+    def prepare(self, branch):
         put_inner_norm(branch, lambda dim: self.make_norm(self.inner_norm, dim))
+
+    def start(self, branch):
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 

@@ -3,6 +3,7 @@
 import torch
 
 from resnorm_lib._arguments import flag
+from resnorm_lib.residual.recompute import recomputed
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import Scheme, identity, residual_add
 
@@ -21,8 +22,9 @@ class Reversible(Scheme):
     Parameters
     ----------
     save_memory : bool, default False
-        Recompute the activations in the backward pass from the stack's output. The branches must give the same twice:
-        active dropout and running statistics raise. Gradients of gradients raise too.
+        Recompute the activations in the backward pass from the stack's output. torch's random numbers are drawn
+        again as they were. Running statistics raise, and so does all else that does not come out the same twice, a
+        gradient of a gradient, FSDP and the capture of a CUDA graph. Hooks in the blocks are called twice.
     """
 
     carries_state = True
@@ -49,52 +51,4 @@ class Reversible(Scheme):
         # a compiler decides by itself what to recompute
         if not self.save_memory or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super().run(blocks, state, context)
-        _must_be_repeatable(blocks, context)
-        return _Recomputed.apply(list(blocks), context, *state, *blocks.parameters())
-
-
-def _must_be_repeatable(blocks, context):
-    if any(block.downsample is not None or block.activation is not None for block in blocks):
-        raise ValueError("save_memory=True needs blocks that keep the width and do nothing after the join.")
-    for module in blocks.modules():
-        drops = isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0
-        if module.training and (drops or getattr(module, "running_mean", None) is not None):
-            raise ValueError(
-                f"save_memory=True runs each branch a second time, but {module} would not do the same again: "
-                "use it without, or with a norm that keeps no running statistics and dropout 0."
-            )
-    if any(isinstance(value, torch.Tensor) and value.requires_grad for value in context.values()):
-        raise ValueError("save_memory=True sends no gradient to what the branches read besides the stream (a memory).")
-
-
-class _Recomputed(torch.autograd.Function):
-    """Run the blocks and keep only the last state; the backward pass recomputes the others."""
-
-    @staticmethod
-    def forward(ctx, blocks, context, a, b, *parameters):
-        ctx.blocks, ctx.context = blocks, context
-        kind = a.device.type
-        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-        state = (a, b)
-        for block in blocks:
-            state = block(state, **context)
-        ctx.save_for_backward(*state)
-        return tuple(stream.clone() for stream in state)  # an output may not be one of the inputs
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_p, grad_q):
-        p, q = ctx.saved_tensors
-        total = dict.fromkeys(parameter for block in ctx.blocks for parameter in block.parameters())
-        for block in reversed(ctx.blocks):
-            own = [parameter for parameter in block.parameters() if parameter.requires_grad]
-            with torch.enable_grad(), torch.autocast(*ctx.autocast):
-                read = p.detach().requires_grad_()
-                update = block.branch(block.scheme.norm(read), **ctx.context)
-            grad_read, *grads = torch.autograd.grad(update, (read, *own), grad_q, allow_unused=True)
-            for parameter, grad in zip(own, grads):
-                if grad is not None:
-                    total[parameter] = grad if total[parameter] is None else total[parameter] + grad
-            p, q = q - update.detach(), p
-            grad_p, grad_q = grad_q, grad_p + grad_read
-        return None, None, grad_p, grad_q, *total.values()
+        return recomputed(blocks, state, context)

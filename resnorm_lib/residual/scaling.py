@@ -8,6 +8,7 @@ from resnorm_lib.ops.elementwise.function import scaled_add
 from resnorm_lib.residual.branch import output_projection, scaled_weights
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import Scheme, identity, residual_add, same_shape
+from resnorm_lib.residual.start import StartsBranch
 
 
 @named("depth_scaled", r"x + F(N(x)) / \sqrt{L}", "untouched")
@@ -55,7 +56,10 @@ class ReZero(Scheme):
 
     def __init__(self, dim, norm, position):
         super().__init__(dim, norm, position)
-        self.alpha = nn.Parameter(torch.zeros(()))
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.alpha)
 
     def forward(self, x, branch, shortcut=identity):
         read = self.norm(x)
@@ -94,7 +98,11 @@ class LayerScale(Scheme):
         super().__init__(dim, norm, position)
         if initial is None:
             initial = 0.1 if position.num_layers <= 18 else 1e-5 if position.num_layers <= 24 else 1e-6
-        self.gain = nn.Parameter(torch.full((dim,), number("initial", initial)))
+        self.initial = number("initial", initial)
+        self.gain = nn.Parameter(torch.full((dim,), self.initial))
+
+    def reset_parameters(self):
+        nn.init.constant_(self.gain, self.initial)
 
     def forward(self, x, branch, shortcut=identity):
         read = self.norm(x)
@@ -104,7 +112,7 @@ class LayerScale(Scheme):
 
 
 @named("fixup", r"x + a F(x + b) + c", "untouched; exact at the start")
-class Fixup(Scheme):
+class Fixup(StartsBranch):
     r"""Residual learning without norms, by initialisation: :math:`y = x + a\,F(x + b) + c`, scalars a, b, c.
 
     Zhang, Dauphin and Ma (2019), arXiv:1901.09321. Identity path: untouched, and at the start all there is. Start:
@@ -119,12 +127,17 @@ class Fixup(Scheme):
 
     def __init__(self, dim, norm, position):
         super().__init__(dim, None, position)
-        self.bias_in = nn.Parameter(torch.zeros(()))
-        self.gain = nn.Parameter(torch.ones(()))
-        self.bias_out = nn.Parameter(torch.zeros(()))
+        self.bias_in = nn.Parameter(torch.zeros(1))
+        self.gain = nn.Parameter(torch.ones(1))
+        self.bias_out = nn.Parameter(torch.zeros(1))
 
-    @torch.no_grad()
-    def initialise(self, branch):
+    def reset_parameters(self):
+        super().reset_parameters()
+        nn.init.ones_(self.gain)
+        for bias in (self.bias_in, self.bias_out):
+            nn.init.zeros_(bias)
+
+    def start(self, branch):
         *others, last = scaled_weights(branch)
         for weight in others:
             weight.mul_(self.position.required_num_branches ** (-1 / (2 * len(others))))
@@ -139,7 +152,7 @@ class Fixup(Scheme):
 
 
 @named("t_fixup", r"x + F(x)", "untouched")
-class TFixup(Scheme):
+class TFixup(StartsBranch):
     r"""A Transformer without norms, by initialisation: :math:`y = x + F(x)`.
 
     Huang et al. (2020), proceedings.mlr.press/v119/huang20f.html. Identity path: untouched. Start, on top of that
@@ -157,8 +170,7 @@ class TFixup(Scheme):
         self.embedding_gain = (9 * decoder_layers) ** -0.25
         self.gain = self.embedding_gain if position.role == "decoder" else 0.67 * position.num_layers**-0.25
 
-    @torch.no_grad()
-    def initialise(self, branch):
+    def start(self, branch):
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 

@@ -97,6 +97,9 @@ class Scheme(nn.Module):
     def initialise(self, branch):
         """Give the branch the initialisation that the scheme's paper requires. Most require none."""
 
+    def reset_parameters(self):
+        """Put the scheme's own parameters back to their start. Norms and gates in it have this method too."""
+
     def check(self, blocks):
         """Raise if a stack of these blocks cannot do what the scheme is for. A stack asks its first scheme."""
 

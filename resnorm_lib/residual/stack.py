@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from resnorm_lib.residual.block import Residual, check_position
 from resnorm_lib.residual.norm_axis import feature_norm
 from resnorm_lib.residual.position import BranchPosition
+from resnorm_lib.residual.read_only import check_traceable
 from resnorm_lib.residual.registry import resolve_scheme
 
 __all__ = ["ResidualStack", "Stack", "branch_widths", "out_dim"]
@@ -40,6 +41,7 @@ class Stack(nn.Sequential):
         return self[-1].scheme.close(state)
 
     def forward(self, x, **context):
+        check_traceable(x)
         if not len(self):
             return x
         return self.close(self[0].scheme.run(self, self.open(x), context))

@@ -1,5 +1,6 @@
 """The constants and initialisations that the papers prescribe, by number."""
 
+import copy
 import math
 from itertools import pairwise
 
@@ -8,9 +9,9 @@ import torch
 from torch import nn
 
 from resnorm_lib.models import DecoderLM, EncoderDecoder, cifar_resnet
-from resnorm_lib.residual import BranchPosition, Residual, make_scheme
+from resnorm_lib.residual import SCHEMES, BranchPosition, Residual, ResidualStack, branch_widths, make_scheme
 from resnorm_lib.residual.branch import output_projection, scaled_weights
-from tests.residual.tools import two_layers
+from tests.residual.tools import Valued, two_layers
 
 
 def scheme(name, **position):
@@ -123,3 +124,90 @@ def test_a_sequential_shows_its_maps_in_order():
     assert first is branch[0].weight
     assert last is branch[2].weight
     assert output_projection(branch) is branch[2]
+
+
+# -- once, and again after a reset -----------------------------------------------------------------------------------
+
+STARTS = ["deep_norm", "fixup", "t_fixup", "sub_ln"]
+
+
+def weights(branch):
+    return [weight.clone() for weight in scaled_weights(branch)]
+
+
+@pytest.mark.parametrize("scheme", STARTS)
+def test_a_branch_that_several_blocks_share_starts_as_one_block_would(scheme):
+    alone, shared = two_layers(4, 3), two_layers(4, 3)
+    Residual(alone, 4, scheme, position=BranchPosition(index=0, num_branches=6))
+    stack = ResidualStack([shared] * 6, 4, scheme)
+    ResidualStack([shared] * 6, 4, scheme)  # nor a second time
+    for ours, theirs in zip(weights(stack[5].branch), weights(alone), strict=True):
+        assert torch.equal(ours, theirs)
+    assert all(block.branch is shared for block in stack)
+
+
+def test_a_copy_of_a_wrapped_branch_keeps_its_start():
+    branch = ResidualStack([two_layers(4, step) for step in range(4)], 4, "deep_norm")[0].branch
+    before, twin = weights(branch), copy.deepcopy(branch)
+    ResidualStack([twin] * 4, 4, "deep_norm")
+    assert all(torch.equal(one, other) for one, other in zip(weights(twin), before, strict=True))
+
+
+def test_one_branch_cannot_have_two_starts():
+    branch, tied = two_layers(4), two_layers(4, 1)
+    Residual(branch, 4, "deep_norm", num_branches=4)
+    Residual(branch, 4, "pre_norm", num_branches=9)  # which asks for none
+    for scheme, number in (("deep_norm", 9), ("sub_ln", 4)):
+        with pytest.raises(ValueError, match=r"has the start of DeepNorm \(num_branches=4"):
+            Residual(branch, 4, scheme, num_branches=number)
+    tied[0].weight = branch[0].weight
+    with pytest.raises(ValueError, match="share whole branches, not parts of them"):
+        Residual(tied, 4, "deep_norm", num_branches=4)
+
+
+def reset(part):
+    if hasattr(part, "reset_parameters"):
+        part.reset_parameters()
+
+
+ORDERS = {
+    "apply": lambda model: model.apply(reset),  # what is inside first
+    "modules": lambda model: [reset(part) for part in model.modules()],  # what is outside first
+}
+
+
+class Maps(Valued):
+    """As torch draws them."""
+
+    def __init__(self, dim):
+        nn.Module.__init__(self)
+        self.value, self.output_projection = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_model_from_the_meta_device_starts_as_any_other(scheme, order):
+    """What is drawn differs, so that what is not drawn must be equal, and what is scaled must have its spread."""
+
+    def build():
+        growth = {"growth": 64} if scheme == "concat" else {}
+        branches = [
+            Maps(64) if scheme == "value_residual" else nn.Sequential(nn.Linear(reads, 64), nn.Linear(64, writes))
+            for reads, writes in branch_widths(64, scheme, 8, **growth)
+        ]
+        return ResidualStack(branches, 64, scheme, **growth)
+
+    expected = build()
+    with torch.device("meta"):
+        model = build()
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.fill_(float("nan"))
+    ORDERS[order](model)
+    for (name, ours), theirs in zip(model.state_dict().items(), expected.state_dict().values(), strict=True):
+        if ours.dim() > 1 or name.endswith(("0.bias", "1.bias", "value.bias", "projection.bias")):
+            six_errors = 6 * (2 * 0.8 / (4 * ours.numel())) ** 0.5  # of the ratio of two spreads of a uniform draw
+            torch.testing.assert_close(ours.std(), theirs.std(), rtol=six_errors, atol=0)
+        else:
+            assert torch.equal(ours, theirs), name

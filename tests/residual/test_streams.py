@@ -4,12 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
-from resnorm_lib.models import cifar_resnet
 from resnorm_lib.residual import ResidualStack, sinkhorn
 from tests.residual.test_formulas import check, layer_norm
-from tests.residual.tools import Valued, disturb, draw, linear, make_stack, two_layers
+from tests.residual.tools import Valued, disturb, draw, make_stack, two_layers
 
 
 def test_residual_carries_a_normalized_and_a_plain_stream():
@@ -76,7 +74,7 @@ def test_hyper_connections():
         said = torch.tanh(torch.einsum("kd,jnd->kjn", s.theta, unit))
         r = s.reads[:, None] + s.strength[0] * said[0]
         w = s.writes[:, None] + s.strength[1] * said[1]
-        mix = s.mixes[:, :, None] + s.strength[2] * said[2:]
+        mix = (torch.eye(4) + s.mixes)[:, :, None] + s.strength[2] * said[2:]
         change = block.branch(torch.einsum("jn,jnd->nd", r, h))
         h = torch.einsum("ijn,jnd->ind", mix, h) + w[:, :, None] * change
     check(stack, x, h.mean(0))
@@ -88,7 +86,7 @@ def test_stochastic_hyper_connections():
     h = x.repeat(3, 1, 1)
     for block in stack:
         s = block.scheme
-        matrix = s.mixes.exp()
+        matrix = (s.mixes - 8 * (1 - torch.eye(3))).exp()
         for _ in range(20):
             matrix = matrix / matrix.sum(0, keepdim=True)
             matrix = matrix / matrix.sum(1, keepdim=True)
@@ -167,95 +165,3 @@ def test_reversible_stack_is_inverted_up_to_rounding(dtype, bound):
             state = block.scheme.invert(state, block.branch)
     error = max((a - b).abs().max().item() for a, b in zip(state, start, strict=True))
     assert 0 < error < bound
-
-
-def test_saving_memory_changes_no_gradient():
-    x = draw(5, 4)
-    plain, saving = (disturb(make_stack("reversible", blocks=6, save_memory=save)) for save in (False, True))
-    gradients = []
-    for stack in (plain, saving):
-        read = x.clone().requires_grad_()
-        stack(read).square().sum().backward()
-        gradients.append([read.grad, *(parameter.grad for parameter in stack.parameters())])
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
-
-
-def test_saving_memory_repeats_the_branch_in_the_precision_of_the_forward_pass():
-    x, gradients = draw(5, 4, dtype=torch.float32), []
-    for save in (False, True):
-        stack = disturb(make_stack("reversible", save_memory=save).float())
-        with torch.autocast("cpu", torch.bfloat16):
-            y = stack(x)
-        y.square().sum().backward()
-        gradients.append([parameter.grad for parameter in stack.parameters()])
-    for ours, theirs in zip(*gradients, strict=True):
-        # The inverse differs from the forward pass by the roundings of float32, which bfloat16 may then round apart.
-        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * theirs.abs().max().item())
-
-
-def test_saving_memory_has_no_second_derivative_and_says_so():
-    stack, x = make_stack("reversible", save_memory=True), draw(5, 4).requires_grad_()
-    (gradient,) = torch.autograd.grad(stack(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
-
-
-def test_saving_memory_leaves_recomputation_to_a_compiler():
-    torch._dynamo.reset()
-    stack, x = disturb(make_stack("reversible", save_memory=True)), draw(5, 4)
-    compiled = torch.compile(stack, fullgraph=True, backend="aot_eager")
-    compiled(x).sum().backward()
-    ours = [parameter.grad.clone() for parameter in stack.parameters()]
-    stack.zero_grad()
-    stack(x).sum().backward()
-    for one, other in zip(ours, stack.parameters(), strict=True):
-        torch.testing.assert_close(one, other.grad)
-
-
-def test_a_reversible_image_network_saves_no_memory_where_the_shape_changes():
-    with pytest.raises(ValueError, match="needs blocks that keep the width and do nothing after the join"):
-        cifar_resnet(8, scheme="reversible", save_memory=True, norm="layer")(torch.zeros(1, 3, 8, 8))
-
-
-def test_saving_memory_keeps_no_activations():
-    kept = {}
-    for save in (False, True):
-        for blocks in (4, 32):
-            total = 0
-
-            def count(tensor):
-                nonlocal total
-                total += tensor.numel()
-                return tensor
-
-            stack = make_stack("reversible", blocks=blocks, save_memory=save)
-            with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-                stack(draw(64, 4).requires_grad_())
-            kept[save, blocks] = total
-    assert kept[True, 32] == kept[True, 4]
-    assert kept[False, 32] > 7 * kept[False, 4]
-
-
-@pytest.mark.parametrize(
-    ("branch", "norm", "message"),
-    [
-        (lambda: nn.Sequential(linear(4), nn.Dropout(0.5)), "layer", "would not do the same again"),
-        (lambda: linear(4), "batch", "would not do the same again"),
-    ],
-)
-def test_saving_memory_refuses_what_cannot_be_repeated(branch, norm, message):
-    stack = ResidualStack([branch(), branch()], 4, "reversible", norm=norm, save_memory=True).double()
-    with pytest.raises(ValueError, match=message):
-        stack(draw(5, 4))
-    stack.eval()(draw(5, 4))  # nothing is drawn or counted in evaluation
-
-
-def test_saving_memory_refuses_to_lose_a_gradient():
-    class Reading(nn.Module):
-        def forward(self, x, memory):
-            return x * memory
-
-    stack = ResidualStack([Reading()], 4, "reversible", norm="none", save_memory=True)
-    with pytest.raises(ValueError, match="sends no gradient"):
-        stack(draw(5, 4), memory=draw(5, 4).requires_grad_())

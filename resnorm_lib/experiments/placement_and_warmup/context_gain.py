@@ -29,8 +29,13 @@ def output_without_layer(model: nn.Module, layer: int | None, x: Tensor, amp: bo
     with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
         state = model.blocks.open(model.embedding(x))
         for i, block in enumerate(model.blocks):
-            state = state if i // 2 == layer else block(state)
+            state = _past_layer(block, state) if i // 2 == layer else block(state)
         return model.head(model.final_norm(model.blocks.close(state)))
+
+
+def _past_layer(block, state):
+    """The stream past a block: peri_ln's norm of the embeddings, in the first block, is no part of a layer."""
+    return block.scheme.norm_in(state) if hasattr(block.scheme, "norm_in") else state
 
 
 @torch.no_grad()
