@@ -7,7 +7,8 @@ __all__ = ["differentiable", "parameter_gradients"]
 
 def parameter_gradients(dw, db, weight, bias):
     """Return the gradients as autograd wants them: in the dtype of the parameter, None where there is none."""
-    return (None if p is None or not g.numel() else g.to(p.dtype) for g, p in ((dw, weight), (db, bias)))
+    pairs = ((dw, weight), (db, bias))
+    return (None if p is None or g is None or not g.numel() else g.to(p.dtype) for g, p in pairs)
 
 
 def differentiable(function, dys, *inputs):

@@ -126,6 +126,14 @@ def uses_kernels(x):
     return True
 
 
+def is_eager(x):
+    """Return whether an operation on ``x`` may launch its kernel at once.
+
+    Not where somebody must see it as one operation: a compiler, an export, a dispatch mode, a subclass of tensors.
+    """
+    return not (is_traced(x) or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack())
+
+
 def is_traced(x):
     """Return whether the body of an operation is being traced: its tensors then have shapes and no numbers."""
     return type(x) not in (torch.Tensor, torch.nn.Parameter)

@@ -14,16 +14,19 @@ import torch
 from resnorm_lib.ops import dispatch
 
 __all__ = [
+    "Plan",
     "Rows",
     "as_rows",
     "dense",
     "forced",
+    "forget_plans",
     "halves",
     "next_power_of_two",
     "num_programs",
+    "planned",
     "row_backward",
     "row_forward",
-    "start",
+    "run",
     "sum_programs",
 ]
 
@@ -48,6 +51,20 @@ def next_power_of_two(n):
 
 
 _forced = {}  # fields that tests replace, to reach every path with small tensors
+_planners = []
+
+
+def planned(function):
+    """Keep what ``function`` returns for each combination of its arguments: what a launch looks up, not works out."""
+    function = functools.cache(function)
+    _planners.append(function)
+    return function
+
+
+def forget_plans():
+    """Work every launch out anew."""
+    for function in _planners:
+        function.cache_clear()
 
 
 @contextlib.contextmanager
@@ -55,11 +72,13 @@ def forced(programs=None, **fields):
     """Replace fields of every :class:`Rows`, and the number of programs, within the context. For tests."""
     before = dict(_forced)
     _forced.update(fields, programs=programs)
+    forget_plans()
     try:
         yield
     finally:
         _forced.clear()
         _forced.update(before)
+        forget_plans()
 
 
 def _adjusted(config):
@@ -117,6 +136,8 @@ def _row_backward(n, itemsize, tensors, sums):
     return Rows(rows, block, num_warps, num_stages, per_sm, registers=REGISTERS // (32 * num_warps * per_sm))
 
 
+current_device = getattr(torch._C, "_cuda_getDevice", None)  # a torch without CUDA has neither
+current_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
 _processors = {}
 
 
@@ -134,15 +155,18 @@ def num_programs(tiles, device, per_sm=1):
 
 
 def as_rows(x, n=None):
-    """Return ``x`` as (M, n), its numbers next to each other: a view where the strides allow it, else a copy.
+    """Return ``x`` as rows of n numbers that lie next to each other, and the distance of rows: a view, else a copy.
 
-    n is the length of the last axis where it is not given. None stays None.
+    n is the length of the last axis where it is not given. None gives None and 0.
     """
     if x is None:
-        return None
+        return None, 0
     n = x.shape[-1] if n is None else n
+    if x.is_contiguous():
+        return x, n
     x = x.reshape(x.numel() // n if n else 0, n)
-    return x if x.stride(1) == 1 or n == 1 else x.contiguous()
+    x = x if x.stride(1) == 1 or n == 1 else x.contiguous()
+    return x, x.stride(0)
 
 
 def dense(x):
@@ -155,33 +179,90 @@ def halves(part, wanted):
     return part[0] if wanted[0] else None, part[-1] if wanted[1] else None
 
 
-def start(kernel, programs, config, x, *arguments, **constants):
-    """Launch a kernel of rows on the device of ``x``. A traced operation gets it as a node of its graph."""
-    constants.update(ROWS=config.rows, BLOCK=config.block, STAGES=config.num_stages)
-    run(kernel, (programs,), x, *arguments, **constants, num_warps=config.num_warps, maxnreg=config.registers)
+class Plan:
+    """A kernel, its constants, and what Triton has compiled of them. Calling it launches ``programs`` of the kernel.
+
+    Triton's own launch looks at every argument anew, on each call, to find the code that fits: 100 us of the processor
+    or more. That code depends on whether pointers are divisible by 16, and integers by 16 or equal to 1; constants and
+    dtypes are those of the plan. So for aligned tensors it is kept and launched at once. Where a version of Triton
+    takes other arguments than this one gives, its own launch is used.
+    """
+
+    direct = True  # until a version of Triton refuses
+
+    def __init__(self, kernel, config=None, **constants):
+        if config is not None:
+            constants.update(ROWS=config.rows, BLOCK=config.block, STAGES=config.num_stages)
+            constants.update(num_warps=config.num_warps, maxnreg=config.registers)
+        self.kernel, self.config, self.options = kernel, config, constants
+        self.constants = tuple(constants[name] for name in kernel.arg_names if name in constants)
+        self.compiled = {}
+
+    def __call__(self, programs, x, *arguments):
+        """Launch on the device of ``x``. A traced operation gets the kernel as a node of its graph."""
+        grid = programs if isinstance(programs, tuple) else (programs,)
+        if dispatch.INTERPRETED:
+            self.kernel[grid](*arguments, **self.options)
+        elif dispatch.is_traced(x):  # torch's tracer knows no maxnreg; it changes nothing but the speed
+            options = {name: value for name, value in self.options.items() if name != "maxnreg"}
+            torch.library.wrap_triton(self.kernel)[grid](*arguments, **options)
+        elif x.device.index == current_device():
+            self._launch(grid, x.device.index, arguments)
+        else:  # Triton launches on the current device, wherever its arguments are
+            with torch.cuda.device(x.device):
+                self._launch(grid, x.device.index, arguments)
+
+    def _launch(self, grid, index, arguments):
+        pointers, key = 0, [index]
+        for argument in arguments:
+            if argument.__class__ is int:
+                key += (argument == 1, argument % 16 == 0, argument < 2**31)
+            elif argument is not None:
+                pointers |= argument.data_ptr()
+        compiled = self.compiled.get(tuple(key)) if Plan.direct and pointers % 16 == 0 else None
+        if compiled is None:
+            compiled = self._launch_by_triton(grid, arguments)
+            if pointers % 16 == 0:
+                self.compiled[tuple(key)] = compiled
+            return
+        try:
+            compiled[(*grid, 1, 1)[:3]](*arguments, *self.constants, stream=current_stream(index))
+        except TypeError:
+            Plan.direct = False
+            self._launch_by_triton(grid, arguments)
+
+    def _launch_by_triton(self, grid, arguments):
+        return self.kernel[grid](*arguments, **self.options)
 
 
-def run(kernel, grid, x, *arguments, **options):
+@planned
+def _plan(kernel, dtypes, **constants):
+    return Plan(kernel, **constants)
+
+
+def run(kernel, grid, x, *arguments, **constants):
+    """Launch a kernel whose constants the caller works out on each call."""
     if dispatch.is_traced(x):
-        options.pop("maxnreg", None)  # torch's tracer knows no such option; it changes nothing but the speed
-    if dispatch.INTERPRETED:
-        kernel[grid](*arguments, **options)
-    elif dispatch.is_traced(x) or x.device.index == torch.cuda.current_device():
-        torch.library.wrap_triton(kernel)[grid](*arguments, **options)
-    else:  # Triton launches on the current device, wherever its arguments are
-        with torch.cuda.device(x.device):
-            torch.library.wrap_triton(kernel)[grid](*arguments, **options)
+        Plan(kernel, **constants)(grid, x, *arguments)
+    else:
+        _plan(kernel, tuple(getattr(a, "dtype", None) for a in arguments), **constants)(grid, x, *arguments)
+
+
+@planned
+def _sum_plan(n, part_dtype, dtype):
+    from resnorm_lib.ops.kernel_tools import sum_partials
+
+    block = 32 if not dispatch.INTERPRETED else min(1024, next_power_of_two(n))
+    return Plan(sum_partials, N=n, BLOCK=block, STEP=32), -(-n // block)
 
 
 def sum_programs(part, dtype, wanted):
     """Return the sums of (1 or 2, programs, N) over the programs, each None where it is not ``wanted``."""
-    from resnorm_lib.ops.kernel_tools import sum_partials
-
     count, programs, n = part.shape
-    sums = [torch.empty(n, dtype=dtype, device=part.device) for _ in range(count)]
-    if count:
-        block = 32 if not dispatch.INTERPRETED else min(1024, next_power_of_two(n))
-        second = sums[1] if count == 2 else None
-        run(sum_partials, (-(-n // block), count), part, part, sums[0], second, programs, N=n, BLOCK=block, STEP=32)
-    remaining = iter(sums)
-    return [next(remaining) if is_wanted else None for is_wanted in wanted]
+    if not count:
+        return [None, None]
+    first = part.new_empty(n, dtype=dtype)
+    second = part.new_empty(n, dtype=dtype) if count == 2 else None
+    plan, blocks = _sum_plan(int(n), part.dtype, dtype)
+    plan((blocks, count), part, part, first, second, programs)
+    return [first if wanted[0] else None, (first if second is None else second) if wanted[1] else None]

@@ -2,7 +2,7 @@
 
 python -m tests.ops.compiled_others
 
-It is a process of its own, since Triton either compiles or interprets. What :func:`resnorm_lib.ops.launch.run` would
+It is a process of its own, since Triton either compiles or interprets. What a :class:`~resnorm_lib.ops.launch.Plan` would
 launch is compiled instead, and what it takes of the chip is looked at.
 """
 
@@ -20,8 +20,10 @@ TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64"
 made = []
 
 
-def compile_instead(kernel, grid, x, *arguments, num_warps=4, maxnreg=None, **constants):
+def compile_instead(plan, grid, x, *arguments):
     """Stands in for the launch: 16 divides every address, and of the integers what divides those given."""
+    kernel, constants = plan.kernel, dict(plan.options)
+    num_warps, maxnreg = constants.pop("num_warps", 4), constants.pop("maxnreg", None)
     signature, values, aligned = {}, {}, {}
     for place, (name, value) in enumerate(zip(kernel.arg_names, arguments)):
         if value is None or (isinstance(value, int) and value == 1):
@@ -86,7 +88,7 @@ def groups(shape, dtype, channels_last, num_groups=32):
 
 
 if __name__ == "__main__":
-    launch.run = compile_instead
+    launch.Plan.__call__ = compile_instead
     for dtype in (torch.bfloat16, torch.float32):
         for n in (4096, 5120, 1000, 77):
             tanhs_and_erfs(n, dtype)

@@ -237,7 +237,7 @@ def test_modules_take_the_kernel_when_told_and_give_the_same(make):
         with kernels(mode):
             results.append(module(x))
     torch.testing.assert_close(*results)
-    assert ["resnorm_tanh_or_erf" in type(y.grad_fn).__name__ for y in results] == [False, True]
+    assert ["TanhOrErf" in type(y.grad_fn).__name__ for y in results] == [False, True]
 
 
 def test_a_wider_branch_widens_the_sum_as_in_torch():

@@ -40,9 +40,9 @@ def test_on_a_cpu_it_is_two_files(make):
 
 
 @needs_kernels
-def test_to_a_kernel_it_is_class_function_registration_and_launch():
+def test_to_a_kernel_it_is_class_function_autograd_and_launch():
     """Beside them run the switch, what all launches share, and where it interprets a kernel the kernel itself."""
     with kernels("on"):
         seen = files(LayerNorm(8).to(DEVICE), torch.ones(2, 8, device=DEVICE))
-    own = {"norms/layer_norm.py", *(f"ops/norm/{name}.py" for name in ("function", "registered", "launch"))}
+    own = {"norms/layer_norm.py", *(f"ops/norm/{name}.py" for name in ("function", "eager", "launch"))}
     assert seen - {"ops/norm/kernels.py", "ops/kernel_tools.py"} == own | {"ops/dispatch.py", "ops/launch.py"}

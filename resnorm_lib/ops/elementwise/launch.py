@@ -6,7 +6,7 @@ import torch
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import as_rows, dense
+from resnorm_lib.ops.launch import Plan, as_rows, dense, planned
 
 __all__ = ["backward", "columns", "forward", "row_length"]
 
@@ -44,44 +44,50 @@ def row_length(x, weight):
     return x.shape[-1] if weight is None else weight.numel()
 
 
-def forward(x, alpha, shift, weight, bias):
-    """Return y, of the shape and dtype of x."""
+@planned
+def forward_plan(n, dtypes, stride, erf):
     from resnorm_lib.ops.elementwise import kernels
 
+    config = tile(n, dtypes[0].itemsize, 4096)
+    return Plan(kernels.forward, config, N=n, X_STRIDE=stride, ERF=erf, DOUBLE=dtypes[0] == torch.float64)
+
+
+def forward(x, alpha, shift, weight, bias):
+    """Return y, of the shape and dtype of x."""
     n = row_length(x, weight if bias is None else bias)
-    rows, y = as_rows(x, n), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    m = rows.shape[0]
-    config = tile(n, x.element_size(), 4096)
+    (rows, stride), weight, bias, y = as_rows(x, n), dense(weight), dense(bias), x.new_empty(x.shape)
+    m = x.numel() // n if n else 0
     if m and n:
-        programs = -(-m // config.rows) * -(-n // config.block)
-        launch.start(
-            kernels.forward, programs, config, x,
-            rows, alpha, shift, dense(weight), dense(bias), y, m,
-            N=n, X_STRIDE=rows.stride(0), ERF=shift is not None, DOUBLE=x.dtype == torch.float64,
-        )  # fmt: skip
+        dtypes = tuple(t if t is None else t.dtype for t in (x, alpha, shift, weight, bias))
+        plan = forward_plan(int(n), dtypes, int(stride), shift is not None)
+        programs = -(-m // plan.config.rows) * -(-n // plan.config.block)
+        plan(programs, x, rows, alpha, shift, weight, bias, y, m)
     return y
+
+
+@planned
+def backward_plan(n, dtypes, strides, erf, wanted):
+    from resnorm_lib.ops.elementwise import kernels
+
+    config, double = tile(n, dtypes[0].itemsize, 2048), dtypes[0] == torch.float64
+    return Plan(kernels.backward, config, N=n, DY_STRIDE=strides[0], X_STRIDE=strides[1], ERF=erf, DOUBLE=double)
 
 
 def backward(dy, x, alpha, shift, weight, n, wanted):
     """Return dx, and in the dtype of statistics dalpha, dshift, dw and db, each None where it is not ``wanted``."""
-    from resnorm_lib.ops.elementwise import kernels
-
-    rows, dys, dx = as_rows(x, n), as_rows(dy, n), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    m, wide = rows.shape[0], statistics_dtype(x)
+    (rows, stride), (dys, dy_stride), weight = as_rows(x, n), as_rows(dy, n), dense(weight)
+    dx, m, wide = x.new_empty(x.shape), x.numel() // n if n else 0, statistics_dtype(x)
     if not (m and n):
         sizes = (1, 1, n, n)
         return dx, *(torch.zeros(k, dtype=wide, device=x.device) if w else None for k, w in zip(sizes, wanted))
-    config = tile(n, x.element_size(), 2048)
-    blocks = -(-n // config.block)
+    dtypes = tuple(t if t is None else t.dtype for t in (x, dy, alpha, shift, weight))
+    plan = backward_plan(int(n), dtypes, (int(dy_stride), int(stride)), shift is not None, wanted)
+    blocks = -(-n // plan.config.block)
     # All programs together: as many as fit on the device, whichever way they share rows and columns.
-    programs = launch.num_programs(-(-m // config.rows) * blocks, x.device, config.per_sm)
+    programs = launch.num_programs(-(-m // plan.config.rows) * blocks, x.device, plan.config.per_sm)
     programs = max(1, programs // blocks)
-    scalars = torch.empty((sum(wanted[:2]), programs * blocks, 1), dtype=wide, device=x.device)
-    vectors = torch.empty((sum(wanted[2:]), programs, n), dtype=wide, device=x.device)
+    scalars = x.new_empty((sum(wanted[:2]), programs * blocks, 1), dtype=wide)
+    vectors = x.new_empty((sum(wanted[2:]), programs, n), dtype=wide)
     parts = [part for pair, two in ((scalars, wanted[:2]), (vectors, wanted[2:])) for part in launch.halves(pair, two)]
-    launch.start(
-        kernels.backward, programs * blocks, config, x,
-        dys, rows, alpha, shift, dense(weight), dx, *parts, m, programs,
-        N=n, DY_STRIDE=dys.stride(0), X_STRIDE=rows.stride(0), ERF=shift is not None, DOUBLE=wide == torch.float64,
-    )  # fmt: skip
+    plan(programs * blocks, x, dys, rows, alpha, shift, weight, dx, *parts, m, programs)
     return dx, *launch.sum_programs(scalars, wide, wanted[:2]), *launch.sum_programs(vectors, wide, wanted[2:])

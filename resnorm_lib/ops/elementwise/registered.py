@@ -1,13 +1,12 @@
 """DynamicTanh and Derf as an operation of torch: ``resnorm::tanh_or_erf``. Imported when a kernel first runs."""
 
-import torch
 from torch import Tensor
 from torch.library import triton_op
 
 from resnorm_lib._precision import statistics_dtype
-from resnorm_lib.ops.autograd import differentiable
 from resnorm_lib.ops.dispatch import runs_kernel
 from resnorm_lib.ops.elementwise import launch, torch_version
+from resnorm_lib.ops.elementwise.eager import gradients
 
 
 @triton_op("resnorm::tanh_or_erf", mutates_args=())
@@ -59,13 +58,7 @@ def _setup(ctx, inputs, output):
 
 
 def _backward(ctx, dy):
-    x, alpha, shift, weight, bias = ctx.saved_tensors
-    if torch.is_grad_enabled():
-        return tuple(differentiable(torch_version.tanh_or_erf, dy, x, alpha, shift, weight, bias))
-    n = launch.row_length(x, bias if weight is None else weight)
-    dx, *parameters = tanh_or_erf_backward(dy, x, alpha, shift, weight, n, *ctx.needs_input_grad[1:])
-    pairs = zip(parameters, (alpha, shift, weight, bias))
-    return dx, *(g.to(p.dtype).view(p.shape) if p is not None and g.numel() else None for g, p in pairs)
+    return gradients(ctx, dy, lambda *inputs: tanh_or_erf_backward(*inputs[:-1], *inputs[-1]))
 
 
 tanh_or_erf.register_autograd(_backward, setup_context=_setup)

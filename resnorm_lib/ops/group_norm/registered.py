@@ -1,13 +1,12 @@
 """GroupNorm as an operation of torch: ``resnorm::group_norm``. Imported when it first runs."""
 
-import torch
 from torch import Tensor
 from torch.library import triton_op
 
 from resnorm_lib._precision import statistics_dtype
-from resnorm_lib.ops.autograd import differentiable, parameter_gradients
 from resnorm_lib.ops.dispatch import runs_kernel
 from resnorm_lib.ops.group_norm import launch
+from resnorm_lib.ops.group_norm.eager import gradients
 from resnorm_lib.ops.group_norm.torch_version import normalize, normalize_backward
 
 
@@ -71,18 +70,7 @@ def _setup(ctx, inputs, output):
 
 
 def _backward(ctx, dy, dmean, drstd):
-    x, weight, bias, mean, rstd = ctx.saved_tensors
-    wants = ctx.needs_input_grad
-    if torch.is_grad_enabled():
-
-        def again(x, weight, bias):
-            return normalize(x, ctx.num_groups, weight, bias, ctx.eps)[0]
-
-        dx, dw, db = differentiable(again, dy, x, weight, bias)
-    else:
-        dx, dw, db = group_norm_backward(dy, x, mean, rstd, weight, ctx.num_groups, wants[2], wants[3])
-        dw, db = parameter_gradients(dw, db, weight, bias)
-    return dx, None, dw, db, None
+    return gradients(ctx, dy, lambda *inputs: group_norm_backward(*inputs[:-1], *inputs[-1]))
 
 
 group_norm.register_autograd(_backward, setup_context=_setup)

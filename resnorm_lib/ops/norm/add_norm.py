@@ -4,8 +4,10 @@ import torch
 
 from resnorm_lib._arguments import choice, flag, number
 from resnorm_lib.ops._checks import check_same_shape
-from resnorm_lib.ops.dispatch import uses_kernels
+from resnorm_lib.ops.dispatch import is_eager, uses_kernels
+from resnorm_lib.ops.norm.eager import fused_norm
 from resnorm_lib.ops.norm.function import check_rows, kernel_eps, normalize_rows
+from resnorm_lib.ops.norm.torch_version import Settings
 
 __all__ = ["add_norm"]
 
@@ -61,14 +63,22 @@ def add_norm(x, residual, weight=None, bias=None, *, norm="layer", eps=None, pre
     flag("prenorm", prenorm)
     eps = number("eps", eps, at_least=0) if eps is not None else None if rms else 1e-5
     if uses_kernels(x):
-        from resnorm_lib.ops.norm.add_norm_registered import add_norm as fused
-
         inputs = (x, residual, weight, bias)
         keep = prenorm or (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs))
-        y, s, _, _ = fused(*inputs, kernel_eps(eps, x), rms, zero_centered_gain, keep)
+        y, s = _kernel(inputs, Settings(kernel_eps(eps, x), rms, zero_centered_gain), keep)
     else:
         s = residual + x
         y = normalize_rows(s, s.shape[-1:], weight, bias, eps, rms=rms, zero_centered_gain=zero_centered_gain).to(
             x.dtype
         )
     return (y, s) if prenorm else y
+
+
+def _kernel(inputs, settings, keep):
+    """Return y and the sum, which is None unless ``keep``."""
+    if is_eager(inputs[0]):
+        fused = fused_norm(*inputs, settings, keep)
+        return fused if keep else (fused, None)
+    from resnorm_lib.ops.norm.add_norm_registered import add_norm as fused
+
+    return fused(*inputs, *settings, keep)[:2]

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.library import triton_op
 
-from resnorm_lib.ops.autograd import differentiable, parameter_gradients
 from resnorm_lib.ops.dispatch import runs_kernel
 from resnorm_lib.ops.norm import launch
-from resnorm_lib.ops.norm.registered import fake_statistics, norm_backward, normalize_flat, parameter_dtype
-from resnorm_lib.ops.norm.torch_version import Settings, normalize
+from resnorm_lib.ops.norm.eager import gradients
+from resnorm_lib.ops.norm.registered import fake_statistics, normalize_flat, through_operation
+from resnorm_lib.ops.norm.torch_version import Settings
 
 
 @triton_op("resnorm::add_norm", mutates_args=())
@@ -51,23 +51,7 @@ def _setup(ctx, inputs, output):
 
 
 def _backward(ctx, dy, ds, dmean, drstd):
-    s, weight, bias, mean, rstd = ctx.saved_tensors
-    x_dtype, residual_dtype = ctx.dtypes
-    dy = s.new_zeros(s.shape, dtype=x_dtype) if dy is None else dy
-    if torch.is_grad_enabled():
-
-        def again(s, weight, bias):
-            return normalize(s, weight, bias, ctx.settings, x_dtype)[0]
-
-        total, dw, db = differentiable(again, dy, s, weight, bias)
-        total = total if ds is None else total + ds
-        return total.to(x_dtype), total.to(residual_dtype), dw, db, *(None,) * 4
-    dx, dr, dw, db = norm_backward(
-        dy, ds, s, mean, rstd, weight, *ctx.settings[1:], x_dtype, parameter_dtype(s, weight, bias),
-        *ctx.needs_input_grad[2:4],
-    )  # fmt: skip
-    dr = (dx if x_dtype == s.dtype else dr).to(residual_dtype)
-    return dx, dr, *parameter_gradients(dw, db, weight, bias), *(None,) * 4
+    return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], through_operation), *(None,) * 4
 
 
 add_norm.register_autograd(_backward, setup_context=_setup)

@@ -7,6 +7,8 @@ from resnorm_lib._arguments import flag, number
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import dispatch
 from resnorm_lib.ops._checks import check_parameter, describe, is_floating, shape_error
+from resnorm_lib.ops.norm.eager import fused_norm
+from resnorm_lib.ops.norm.torch_version import Settings
 
 __all__ = ["layer_norm", "normalize_rows", "rms_norm"]
 
@@ -119,11 +121,11 @@ def normalize_rows(x, normalized_shape, weight, bias, eps, *, rms, zero_centered
 def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
     """Normalize the last axes of x by the Triton kernel or by torch. Arguments are already validated."""
     if (x.is_cuda or dispatch.chosen == "on") and dispatch.uses_kernels(x):
-        from resnorm_lib.ops.norm.registered import norm
-
-        last = x if len(shape) == 1 else x.flatten(-len(shape))
+        settings = Settings(kernel_eps(eps, x), rms, zero_centered_gain)
+        if len(shape) == 1:
+            return _kernel(x, weight, bias, settings)
         weight, bias = (p if p is None else p.flatten() for p in (weight, bias))
-        return norm(last, weight, bias, kernel_eps(eps, x), rms, zero_centered_gain)[0].view(x.shape)
+        return _kernel(x.flatten(-len(shape)), weight, bias, settings).view(x.shape)
     if weight is None and bias is None:
         return _torch_norm(x, shape, None, None, eps, rms)
     if not zero_centered_gain and all(p is None or p.dtype == x.dtype for p in (weight, bias)):
@@ -133,6 +135,14 @@ def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
     weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
     weight = 1 + weight if zero_centered_gain and weight is not None else weight
     return _torch_norm(x.to(wide), shape, weight, bias, eps, rms).to(x.dtype)
+
+
+def _kernel(x, weight, bias, settings):
+    if dispatch.is_eager(x):
+        return fused_norm(x, None, weight, bias, settings)
+    from resnorm_lib.ops.norm.registered import norm
+
+    return norm(x, weight, bias, *settings)[0]
 
 
 def kernel_eps(eps, x):

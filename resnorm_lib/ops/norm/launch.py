@@ -4,56 +4,71 @@ import torch
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import as_rows, dense
+from resnorm_lib.ops.launch import Plan, as_rows, dense, planned
 
 __all__ = ["backward", "forward"]
 
 
-def stride(x):
-    return 0 if x is None else x.stride(0)
+@planned
+def forward_plan(n, x_dtype, stream_dtype, weight_dtype, bias_dtype, strides, settings, keep):
+    """Return the plan for tensors of these dtypes and strides, the dtype of what is normalized, and of statistics."""
+    from resnorm_lib.ops.norm import kernels
+
+    dtype = x_dtype if stream_dtype is None else torch.promote_types(x_dtype, stream_dtype)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    config = launch.row_forward(n, dtype.itemsize)
+    plan = Plan(
+        kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward, config,
+        N=n, X_STRIDE=strides[0], R_STRIDE=strides[1], EPS=settings.eps, RMS=settings.rms,
+        ZERO_CENTERED=settings.zero_centered_gain, WIDE_STREAM=dtype == wide, DOUBLE=wide == torch.float64,
+    )  # fmt: skip
+    return plan, dtype, wide
 
 
 def forward(x, residual, weight, bias, settings, keep):
     """Return y, the sum s (None unless ``keep``), the means (None for RMSNorm) and one over the root of each row."""
-    from resnorm_lib.ops.norm import kernels
-
-    rows, stream = as_rows(x), as_rows(residual)
-    m, n = rows.shape
-    dtype = x.dtype if residual is None else torch.promote_types(x.dtype, residual.dtype)
-    y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    s = torch.empty(x.shape, dtype=dtype, device=x.device) if keep else None
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    mean = None if settings.rms else torch.empty(m, dtype=wide, device=x.device)
-    rstd = torch.empty(m, dtype=wide, device=x.device)
-    config = launch.row_forward(n, dtype.itemsize)
+    (rows, stride), (stream, stream_stride), weight, bias = as_rows(x), as_rows(residual), dense(weight), dense(bias)
+    n = x.shape[-1]
+    dtypes = (t if t is None else t.dtype for t in (x, residual, weight, bias))
+    plan, dtype, wide = forward_plan(int(n), *dtypes, (int(stride), int(stream_stride)), settings, keep)
+    m = x.numel() // n if n else 0
+    y = x.new_empty(x.shape)
+    s = x.new_empty(x.shape, dtype=dtype) if keep else None
+    mean = None if settings.rms else x.new_empty(m, dtype=wide)
+    rstd = x.new_empty(m, dtype=wide)
     if m and n:
-        launch.start(
-            kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward, -(-m // config.rows), config,
-            x, rows, stream, dense(weight), dense(bias), y, s, mean, rstd, m,
-            N=n, X_STRIDE=stride(rows), R_STRIDE=stride(stream), EPS=settings.eps, RMS=settings.rms,
-            ZERO_CENTERED=settings.zero_centered_gain, WIDE_STREAM=dtype == wide, DOUBLE=wide == torch.float64,
-        )  # fmt: skip
+        plan(-(-m // plan.config.rows), x, rows, stream, weight, bias, y, s, mean, rstd, m)
     return y, s, mean, rstd
+
+
+@planned
+def backward_plan(n, widest, dtypes, later, strides, settings, wanted):
+    """Return the plan for these dtypes and strides; ``later`` says whether a gradient of the sum comes in."""
+    from resnorm_lib.ops.norm import kernels_backward as kernels
+
+    config = launch.row_backward(n, widest, 2 + later, sum(wanted))
+    return Plan(
+        kernels.norm_backward_chunked if config.chunked(n) else kernels.norm_backward, config,
+        N=n, DY_STRIDE=strides[0], DS_STRIDE=strides[1], S_STRIDE=strides[2],
+        ZERO_CENTERED=settings.zero_centered_gain, DOUBLE=dtypes[0] == torch.float64,
+    )  # fmt: skip
 
 
 def backward(dy, ds, s, mean, rstd, weight, settings, x_dtype, parameter_dtype, wanted):
     """Return dx, dr (None where dx is dr: where x has the dtype of s), dw and db (None where not ``wanted``)."""
-    from resnorm_lib.ops.norm import kernels_backward as kernels
-
-    sums, dys, later = as_rows(s), as_rows(dy), as_rows(ds)
-    m, n = sums.shape
-    dx = torch.empty(s.shape, dtype=x_dtype, device=s.device)
-    dr = None if x_dtype == s.dtype else torch.empty(s.shape, dtype=s.dtype, device=s.device)
+    n = s.shape[-1]
+    m = s.numel() // n if n else 0
+    dx = s.new_empty(s.shape, dtype=x_dtype)
+    dr = None if x_dtype == s.dtype else s.new_empty(s.shape)
     if not (m and n):
         return dx, dr, *(torch.zeros(n, dtype=parameter_dtype, device=s.device) if w else None for w in wanted)
+    (sums, stride), (dys, dy_stride), (later, ds_stride), weight = as_rows(s), as_rows(dy), as_rows(ds), dense(weight)
     widest = max(t.element_size() for t in (s, dy, dx))
-    config = launch.row_backward(n, widest, 2 + (ds is not None), sum(wanted))
-    programs = launch.num_programs(-(-m // config.rows), s.device, config.per_sm)
-    part = torch.empty((sum(wanted), programs, n), dtype=statistics_dtype(s), device=s.device)
-    launch.start(
-        kernels.norm_backward_chunked if config.chunked(n) else kernels.norm_backward, programs, config, s,
-        dys, later, sums, mean, rstd, dense(weight), dx, dr, *launch.halves(part, wanted), m,
-        N=n, DY_STRIDE=stride(dys), DS_STRIDE=stride(later), S_STRIDE=stride(sums),
-        ZERO_CENTERED=settings.zero_centered_gain, DOUBLE=s.dtype == torch.float64,
-    )  # fmt: skip
+    dtypes = (s.dtype, x_dtype, dy.dtype, *(t if t is None else t.dtype for t in (ds, weight)), mean is None)
+    plan = backward_plan(
+        int(n), widest, dtypes, ds is not None, (int(dy_stride), int(ds_stride), int(stride)), settings, wanted
+    )
+    programs = launch.num_programs(-(-m // plan.config.rows), s.device, plan.config.per_sm)
+    part = s.new_empty((sum(wanted), programs, n), dtype=statistics_dtype(s))
+    plan(programs, s, dys, later, sums, mean, rstd, weight, dx, dr, *launch.halves(part, wanted), m)
     return dx, dr, *launch.sum_programs(part, parameter_dtype, wanted)

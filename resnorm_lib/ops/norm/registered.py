@@ -1,7 +1,7 @@
 """LayerNorm and RMSNorm as operations of torch: ``resnorm::norm``, and ``resnorm::norm_backward`` for add + norm too.
 
-To register a Triton operation torch imports its compiler, which takes a second. So this is imported when a kernel
-first runs.
+This is what torch.compile and export see; eager mode launches the kernels itself (:mod:`resnorm_lib.ops.norm.eager`).
+To register a Triton operation torch imports its compiler, which takes a second. So this is imported when first needed.
 """
 
 import torch
@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.library import triton_op
 
 from resnorm_lib._precision import statistics_dtype
-from resnorm_lib.ops.autograd import differentiable, parameter_gradients
 from resnorm_lib.ops.dispatch import runs_kernel
 from resnorm_lib.ops.norm import launch
+from resnorm_lib.ops.norm.eager import gradients
 from resnorm_lib.ops.norm.torch_version import Settings, normalize, normalize_backward
 
 
@@ -81,32 +81,22 @@ def _(dy, ds, s, mean, rstd, weight, rms, zero_centered_gain, x_dtype, parameter
     return s.new_empty(s.shape, dtype=x_dtype), dr, *parameters
 
 
+def through_operation(dy, ds, s, mean, rstd, weight, settings, x_dtype, parameter_dtype, wanted):
+    """Reach the backward kernel through its registered operation, so that a graph keeps it."""
+    return norm_backward(dy, ds, s, mean, rstd, weight, *settings[1:], x_dtype, parameter_dtype, *wanted)
+
+
 def _setup(ctx, inputs, output):
     x, weight, bias, *settings = inputs
     _, mean, rstd = output
-    ctx.settings = Settings(*settings)
+    ctx.settings, ctx.dtypes = Settings(*settings), (x.dtype, None)
     ctx.save_for_backward(x, weight, bias, mean, rstd)
     ctx.mark_non_differentiable(mean, rstd)
 
 
 def _backward(ctx, dy, dmean, drstd):
-    x, weight, bias, mean, rstd = ctx.saved_tensors
-    if torch.is_grad_enabled():
-
-        def again(x, weight, bias):
-            return normalize(x, weight, bias, ctx.settings, x.dtype)[0]
-
-        return *differentiable(again, dy, x, weight, bias), None, None, None
-    dx, _, dw, db = norm_backward(
-        dy, None, x, mean, rstd, weight, *ctx.settings[1:], x.dtype, parameter_dtype(x, weight, bias),
-        *ctx.needs_input_grad[1:3],
-    )  # fmt: skip
-    return dx, *parameter_gradients(dw, db, weight, bias), None, None, None
-
-
-def parameter_dtype(x, weight, bias):
-    """Return the dtype in which the kernel writes dw and db: that of the gain, or else of the bias."""
-    return next(t for t in (weight, bias, x) if t is not None).dtype
+    dx, _, dw, db = gradients(ctx, dy, None, ctx.needs_input_grad[1:3], through_operation)
+    return dx, dw, db, None, None, None
 
 
 norm.register_autograd(_backward, setup_context=_setup)

@@ -1,0 +1,118 @@
+"""What a call costs the processor, beside torch's own layer_norm: in eager mode that is what a small norm costs.
+
+On a GPU the calls are launched one after the other on one row, so that the GPU never keeps the processor waiting. Without
+a GPU the launch itself is replaced by nothing, and all else that the library does on a call is timed on a CPU's tensors.
+"""
+
+import contextlib
+import statistics
+import time
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+
+from resnorm_lib import ops
+from resnorm_lib.bench.timing import in_turns
+from resnorm_lib.ops import dispatch, launch
+
+__all__ = ["GOAL", "WIDTH", "calls", "measure", "without_launch"]
+
+GOAL = 1.5  # of what F.layer_norm costs
+WIDTH = 768
+
+
+class Nothing:
+    """Stands in for what Triton has compiled."""
+
+    def __getitem__(self, grid):
+        return self
+
+    def __call__(self, *arguments, stream):
+        pass
+
+
+@contextlib.contextmanager
+def without_launch():
+    """Let the operations do on a CPU's tensors what they do on a GPU's, all but the launch."""
+    nothing = Nothing()
+    with (
+        mock.patch.object(dispatch, "has_kernels", lambda x: True),
+        mock.patch.object(dispatch, "INTERPRETED", False),
+        mock.patch.object(launch, "current_device", lambda: None),
+        mock.patch.object(launch, "current_stream", lambda index: 0),
+        mock.patch.object(launch.Plan, "_launch_by_triton", lambda plan, grid, arguments: nothing),
+        ops.kernels("on"),
+    ):
+        launch.forget_plans()
+        yield
+    launch.forget_plans()
+
+
+def calls(device):
+    """Return by name a function of nothing that calls an operation on one row, and the tensors that want gradients."""
+
+    def leaf(*shape):
+        return torch.randn(shape, device=device).requires_grad_()
+
+    x, r, w, b, a = leaf(1, WIDTH), leaf(1, WIDTH), leaf(WIDTH), leaf(WIDTH), leaf(1)
+    image = leaf(1, WIDTH, 4)
+    return {
+        "torch": (lambda: F.layer_norm(x, (WIDTH,), w, b, 1e-5), (x, w, b)),
+        "layer_norm": (lambda: ops.layer_norm(x, w, b, 1e-5), (x, w, b)),
+        "rms_norm": (lambda: ops.rms_norm(x, w, 1e-5), (x, w)),
+        "add_layer_norm": (lambda: ops.add_norm(x, r, w, b, norm="layer"), (x, r, w, b)),
+        "add_rms_norm": (lambda: ops.add_norm(x, r, w, norm="rms"), (x, r, w)),
+        "dyt": (lambda: ops.dyt(x, a, w, b), (x, a, w, b)),
+        "group_norm": (lambda: ops.group_norm(image, 32, w, b), (image, w, b)),
+    }
+
+
+def forward_and_backward(call, inputs):
+    outputs = call()
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    gradients = [torch.ones_like(y) for y in outputs]
+    return lambda: torch.autograd.grad(call(), inputs, gradients)
+
+
+def measure(device, turns=30, repeats=50):
+    """Return rows of the record: what each operation costs the processor, and its ratio to torch's layer_norm.
+
+    Parameters
+    ----------
+    device : torch.device
+    turns : int
+        Each call is timed that often; all take turns.
+    repeats : int
+        So many calls are timed as one.
+
+    Returns
+    -------
+    list of dict
+        With the name, ``direction`` (forward, or both), seconds of a call and the ratio, medians over turns.
+    """
+
+    def seconds(call):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        spent = (time.perf_counter() - start) / repeats
+        torch.cuda.synchronize() if device.type == "cuda" else None
+        return spent
+
+    rows = []
+    with contextlib.nullcontext() if device.type == "cuda" else without_launch():
+        every = calls(device)
+        both = {name: forward_and_backward(call, inputs) for name, (call, inputs) in every.items()}
+        for direction, functions in (("forward", {name: call for name, (call, _) in every.items()}), ("both", both)):
+            times = in_turns(functions, seconds, turns, warm_up=3)
+            rows += [
+                {
+                    "op": name,
+                    "direction": direction,
+                    "median_s": statistics.median(values),
+                    "ratio": statistics.median(a / b for a, b in zip(values, times["torch"])),
+                }
+                for name, values in times.items()
+            ]
+    return rows

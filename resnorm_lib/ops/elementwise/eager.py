@@ -1,0 +1,34 @@
+"""DynamicTanh and Derf in eager mode: the kernel is launched at once. See :mod:`resnorm_lib.ops.norm.eager`."""
+
+import torch
+
+from resnorm_lib.ops.autograd import differentiable
+from resnorm_lib.ops.elementwise import launch, torch_version
+
+__all__ = ["TanhOrErf", "gradients"]
+
+
+class TanhOrErf(torch.autograd.Function):
+    """w * tanh(alpha * x) + b, or with a ``shift`` w * erf(alpha * x + s) + b."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        ctx.save_for_backward(*inputs)
+        return launch.forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return gradients(ctx, dy, launch.backward)
+
+
+def gradients(ctx, dy, backward):
+    """Return the gradients of all five inputs; ``backward`` is how the kernel is reached."""
+    x, alpha, shift, weight, bias = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        return tuple(differentiable(torch_version.tanh_or_erf, dy, x, alpha, shift, weight, bias))
+    n = launch.row_length(x, bias if weight is None else weight)
+    dx, *parameters = backward(dy, x, alpha, shift, weight, n, ctx.needs_input_grad[1:])
+    pairs = zip(parameters, (alpha, shift, weight, bias))
+    return dx, *(
+        g.to(p.dtype).view(p.shape) if p is not None and g is not None and g.numel() else None for g, p in pairs
+    )

@@ -1,0 +1,39 @@
+"""GroupNorm in eager mode: the kernel is launched at once. See :mod:`resnorm_lib.ops.norm.eager`."""
+
+import torch
+
+from resnorm_lib.ops.autograd import differentiable, parameter_gradients
+from resnorm_lib.ops.group_norm import launch
+from resnorm_lib.ops.group_norm.torch_version import normalize
+
+__all__ = ["GroupNorm", "gradients"]
+
+
+class GroupNorm(torch.autograd.Function):
+    """x, groups, weight, bias and eps to y."""
+
+    @staticmethod
+    def forward(ctx, x, num_groups, weight, bias, eps):
+        y, mean, rstd = launch.forward(x, num_groups, weight, bias, eps)
+        ctx.num_groups, ctx.eps = num_groups, eps
+        ctx.save_for_backward(x, weight, bias, mean, rstd)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        return gradients(ctx, dy, launch.backward)
+
+
+def gradients(ctx, dy, backward):
+    """Return the gradients of x, weight and bias in the order of the inputs; ``backward`` reaches the kernel."""
+    x, weight, bias, mean, rstd = ctx.saved_tensors
+    if torch.is_grad_enabled():
+
+        def again(x, weight, bias):
+            return normalize(x, ctx.num_groups, weight, bias, ctx.eps)[0]
+
+        dx, dw, db = differentiable(again, dy, x, weight, bias)
+    else:
+        dx, dw, db = backward(dy, x, mean, rstd, weight, ctx.num_groups, ctx.needs_input_grad[2:4])
+        dw, db = parameter_gradients(dw, db, weight, bias)
+    return dx, None, dw, db, None
