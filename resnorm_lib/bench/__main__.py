@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from resnorm_lib.bench import memory, operations, plot, ratios
+from resnorm_lib.bench import host, memory, operations, plot, ratios
 from resnorm_lib.bench.cases import DTYPES, MAIN, OPS, default_cases, parse_shape
 from resnorm_lib.bench.record import Record
 from resnorm_lib.bench.schema import SCHEMA
@@ -17,6 +17,8 @@ from resnorm_lib.bench.steps import SIZES, WAYS, time_steps
 from resnorm_lib.bench.timing import Clock
 from resnorm_lib.bench.versions import VERSIONS
 from resnorm_lib.engine.documents import write_document
+from resnorm_lib.engine.fingerprint import of_experiment
+from resnorm_lib.engine.machine import machine
 
 
 def parser():
@@ -42,6 +44,9 @@ def parser():
         words.add_argument("--versions", nargs="+", choices=VERSIONS, metavar="V", help=f"of {', '.join(VERSIONS)}")
         words.add_argument("--quick", action="store_true", help="one dtype and few shapes, fewer runs of each")
         words.add_argument("--device", help="cuda (default) or cpu")
+    words = command(run_host, "host", "time what a call costs the processor, beside torch's layer_norm")
+    words.add_argument("--device", help="cuda, or without a GPU cpu (default), where all but the launch is timed")
+    words.add_argument("--out", help="the record, JSON")
     words = command(run_ratios, "ratios", "measure the library against plain torch, and fail where a goal is missed")
     words.add_argument("--only", nargs="+", choices=ratios.GOALS, metavar="GROUP", default=tuple(ratios.GOALS),
                        help=f"of {', '.join(map(repr, ratios.GOALS))}")  # fmt: skip
@@ -157,6 +162,19 @@ def run_ratios(options):
         write_document(document, options.out, indent=1)
     if any(row["ratio"] > row["goal"] for row in document["pairs"]):
         sys.exit("A ratio is above its goal.")
+    return 0
+
+
+def run_host(options):
+    """Print what each operation costs the processor, and its ratio to the goal's measure."""
+    device = torch.device(options.device or "cpu")
+    torch.set_num_threads(1)
+    rows = host.measure(device)
+    for row in rows:
+        print(f"{row['op']:16}{row['direction']:8}{1e6 * row['median_s']:7.1f} us  {row['ratio']:5.2f}")
+    if options.out:
+        about = {"goal": host.GOAL, "machine": machine(options.command), "code": of_experiment(host.__name__)}
+        write_document(about | {"device": device.type, "rows": rows}, options.out, indent=1)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-__all__ = ["check_parameter", "check_same_shape", "describe", "is_floating", "shape_error"]
+__all__ = ["check_parameter", "check_same_shape", "check_shapes", "describe", "is_floating", "shape_error"]
 
 
 def is_floating(x):
@@ -33,6 +33,16 @@ def check_parameter(name, parameter, x, length, hint=""):
         raise ValueError(
             f"{name} {describe(parameter)}, but it must be a floating point tensor ({length},) on {x.device}{hint}."
         )
+
+
+def check_shapes(shape, **parameters):
+    """Raise unless each parameter is None or has this shape: a kernel would read past one that is too short.
+
+    For modules, whose own parameters fit, but may have been replaced.
+    """
+    for name, parameter in parameters.items():
+        if parameter is not None and parameter.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(parameter.shape)}, but it must have {tuple(shape)}.")
 
 
 def check_same_shape(x, residual):

@@ -2,13 +2,20 @@
 
 import torch
 
-__all__ = ["differentiable", "parameter_gradients"]
+__all__ = ["as_parameter", "differentiable", "parameter_gradients"]
 
 
 def parameter_gradients(dw, db, weight, bias):
     """Return the gradients as autograd wants them: in the dtype of the parameter, None where there is none."""
-    pairs = ((dw, weight), (db, bias))
-    return (None if p is None or g is None or not g.numel() else g.to(p.dtype) for g, p in pairs)
+    return as_parameter(dw, weight), as_parameter(db, bias)
+
+
+def as_parameter(gradient, parameter):
+    """Return a gradient in the dtype and shape of its parameter; None where either is None, or the gradient empty."""
+    if parameter is None or gradient is None or not gradient.numel():
+        return None
+    gradient = gradient if gradient.dtype is parameter.dtype else gradient.to(parameter.dtype)
+    return gradient if gradient.shape == parameter.shape else gradient.view(parameter.shape)
 
 
 def differentiable(function, dys, *inputs):

@@ -18,6 +18,7 @@ __all__ = [
     "Rows",
     "as_rows",
     "dense",
+    "empty",
     "forced",
     "forget_plans",
     "halves",
@@ -172,6 +173,11 @@ def as_rows(x, n=None):
 def dense(x):
     """Return ``x`` with its numbers next to each other. None stays None."""
     return None if x is None else x.contiguous()
+
+
+def empty(x, dtype=None):
+    """Return a tensor of the shape of ``x``, its numbers next to each other."""
+    return torch.empty_like(x, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 def halves(part, wanted):

@@ -2,8 +2,8 @@
 
 python -m tests.ops.compiled_others
 
-It is a process of its own, since Triton either compiles or interprets. What a :class:`~resnorm_lib.ops.launch.Plan` would
-launch is compiled instead, and what it takes of the chip is looked at.
+It is a process of its own, since Triton either compiles or interprets. What a plan of :mod:`resnorm_lib.ops.launch`
+would launch is compiled instead, and what it takes of the chip is looked at.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 import torch
 
-from resnorm_lib.ops.autograd import differentiable
+from resnorm_lib.ops.autograd import as_parameter, differentiable
 from resnorm_lib.ops.elementwise import launch, torch_version
 
 __all__ = ["TanhOrErf", "gradients"]
@@ -28,7 +28,4 @@ def gradients(ctx, dy, backward):
         return tuple(differentiable(torch_version.tanh_or_erf, dy, x, alpha, shift, weight, bias))
     n = launch.row_length(x, bias if weight is None else weight)
     dx, *parameters = backward(dy, x, alpha, shift, weight, n, ctx.needs_input_grad[1:])
-    pairs = zip(parameters, (alpha, shift, weight, bias))
-    return dx, *(
-        g.to(p.dtype).view(p.shape) if p is not None and g is not None and g.numel() else None for g, p in pairs
-    )
+    return dx, *(as_parameter(g, p) for g, p in zip(parameters, (alpha, shift, weight, bias)))

@@ -3,7 +3,7 @@
 import torch
 
 from resnorm_lib._arguments import number
-from resnorm_lib.ops._checks import check_same_shape, describe, is_floating
+from resnorm_lib.ops._checks import check_same_shape, check_shapes, describe, is_floating
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
 from resnorm_lib.ops.elementwise import torch_version
 from resnorm_lib.ops.elementwise.eager import TanhOrErf
@@ -155,6 +155,9 @@ def _fits_kernel(x, *parameters):
 def tanh_or_erf(x, alpha, shift, weight, bias):
     """Return tanh, or with a ``shift`` erf, by the Triton kernel or by torch. Arguments are already validated."""
     if x.dim() and uses_kernels(x) and _fits_kernel(x, alpha, shift, weight, bias):
+        first = bias if weight is None else weight
+        if first is not None:
+            check_shapes(x.shape[x.dim() - first.dim() :], weight=weight, bias=bias)
         if is_eager(x):
             return TanhOrErf.apply(x, alpha, shift, weight, bias)
         from resnorm_lib.ops.elementwise import registered

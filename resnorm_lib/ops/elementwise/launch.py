@@ -6,7 +6,7 @@ import torch
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, as_rows, dense, planned
+from resnorm_lib.ops.launch import Plan, as_rows, dense, empty, planned
 
 __all__ = ["backward", "columns", "forward", "row_length"]
 
@@ -55,7 +55,7 @@ def forward_plan(n, dtypes, stride, erf):
 def forward(x, alpha, shift, weight, bias):
     """Return y, of the shape and dtype of x."""
     n = row_length(x, weight if bias is None else bias)
-    (rows, stride), weight, bias, y = as_rows(x, n), dense(weight), dense(bias), x.new_empty(x.shape)
+    (rows, stride), weight, bias, y = as_rows(x, n), dense(weight), dense(bias), empty(x)
     m = x.numel() // n if n else 0
     if m and n:
         dtypes = tuple(t if t is None else t.dtype for t in (x, alpha, shift, weight, bias))
@@ -76,7 +76,7 @@ def backward_plan(n, dtypes, strides, erf, wanted):
 def backward(dy, x, alpha, shift, weight, n, wanted):
     """Return dx, and in the dtype of statistics dalpha, dshift, dw and db, each None where it is not ``wanted``."""
     (rows, stride), (dys, dy_stride), weight = as_rows(x, n), as_rows(dy, n), dense(weight)
-    dx, m, wide = x.new_empty(x.shape), x.numel() // n if n else 0, statistics_dtype(x)
+    dx, m, wide = empty(x), x.numel() // n if n else 0, statistics_dtype(x)
     if not (m and n):
         sizes = (1, 1, n, n)
         return dx, *(torch.zeros(k, dtype=wide, device=x.device) if w else None for k, w in zip(sizes, wanted))

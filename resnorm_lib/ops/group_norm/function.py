@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from resnorm_lib._arguments import number, positive_int
-from resnorm_lib.ops._checks import check_parameter, describe, is_floating
+from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
 from resnorm_lib.ops.group_norm.eager import GroupNorm
 
@@ -60,6 +60,7 @@ def normalize_groups(x, num_groups, weight, bias, eps):
     """Normalize groups of channels by the Triton kernel or by torch. Arguments are already validated."""
     doubles = [p for p in (weight, bias) if p is not None and p.dtype == torch.float64]
     if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
+        check_shapes((x.shape[1],), weight=weight, bias=bias)
         if is_eager(x):
             return GroupNorm.apply(x, num_groups, weight, bias, eps)
         from resnorm_lib.ops.group_norm.registered import group_norm as kernel

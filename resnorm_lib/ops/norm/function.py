@@ -6,7 +6,7 @@ from torch import Tensor
 from resnorm_lib._arguments import flag, number
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import dispatch
-from resnorm_lib.ops._checks import check_parameter, describe, is_floating, shape_error
+from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating, shape_error
 from resnorm_lib.ops.norm.eager import fused_norm
 from resnorm_lib.ops.norm.torch_version import Settings
 
@@ -121,6 +121,8 @@ def normalize_rows(x, normalized_shape, weight, bias, eps, *, rms, zero_centered
 def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
     """Normalize the last axes of x by the Triton kernel or by torch. Arguments are already validated."""
     if (x.is_cuda or dispatch.chosen == "on") and dispatch.uses_kernels(x):
+        if (weight is not None and weight.shape != shape) or (bias is not None and bias.shape != shape):
+            check_shapes(shape, weight=weight, bias=bias)  # says which
         settings = Settings(kernel_eps(eps, x), rms, zero_centered_gain)
         if len(shape) == 1:
             return _kernel(x, weight, bias, settings)

@@ -4,7 +4,7 @@ import torch
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, as_rows, dense, planned
+from resnorm_lib.ops.launch import Plan, as_rows, dense, empty, planned
 
 __all__ = ["backward", "forward"]
 
@@ -29,11 +29,14 @@ def forward(x, residual, weight, bias, settings, keep):
     """Return y, the sum s (None unless ``keep``), the means (None for RMSNorm) and one over the root of each row."""
     (rows, stride), (stream, stream_stride), weight, bias = as_rows(x), as_rows(residual), dense(weight), dense(bias)
     n = x.shape[-1]
-    dtypes = (t if t is None else t.dtype for t in (x, residual, weight, bias))
+    dtypes = (
+        x.dtype, residual if residual is None else residual.dtype,
+        weight if weight is None else weight.dtype, bias if bias is None else bias.dtype,
+    )  # fmt: skip
     plan, dtype, wide = forward_plan(int(n), *dtypes, (int(stride), int(stream_stride)), settings, keep)
     m = x.numel() // n if n else 0
-    y = x.new_empty(x.shape)
-    s = x.new_empty(x.shape, dtype=dtype) if keep else None
+    y = empty(x)
+    s = empty(x, dtype) if keep else None
     mean = None if settings.rms else x.new_empty(m, dtype=wide)
     rstd = x.new_empty(m, dtype=wide)
     if m and n:
@@ -58,8 +61,8 @@ def backward(dy, ds, s, mean, rstd, weight, settings, x_dtype, parameter_dtype, 
     """Return dx, dr (None where dx is dr: where x has the dtype of s), dw and db (None where not ``wanted``)."""
     n = s.shape[-1]
     m = s.numel() // n if n else 0
-    dx = s.new_empty(s.shape, dtype=x_dtype)
-    dr = None if x_dtype == s.dtype else s.new_empty(s.shape)
+    dx = empty(s, x_dtype)
+    dr = None if x_dtype == s.dtype else empty(s)
     if not (m and n):
         return dx, dr, *(torch.zeros(n, dtype=parameter_dtype, device=s.device) if w else None for w in wanted)
     (sums, stride), (dys, dy_stride), (later, ds_stride), weight = as_rows(s), as_rows(dy), as_rows(ds), dense(weight)
