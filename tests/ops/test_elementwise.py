@@ -108,12 +108,17 @@ def test_the_ends_are_one_and_infinities_and_nan_stay_where_they_are(function):
 
 @needs_kernels
 def test_the_gradient_of_a_saturated_tanh_is_not_a_difference_of_ones():
-    """1 - tanh(9)^2 is 6e-8 to one digit in float32; the kernel has seven."""
+    """1 - tanh(9)^2 is 6e-8 to one digit in float32; the kernel has six.
+
+    The slope is 4 e / (1 + e)^2 with e = exp(-2 |z|). A GPU computes exp as a power of two: the rounded exponent is off
+    by up to 2 |z| u, and so is e, relatively (u is the unit roundoff). The other operations add 8 u at most.
+    """
     x = torch.tensor([9.0, 12.0], device=DEVICE)
     with kernels("on"):
         _, (dx, _) = gradients(dyt, (x, torch.ones(1, device=DEVICE)), [torch.ones_like(x)])
     exact = 1 / x.double().cosh() ** 2
-    torch.testing.assert_close(dx.double(), exact, rtol=16 * ROUNDOFF[torch.float32], atol=0)
+    off = ((dx.double() - exact) / exact).abs()
+    assert (off <= (2 * x.double().abs() + 8) * ROUNDOFF[torch.float32]).all(), off
 
 
 @needs_kernels

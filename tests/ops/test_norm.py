@@ -154,6 +154,7 @@ def test_no_rows_give_no_rows_and_zero_gradients(norm):
 @needs_kernels
 @both
 def test_gradients_of_any_strides_are_read_right(norm):
+    """To the last bits: strides are constants of a kernel, and another kernel may contract other products."""
     x, w = random(4, 9), random(9)
     every = {
         "expanded": torch.ones((), device=DEVICE, dtype=torch.float64).expand(4, 9),
@@ -165,7 +166,8 @@ def test_gradients_of_any_strides_are_read_right(norm):
         with kernels("on"):
             ours = gradients(NORMS[norm], (x, w), [dy])[1]
             right = gradients(NORMS[norm], (x, w), [dy.contiguous()])[1]
-        assert all(torch.equal(a, b) for a, b in zip(ours, right)), kind
+        for a, b in zip(ours, right):  # a wrong stride is off by as much as dy itself; sums of 9 and 4 numbers are not
+            assert (a - b).abs().max() <= 32 * 2.0**-53 * b.abs().max(), kind
 
 
 @needs_kernels

@@ -68,6 +68,10 @@ def normalize_groups(x, num_groups, weight, bias, eps):
         return kernel(x, num_groups, weight, bias, eps)[0]
     if weight is None and bias is not None:
         weight = torch.ones_like(bias)  # without it the backward pass of torch 2.13 fails where there is a bias
+    if x.device.type != "cpu" and any(p is not None and p.dtype != x.dtype for p in (weight, bias)):
+        wide = torch.promote_types(x.dtype, torch.float32)  # there torch takes parameters of the dtype of x alone
+        weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
+        return F.group_norm(x.to(wide), num_groups, weight, bias, eps).to(x.dtype)
     if x.is_contiguous() or x.device.type != "cpu":
         return F.group_norm(x, num_groups, weight, bias, eps)
     y = F.group_norm(x.contiguous(), num_groups, weight, bias, eps)

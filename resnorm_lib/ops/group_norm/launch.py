@@ -67,7 +67,7 @@ def as_samples(x, channels_last=None):
 
 def is_last(samples):
     """Return whether the channels of (N, C, S) lie next to each other: at a single position they do in any layout."""
-    return samples.stride(1) == 1 and (samples.shape[2] == 1 or samples.stride(2) != 1)
+    return bool(samples.stride(1) == 1 and (samples.shape[2] == 1 or samples.stride(2) != 1))
 
 
 def like(x, channels_last):
