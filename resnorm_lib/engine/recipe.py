@@ -23,7 +23,7 @@ class Recipe:
     steps: int
     optimizer: str = "sgd"
     momentum: float = 0.9  # of SGD; Adam's first beta
-    second: float = 0.98  # Adam's second beta
+    beta2: float = 0.98  # Adam's second beta
     weight_decay: float = 0.0
     schedule: str = "constant"  # after the warm-up: constant, cosine to 0, or divided by 10 at 1/2 and at 3/4
     warmup: int = 0  # steps in which the rate rises from 0
@@ -81,7 +81,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     others = [p for p in parameters if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    betas = (recipe.momentum, recipe.second)
+    betas = (recipe.momentum, recipe.beta2)
     return kind([group for group in groups if group["params"]], lr, betas, fused=fused)
 
 

@@ -25,12 +25,12 @@ class Config:
 
     depth: int = 32  # attentions
     dim: int = 64
-    heads: int = 1
+    num_heads: int = 1
     tokens: int = 32
     samples: int = 8
 
 
-PRESETS = {"cpu": Config(), "gpu": Config(depth=128, dim=768, heads=12, tokens=256, samples=4)}
+PRESETS = {"cpu": Config(), "gpu": Config(depth=128, dim=768, num_heads=12, tokens=256, samples=4)}
 
 ARMS = {
     "attention alone": ("plain", "none", False),
@@ -53,7 +53,7 @@ def attention_stack(scheme: str, norm: str, mlp: bool, config: Config) -> Residu
     """Return the stack of an arm; layer l ends after block l, or after block 2l where each has a perceptron."""
     kinds = (SelfAttention, FeedForward) if mlp else (SelfAttention,)
     make = {
-        SelfAttention: lambda: SelfAttention(config.dim, config.heads),
+        SelfAttention: lambda: SelfAttention(config.dim, config.num_heads),
         FeedForward: lambda: FeedForward(config.dim),
     }
     branches = [make[kind]() for _ in range(config.depth) for kind in kinds]

@@ -63,7 +63,7 @@ def test_the_first_layer_noted_is_the_input_and_the_last_the_summary(arm):
 
 
 def test_the_gpu_preset_runs_at_toy_size():
-    config = EXPERIMENT.config("gpu", depth=3, dim=24, heads=12, tokens=5, samples=2)
+    config = EXPERIMENT.config("gpu", depth=3, dim=24, num_heads=12, tokens=5, samples=2)
     run = EXPERIMENT.run(config, preset="gpu", device="cpu")
     assert run.arms == list(ARMS)
     assert all(value is not None for trial in run.trials for value in trial.summary.values())
