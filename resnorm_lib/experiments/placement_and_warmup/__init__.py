@@ -90,7 +90,7 @@ PRESETS = {
     # Captured, not compiled: to compile a network of this size takes longer than its 500 steps.
     "gpu": Config(
         data="shakespeare",
-        extra_depths=(24, 48),
+        extra_depths=(24,),
         extra_kinds=("post-warmup", "pre", "deepnorm"),
         deepest_depth=100,
         dim=384,
