@@ -26,10 +26,10 @@ WIDTH = 768
 class Nothing:
     """Stands in for what Triton has compiled."""
 
-    def __getitem__(self, grid):
-        return self
+    function = packed_metadata = None
 
-    def __call__(self, *arguments, stream):
+    @staticmethod
+    def run(*arguments):
         pass
 
 
@@ -44,6 +44,7 @@ def without_launch():
             (dispatch, "INTERPRETED", False),
             (launch, "current_device", lambda: None),
             (launch, "current_stream", lambda index: 0),
+            (launch.Plan, "direct", True),
             (launch.Plan, "_launch_by_triton", lambda plan, grid, arguments: nothing),
         ):
             stack.enter_context(mock.patch.object(where, name, value))

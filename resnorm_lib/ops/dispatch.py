@@ -126,12 +126,19 @@ def uses_kernels(x):
     return True
 
 
-def is_eager(x):
-    """Return whether an operation on ``x`` may launch its kernel at once.
+def is_eager(*tensors):
+    """Return whether an operation on these tensors, or None, may launch its kernel at once.
 
-    Not where somebody must see it as one operation: a compiler, an export, a dispatch mode, a subclass of tensors.
+    Not where somebody must see it as one operation: a compiler, an export, a dispatch mode, a subclass of tensors; nor
+    where a tensor stands for a batch of them, as a gradient does under ``is_grads_batched``.
     """
-    return not (is_traced(x) or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack())
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    return not any(x is not None and (is_traced(x) or _is_batched(x)) for x in tensors)
+
+
+def _is_batched(x):
+    return torch._C._functorch.is_batchedtensor(x) or torch._C._functorch.is_legacy_batchedtensor(x)
 
 
 def is_traced(x):

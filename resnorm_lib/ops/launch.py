@@ -7,6 +7,7 @@ registers for each thread, shared memory for each stage.
 
 import contextlib
 import functools
+import sys
 from typing import NamedTuple
 
 import torch
@@ -189,12 +190,12 @@ class Plan:
     """A kernel, its constants, and what Triton has compiled of them. Calling it launches ``programs`` of the kernel.
 
     Triton's own launch looks at every argument anew, on each call, to find the code that fits: 100 us of the processor
-    or more. That code depends on whether pointers are divisible by 16, and integers by 16 or equal to 1; constants and
-    dtypes are those of the plan. So for aligned tensors it is kept and launched at once. Where a version of Triton
-    takes other arguments than this one gives, its own launch is used.
+    or more. That code depends on which arguments are None, and on whether pointers are divisible by 16, and integers by
+    16 or equal to 1; constants and dtypes are those of the plan. So for aligned tensors it is kept and run at once,
+    in the versions of Triton in which that has been tried, unless a profiler has hooked itself into launches.
     """
 
-    direct = True  # until a version of Triton refuses
+    direct = None  # whether kept code is run; unknown until the first launch
 
     def __init__(self, kernel, config=None, **constants):
         if config is not None:
@@ -202,7 +203,7 @@ class Plan:
             constants.update(num_warps=config.num_warps, maxnreg=config.registers)
         self.kernel, self.config, self.options = kernel, config, constants
         self.constants = tuple(constants[name] for name in kernel.arg_names if name in constants)
-        self.compiled = {}
+        self.kept = {}
 
     def __call__(self, programs, x, *arguments):
         """Launch on the device of ``x``. A traced operation gets the kernel as a node of its graph."""
@@ -221,24 +222,48 @@ class Plan:
     def _launch(self, grid, index, arguments):
         pointers, key = 0, [index]
         for argument in arguments:
-            if argument.__class__ is int:
+            if argument is None:
+                key.append(None)
+            elif argument.__class__ is int:
                 key += (argument == 1, argument % 16 == 0, argument < 2**31)
-            elif argument is not None:
+            else:
                 pointers |= argument.data_ptr()
-        compiled = self.compiled.get(tuple(key)) if Plan.direct and pointers % 16 == 0 else None
-        if compiled is None:
+        may_keep, key = pointers % 16 == 0 and runs_kept_code() and not is_observed(), tuple(key)
+        kept = self.kept.get(key) if may_keep else None
+        if kept is None:
             compiled = self._launch_by_triton(grid, arguments)
-            if pointers % 16 == 0:
-                self.compiled[tuple(key)] = compiled
+            if may_keep:
+                self.kept[key] = compiled.run, compiled.function, compiled.packed_metadata
             return
+        run, function, packed = kept
         try:
-            compiled[(*grid, 1, 1)[:3]](*arguments, *self.constants, stream=current_stream(index))
+            run(*(*grid, 1, 1)[:3], current_stream(index), function, packed, None, None, None, *arguments,
+                *self.constants)  # fmt: skip
         except TypeError:
             Plan.direct = False
+            self.kept.clear()
             self._launch_by_triton(grid, arguments)
 
     def _launch_by_triton(self, grid, arguments):
         return self.kernel[grid](*arguments, **self.options)
+
+
+TRIED = ("3.6.", "3.7.")  # versions of Triton in which code that was kept has been run, with the same results
+
+
+def runs_kept_code():
+    """Return whether compiled code is kept and run at once, in this version of Triton."""
+    if Plan.direct is None:
+        import triton
+
+        Plan.direct = triton.__version__.startswith(TRIED)
+    return Plan.direct
+
+
+def is_observed():
+    """Return whether somebody, a profiler say, is to be told of each launch."""
+    runtime = sys.modules["triton"].knobs.runtime
+    return bool(runtime.launch_enter_hook.calls or runtime.launch_exit_hook.calls)
 
 
 @planned

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnorm_lib.ops import KernelsUnavailable, add_norm, has_kernels, kernels, launch, layer_norm
+from resnorm_lib.ops import (
+    KernelsUnavailable,
+    add_norm,
+    dyt,
+    group_norm,
+    has_kernels,
+    kernels,
+    launch,
+    layer_norm,
+    rms_norm,
+)  # fmt: skip
 from resnorm_lib.ops.dispatch import uses_kernels
 from tests.ops.cases import DEVICE, needs_kernels, random
 
@@ -184,3 +194,17 @@ def test_functions_are_exported():
 
     assert {"add_norm", "layer_norm", "rms_norm", "kernels"} <= set(ops.__all__)
     assert add_norm is ops.add_norm
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "function", [layer_norm, rms_norm, lambda x: dyt(x, x.new_ones(1)), lambda x: group_norm(x, 2)]
+)
+def test_a_batch_of_gradients_is_the_gradients_one_by_one(function):
+    x = random(3, 8, grad=True)
+    dys = torch.stack([random(3, 8, seed=seed) for seed in range(4)])
+    with kernels("on"):
+        y = function(x)
+        (batch,) = torch.autograd.grad(y, x, dys, is_grads_batched=True, retain_graph=True)
+        one_by_one = [torch.autograd.grad(y, x, dy, retain_graph=True)[0] for dy in dys]
+    torch.testing.assert_close(batch, torch.stack(one_by_one))

@@ -3,6 +3,7 @@
 import torch
 
 from resnorm_lib.ops.autograd import as_parameter, differentiable
+from resnorm_lib.ops.dispatch import is_eager
 from resnorm_lib.ops.elementwise import launch, torch_version
 
 __all__ = ["TanhOrErf", "gradients"]
@@ -18,7 +19,11 @@ class TanhOrErf(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy):
-        return gradients(ctx, dy, launch.backward)
+        if is_eager(dy):
+            return gradients(ctx, dy, launch.backward)
+        from resnorm_lib.ops.elementwise.registered import through_operation
+
+        return gradients(ctx, dy, through_operation)
 
 
 def gradients(ctx, dy, backward):

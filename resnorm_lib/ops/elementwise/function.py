@@ -158,7 +158,7 @@ def tanh_or_erf(x, alpha, shift, weight, bias):
         first = bias if weight is None else weight
         if first is not None:
             check_shapes(x.shape[x.dim() - first.dim() :], weight=weight, bias=bias)
-        if is_eager(x):
+        if is_eager(x, alpha, shift, weight, bias):
             return TanhOrErf.apply(x, alpha, shift, weight, bias)
         from resnorm_lib.ops.elementwise import registered
 

@@ -3,6 +3,7 @@
 import torch
 
 from resnorm_lib.ops.autograd import differentiable, parameter_gradients
+from resnorm_lib.ops.dispatch import is_eager
 from resnorm_lib.ops.group_norm import launch
 from resnorm_lib.ops.group_norm.torch_version import normalize
 
@@ -21,7 +22,11 @@ class GroupNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy):
-        return gradients(ctx, dy, launch.backward)
+        if is_eager(dy):
+            return gradients(ctx, dy, launch.backward)
+        from resnorm_lib.ops.group_norm.registered import through_operation
+
+        return gradients(ctx, dy, through_operation)
 
 
 def gradients(ctx, dy, backward):

@@ -61,7 +61,7 @@ def normalize_groups(x, num_groups, weight, bias, eps):
     doubles = [p for p in (weight, bias) if p is not None and p.dtype == torch.float64]
     if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
         check_shapes((x.shape[1],), weight=weight, bias=bias)
-        if is_eager(x):
+        if is_eager(x, weight, bias):
             return GroupNorm.apply(x, num_groups, weight, bias, eps)
         from resnorm_lib.ops.group_norm.registered import group_norm as kernel
 

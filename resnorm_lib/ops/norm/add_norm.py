@@ -76,7 +76,7 @@ def add_norm(x, residual, weight=None, bias=None, *, norm="layer", eps=None, pre
 
 def _kernel(inputs, settings, keep):
     """Return y and the sum, which is None unless ``keep``."""
-    if is_eager(inputs[0]):
+    if is_eager(*inputs):
         fused = fused_norm(*inputs, settings, keep)
         return fused if keep else (fused, None)
     from resnorm_lib.ops.norm.add_norm_registered import add_norm as fused

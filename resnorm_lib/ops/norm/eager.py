@@ -7,6 +7,7 @@ the launch itself. The formula of the gradients, :func:`gradients`, is the same 
 import torch
 
 from resnorm_lib.ops.autograd import differentiable, parameter_gradients
+from resnorm_lib.ops.dispatch import is_eager
 from resnorm_lib.ops.norm import launch
 from resnorm_lib.ops.norm.torch_version import normalize
 
@@ -34,7 +35,11 @@ class FusedNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy, ds=None):
-        return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], launch.backward), None, None
+        if is_eager(dy, ds):
+            return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], launch.backward), None, None
+        from resnorm_lib.ops.norm.registered import through_operation
+
+        return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], through_operation), None, None
 
 
 def gradients(ctx, dy, ds, wanted, backward):

@@ -140,7 +140,7 @@ def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
 
 
 def _kernel(x, weight, bias, settings):
-    if dispatch.is_eager(x):
+    if dispatch.is_eager(x, weight, bias):
         return fused_norm(x, None, weight, bias, settings)
     from resnorm_lib.ops.norm.registered import norm
 
