@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from resnorm_lib.engine.capture import WARM_UP, CapturedStep
 from resnorm_lib.engine.datasets import Task
@@ -65,9 +66,27 @@ def fit(
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, recipe)
+    step = make_step(model, optimizer, recipe, loss)
+    captured = isinstance(step, CapturedStep)
+    first = WARM_UP + 1 if recipe.compile or captured else 0
+    for number, (x, target) in zip(log.steps(recipe.steps), batches):
+        log.begin("train" if number >= first else "compile")
+        set_rate(optimizer, rate(recipe, number))
+        value = step(x, target)
+        if number % every == every - 1 or number in (0, recipe.steps - 1):
+            log.add(number + 1, loss=value)
+        if at and number + 1 in at:
+            log.begin("evaluate")
+            if at[number + 1](model) is True and captured:
+                step.forget()
+    log.begin("evaluate")
+
+
+def make_step(model: nn.Module, optimizer: Optimizer, recipe: Recipe, loss: Callable) -> Callable[..., Tensor]:
+    """Return a function that takes a training step on a batch and returns its loss; on a GPU it is captured."""
     forward = torch.compile(model) if recipe.compile else model
 
-    def update(x: Tensor, target: Tensor) -> Tensor:
+    def step(x: Tensor, target: Tensor) -> Tensor:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.amp):
             value = loss(forward(x), target)
         optimizer.zero_grad(set_to_none=True)
@@ -78,19 +97,7 @@ def fit(
         return value.detach()
 
     on_gpu = next(model.parameters()).device.type == "cuda"
-    step = CapturedStep(update, optimizer) if recipe.capture and on_gpu else update
-    first = WARM_UP + 1 if recipe.compile or step is not update else 0
-    for number, (x, target) in zip(log.steps(recipe.steps), batches):
-        log.begin("train" if number >= first else "compile")
-        set_rate(optimizer, rate(recipe, number))
-        value = step(x, target)
-        if number % every == every - 1 or number in (0, recipe.steps - 1):
-            log.add(number + 1, loss=value)
-        if at and number + 1 in at:
-            log.begin("evaluate")
-            if at[number + 1](model) is True and step is not update:
-                step.forget()
-    log.begin("evaluate")
+    return CapturedStep(step, optimizer) if recipe.capture and on_gpu else step
 
 
 @torch.no_grad()

@@ -29,8 +29,7 @@ class Gate(nn.Module):
 
     def __init__(self, dim: int, axis: int | None, bias: float):
         super().__init__()
-        self.gate = FeatureLinear(dim, axis)
-        nn.init.constant_(self.gate.bias, bias)
+        self.gate = FeatureLinear(dim, axis, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return (1 - torch.sigmoid(self.gate(x))) * x
