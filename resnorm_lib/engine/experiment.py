@@ -121,7 +121,7 @@ class Experiment:
         out : path, optional
             Folder for the record, written anew after each trial as ``NAME-PRESET.json``.
         resume : bool
-            Keep the trials that a record in ``out`` has, and do the others.
+            Keep the trials that a record in ``out`` has from the same code of the experiment, and do the others.
         limit : number, optional
             Seconds: no trial is begun that would be expected to end later.
         device : torch.device, optional
@@ -216,7 +216,10 @@ def _plain(value: Any) -> Any:
 
 
 def _finished(run: Run, path: Path, here: distributed.Worker) -> list[Trial]:
-    """Return the trials of this process's record and of the merged one; refuse those of another config."""
+    """Return the trials of this process's record and of the merged one; refuse those of another config.
+
+    Trials of other code of the experiment are left out: the record would say that today's code made them.
+    """
     trials = {}
     for place in {path, path.with_name(path.name.replace(here.suffix, ""))}:
         if not place.exists():
@@ -227,5 +230,6 @@ def _finished(run: Run, path: Path, here: distributed.Worker) -> list[Trial]:
             raise RecordError(
                 f"{place} was run with another {', '.join(changed)}: resume with the same settings, or elsewhere."
             )
-        trials |= {(trial.seed, trial.arm): trial for trial in old.trials}
+        if old.code.get("experiment") == run.code["experiment"]:
+            trials |= {(trial.seed, trial.arm): trial for trial in old.trials}
     return list(trials.values())

@@ -95,6 +95,13 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
         EXPERIMENT.run(EXPERIMENT.config("cpu", steps=61), out=tmp_path, resume=True)
 
 
+def test_trials_of_other_code_are_done_anew(tmp_path, monkeypatch):
+    EXPERIMENT.run(out=tmp_path, arms=["rate-0.5"])
+    monkeypatch.setattr(engine.fingerprint, "of_experiment", lambda name: {"experiment": "other", "library": "same"})
+    run = EXPERIMENT.run(out=tmp_path, arms=["rate-1.0"], resume=True)
+    assert run.arms == ["rate-1.0"]
+
+
 def test_without_resume_the_record_is_made_anew(tmp_path):
     EXPERIMENT.run(out=tmp_path, seeds=2)
     EXPERIMENT.run(out=tmp_path, arms=["rate-0.5"])
