@@ -6,9 +6,9 @@ takes longer than Python needs to launch the call, so that launches do not count
 ``graph`` times the replay of a CUDA graph, where they never do, and ``host`` what one call takes of the processor.
 """
 
+import os
 import statistics
 import time
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 import torch
 
@@ -28,7 +28,8 @@ def summary(times):
 
 def processor_time():
     """Return the seconds that this process, and those it has waited for, have spent on a processor."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
+    waited_for = os.times()  # in ticks of about 10 ms; 0 on Windows
+    return time.process_time() + waited_for.children_user + waited_for.children_system
 
 
 def in_turns(calls, seconds, turns, warm_up):

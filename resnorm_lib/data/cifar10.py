@@ -41,11 +41,9 @@ def load_cifar10(generator: torch.Generator | None = None) -> Images:
     Raises
     ------
     DataMissing
-        If the data is not on this machine; the message says how to get it.
+        If the data, or Pillow to decode it, is not on this machine; the message says how to get it.
     DataDamaged
         If the file cannot be read, or an image in it.
-    ModuleNotFoundError
-        If images must be decoded and Pillow is not installed.
     SettingError
         If RESNORM_DATA names no folder.
     """
@@ -88,7 +86,7 @@ def _decode(path, encoded, offsets):
     try:
         from PIL import Image
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("The images of CIFAR-10 are JPEG files: pip install Pillow.") from None
+        raise DataMissing("The images of CIFAR-10 are JPEG files: pip install Pillow.") from None
     x = np.empty((len(offsets) - 1, 3, SIZE, SIZE), dtype=np.uint8)
     for i in range(len(x)):
         try:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import torch
 
+from resnorm_lib.data.files import DataMissing
+
 __all__ = ["Split", "load_digits"]
 
 NUM_TRAIN = 1297
@@ -31,7 +33,7 @@ def load_digits(generator: torch.Generator | None = None) -> Split:
 
     Raises
     ------
-    ModuleNotFoundError
+    DataMissing
         If scikit-learn is not installed.
 
     Examples
@@ -43,7 +45,7 @@ def load_digits(generator: torch.Generator | None = None) -> Split:
     try:
         from sklearn import datasets
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("The digits come with scikit-learn: pip install scikit-learn.") from None
+        raise DataMissing("The digits come with scikit-learn: pip install scikit-learn.") from None
 
     raw = datasets.load_digits()
     generator = generator or torch.Generator().manual_seed(0)

@@ -11,7 +11,7 @@ __all__ = ["DataDamaged", "DataMissing", "find", "read_arrays"]
 
 
 class DataMissing(FileNotFoundError):
-    """Data is not on this machine; the message says which file is wanted, and where to get it."""
+    """Data, or the package that brings it, is not on this machine; the message says what to get, and where."""
 
 
 class DataDamaged(ValueError):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -139,6 +140,10 @@ def main(package: ModuleType, words: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(words)
     try:
         arguments.function(package, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, as head does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at the exit fails no more
+        sys.exit(1)
     except (ValueError, DataMissing, TrialError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -1,7 +1,6 @@
 """The log of a trial: it collects the numbers, and supplies the device and the random generators."""
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -111,8 +110,7 @@ class TrialLog:
         if on_gpu:
             self.peak = torch.cuda.max_memory_allocated(self.device)
         else:
-            unit = 1 if sys.platform == "darwin" else 1024
-            self.peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            self.peak = _peak_of_process()
         return self.trial(time.perf_counter() - start)
 
     def trial(self, seconds: float) -> Trial:
@@ -123,6 +121,15 @@ class TrialLog:
         summary = dict(zip(self.numbers, _numbers(list(self.numbers.values()))))
         phases = {name: round(value, 3) for name, value in self.phases.items()}
         return Trial(self.arm, self.seed, metrics, summary, seconds, self.peak, self.diverged, phases)
+
+
+def _peak_of_process() -> int | None:
+    """Return the most memory that this process has held, in bytes; None on Windows, where Python does not know."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
+    return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _numbers(values: list) -> list[float | None]:

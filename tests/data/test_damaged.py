@@ -23,7 +23,7 @@ def test_missing_data_is_told_with_the_file_and_the_way_to_it(folder, file, monk
 def test_a_missing_pillow_is_named(folder, monkeypatch):
     np.savez(folder / CIFAR, **cifar_arrays(24))
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ModuleNotFoundError, match="JPEG files: pip install Pillow"):
+    with pytest.raises(DataMissing, match="JPEG files: pip install Pillow"):
         load_cifar10()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn import datasets
 
-from resnorm_lib.data import load_digits, load_spirals
+from resnorm_lib.data import DataMissing, load_digits, load_spirals
 
 
 def test_every_image_is_in_exactly_one_part():
@@ -39,7 +39,7 @@ def test_the_split_is_the_same_everywhere_unless_a_generator_is_given():
 
 def test_a_missing_scikit_learn_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ModuleNotFoundError, match="The digits come with scikit-learn: pip install scikit-learn"):
+    with pytest.raises(DataMissing, match="The digits come with scikit-learn: pip install scikit-learn"):
         load_digits()
 
 

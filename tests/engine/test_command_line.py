@@ -9,11 +9,13 @@ import sys
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
 from resnorm_lib import experiments
+from resnorm_lib.data import DataMissing
 from resnorm_lib.engine import command_line, experiment
 from resnorm_lib.engine.distributed import Worker
 from resnorm_lib.engine.records import SCHEMA, read
@@ -215,6 +217,60 @@ def test_a_suite_says_what_it_left_out(monkeypatch):
     monkeypatch.setattr(command_line.time, "monotonic", lambda: toys.now)
     monkeypatch.setattr(experiment.time, "monotonic", lambda: toys.now)
     assert "last: no time left" in call("suite", "--budget", "20s", package=toys)[1]
+
+
+def test_an_experiment_without_its_data_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    said = one_sentence(*call("run", "degradation", "--set", "depths=[2]", "--set", "epochs=1")[::2])
+    assert "pip install scikit-learn" in said
+
+
+class WithoutData(Toys):
+    """The first experiment lacks its data."""
+
+    def get(self, name):
+        experiment = super().get(name)
+        if name != self.EXPERIMENTS[0]:
+            return experiment
+
+        def run(*arguments, **options):
+            raise DataMissing("There is no data.")
+
+        return SimpleNamespace(name=name, order=-1, presets=experiment.presets, config=experiment.config, run=run)
+
+
+def test_a_suite_goes_on_where_one_experiment_lacks_its_data(monkeypatch):
+    toys = WithoutData()
+    monkeypatch.setattr(command_line.time, "monotonic", lambda: toys.now)
+    monkeypatch.setattr(experiment.time, "monotonic", lambda: toys.now)
+    status, out, err = call("suite", "--budget", "126s", package=toys)
+    first, *others = toys.EXPERIMENTS
+    assert f"{first}: There is no data." in out
+    assert one_sentence(status, err) == f"Not run to the end: {first}."
+    assert all(f"{other}: " in out for other in others)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    with started("resnorm_lib.experiments", "list") as process:
+        process.stdout.close()
+        assert process.wait(60) == 1
+        assert process.stderr.read() == ""
+
+
+def test_the_library_needs_no_module_that_windows_lacks():
+    code = f"""
+import importlib, pkgutil, sys
+sys.modules |= dict.fromkeys(("resource", "fcntl", "termios", "pwd", "grp"))
+import resnorm_lib
+for module in pkgutil.walk_packages(resnorm_lib.__path__, "resnorm_lib."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from resnorm_lib.engine import command_line
+command_line.main(resnorm_lib.experiments, {["run", *TINY]!r})
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Does attention make" in result.stdout
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
