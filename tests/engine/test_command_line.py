@@ -120,7 +120,7 @@ def test_compare_shows_two_runs_and_the_settings_that_differ(tmp_path):
 
 def test_a_preset_is_named_in_the_record(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNORM_DEVICE", "cpu")
-    status, _, _ = call("run", *TINY, "--preset", "gpu", "--set", "heads=2", "--out", tmp_path)
+    status, _, _ = call("run", *TINY, "--preset", "gpu", "--set", "num_heads=2", "--out", tmp_path)
     assert status == 0
     assert read(tmp_path / "rank_collapse-gpu.json").preset == "gpu"
 
