@@ -42,6 +42,7 @@ class Rows(NamedTuple):
     num_stages: int = 1  # of a loop; one less is how many tiles are loaded ahead
     per_sm: int = 1  # programs for each multiprocessor, where a kernel is persistent
     registers: int | None = None  # the most that a thread may have
+    again: bool = False  # whether a row is loaded a second time, because it does not fit into registers beside its sums
 
     def chunked(self, n):
         """Return whether a row of length n is longer than the tile, so that it is read in chunks."""
@@ -124,17 +125,20 @@ def _row_forward(n, itemsize):
 def _row_backward(n, itemsize, tensors, sums):
     block = max(16, next_power_of_two(n))
     wide = max(4, itemsize)
-    # 16 numbers of each tensor and of each sum for a thread: with more the compiler runs out of registers, and with
-    # fewer there would be more programs, whose partial sums are written and read again.
-    rows = max(1, min(16, (4096 if block == 2048 else 2048) // block))
-    tile = (tensors * rows + 1) * block * itemsize  # bytes that a stage loads ahead: the gain, too
-    if block > 16384 or block * (wide * sums + itemsize * tensors) > 0.9 * 4 * REGISTERS:  # a row and its sums
+    most = 0.8 * 4 * REGISTERS
+    if block > 16384 or block * wide * sums > most:  # the sums alone take all registers: a row is read in chunks
         block = 4096 if n <= 16384 else 2048
         return Rows(2 if n <= 16384 else 4, block * 4 // wide, 16, num_stages=2, registers=REGISTERS // 512)
-    num_warps = max(4, min(32, rows * block // 512))
-    per_sm = max(1, 16 // num_warps)  # 512 threads with 128 registers, or once 1024 with 64
+    if block * (wide * (sums + 1) + itemsize * tensors) > most:  # no room for a row beside its sums
+        return Rows(1, block, 8, registers=255, again=True)
+    # 16 numbers of each tensor and of each sum for a thread: with more the compiler runs out of registers, and with
+    # fewer there would be more programs, whose partial sums are written and read again.
+    rows = max(1, min(16, (4096 if block == 2048 else 8192 if block == 4096 else 2048) // block))
+    tile = (tensors * rows + 1) * block * itemsize  # bytes that a stage loads ahead: the gain, too
+    num_warps = max(4, min(16, rows * block // 512))
+    per_sm = max(1, 16 // num_warps)  # 512 threads with 128 registers
     fit = min(3, 1 + SHARED // (tile * per_sm)) if n * itemsize % 4 == 0 else 1  # no less than 4 bytes are copied ahead
-    num_stages = min(fit, 2) if num_warps == 32 else fit
+    num_stages = 1 if block == 16384 else fit
     return Rows(rows, block, num_warps, num_stages, per_sm, registers=REGISTERS // (32 * num_warps * per_sm))
 
 

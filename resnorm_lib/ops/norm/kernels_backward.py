@@ -15,17 +15,18 @@ from resnorm_lib.ops.kernel_tools import load_parameter, load_tile, store
 
 @triton.jit
 def normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE: tl.constexpr, DY_STRIDE: tl.constexpr,
-               N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr):  # fmt: skip
+               N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+               KEEP: tl.constexpr = ""):  # fmt: skip
     """Return s_hat, dy, g and rstd of a tile."""
-    s_hat = load_tile(S, rows, cols, mask, S_STRIDE, DOUBLE)
-    dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE)
+    s_hat = load_tile(S, rows, cols, mask, S_STRIDE, DOUBLE, KEEP)
+    dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE, KEEP)
     rstd = tl.load(RSTD + rows, mask=rows < M, other=0.0)
     if MEAN is not None:
         s_hat -= tl.load(MEAN + rows, mask=rows < M, other=0.0)[:, None]
     s_hat *= rstd[:, None]
     g = dy
     if W is not None:
-        w = load_parameter(W, cols, N, DOUBLE)
+        w = load_parameter(W, cols, N, DOUBLE, KEEP)
         g = dy * (w + 1.0 if ZERO_CENTERED else w)
     return s_hat, dy, g, rstd
 
@@ -45,9 +46,13 @@ def norm_backward(
     DY, DS, S, MEAN, RSTD, W, DX, DR, DW, DB, M,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
     ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr, AGAIN: tl.constexpr,
 ):  # fmt: skip
-    """Rows that fit into registers. DW and DB are (programs, N); a program's share lies in its registers."""
+    """Rows that fit into registers. DW and DB are (programs, N); a program's share lies in its registers.
+
+    Where it takes so many that a row does not fit beside it, the row is loaded ``AGAIN`` for the gradients, from the
+    first cache, which holds it.
+    """
     program, programs = tl.program_id(0).to(tl.int64), tl.num_programs(0)
     tiles = tl.cdiv(M, ROWS)
     cols = tl.arange(0, BLOCK)
@@ -57,14 +62,20 @@ def norm_backward(
         rows = (tile * ROWS + tl.arange(0, ROWS)).to(tl.int64)  # int32 in the interpreter
         mask = (rows < M)[:, None] & (cols < N)[None, :]
         s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
-                                        ZERO_CENTERED, DOUBLE)  # fmt: skip
+                                        ZERO_CENTERED, DOUBLE, "evict_last" if AGAIN else "")  # fmt: skip
+        along = (tl.sum(g * s_hat, axis=1) / N)[:, None]
+        if MEAN is not None:
+            constant = (tl.sum(g, axis=1) / N)[:, None]
+        if AGAIN:
+            s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+                                            ZERO_CENTERED, DOUBLE, "evict_first")  # fmt: skip
         if DW is not None:
             dw += dy * s_hat
         if DB is not None:
             db += dy
-        ds = g - s_hat * (tl.sum(g * s_hat, axis=1) / N)[:, None]
+        ds = g - s_hat * along
         if MEAN is not None:
-            ds -= (tl.sum(g, axis=1) / N)[:, None]
+            ds -= constant
         finish(DX, DR, DS, ds * rstd[:, None], rows, cols, mask, N, DS_STRIDE, DOUBLE)
     if DW is not None:
         tl.store(DW + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)

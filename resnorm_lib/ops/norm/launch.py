@@ -50,8 +50,10 @@ def backward_plan(n, widest, dtypes, later, strides, settings, wanted):
     from resnorm_lib.ops.norm import kernels_backward as kernels
 
     config = launch.row_backward(n, widest, 2 + later, sum(wanted))
+    chunked = config.chunked(n)
     return Plan(
-        kernels.norm_backward_chunked if config.chunked(n) else kernels.norm_backward, config,
+        kernels.norm_backward_chunked if chunked else kernels.norm_backward, config,
+        **({} if chunked else {"AGAIN": config.again}),
         N=n, DY_STRIDE=strides[0], DS_STRIDE=strides[1], S_STRIDE=strides[2],
         ZERO_CENTERED=settings.zero_centered_gain, DOUBLE=dtypes[0] == torch.float64,
     )  # fmt: skip
