@@ -61,10 +61,10 @@ def backward(n, dtype, rms, add, capped=True):
 def most_spilled(n):
     """Bytes a thread may spill. A few, of which the compiler thinks that they are worth it, cost nothing.
 
-    Where a row of 16,384 is loaded again beside its sums, what 256 threads spill must fit into the first cache with it:
-    112 bytes of each are 28 KB.
+    Where a row of 16,384 is loaded again beside its sums, what 256 threads spill must fit into the first cache (256 KB)
+    with three tensors of it in float32: 256 bytes of each are the 64 KB that are left.
     """
-    return 112 if n > 8192 else 32
+    return 256 if n > 8192 else 32
 
 
 def check(n):
