@@ -45,7 +45,7 @@ def draw_steps(ax: Axes, steps: str, y: float = 0.0, labels: Mapping[str, str] |
             ax.plot(0, fork, marker="o", ms=4, color=COLORS["ink"], zorder=2)
         elif step == "add":
             ax.plot((0, SIDE, SIDE), (fork, fork, y + 0.5), **LINE)
-            ax.annotate("", (-0.2, y + 0.5), (SIDE, y + 0.5), arrowprops=ARROW)
+            ax.annotate("", (0, y + 0.5), (SIDE, y + 0.5), arrowprops=ARROW | {"shrinkB": 8})
         if step != "split":
             _box(ax, 0, y + 0.5, step, labels)
         y += rise
