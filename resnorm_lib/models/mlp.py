@@ -69,7 +69,8 @@ class MLP(nn.Module):
         self.final_norm = self.blocks.make_final_norm(norm)
         self.head = nn.Linear(self.blocks.out_dim, positive_int("out_features", out_features))
         with torch.no_grad():
-            self.head.weight.mul_(self.blocks.head_gain)
+            for parameter in self.head.parameters():
+                parameter.mul_(self.blocks.head_gain)
         self.to(device=device, dtype=dtype)
 
     def forward(self, x):

@@ -97,7 +97,8 @@ class ResNet(nn.Module):
         self.activation = nn.Identity() if kind.activates else nn.ReLU()
         self.fc = nn.Linear(dim, positive_int("num_classes", num_classes))
         with torch.no_grad():
-            self.fc.weight.mul_(last.head_gain)
+            for parameter in self.fc.parameters():
+                parameter.mul_(last.head_gain)
         self.to(device=device, dtype=dtype)
 
     def build_stem(self, kind, stem, width, norm):

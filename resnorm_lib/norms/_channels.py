@@ -1,17 +1,21 @@
 """What the norms of channels share: their arguments, checks of the input, and torch's fused kernels in 16 bits."""
 
 import torch
+import torch.nn.functional as F
 
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib._precision import HALF, upcast
 from resnorm_lib.norms._checks import shape_error
+from resnorm_lib.ops.autograd import in_forward_mode
 
 
-def channel_arguments(num_features, eps, momentum, affine, track_running_stats):
-    """Return the first arguments of torch's channel norms after checking each."""
+def channel_arguments(num_features, eps, momentum, affine, track_running_stats, of_batches=True):
+    """Return the first arguments of torch's channel norms after checking each. Those of batches need a positive eps."""
+    if number("eps", eps, at_least=0) == 0 and of_batches:
+        raise ValueError(f"eps is {eps}, but it must be positive: torch takes no statistics of a batch without it.")
     return (
         positive_int("num_features", num_features),
-        number("eps", eps, at_least=0),
+        float(eps),
         None if momentum is None else number("momentum", momentum, at_least=0, at_most=1),
         flag("affine", affine),
         flag("track_running_stats", track_running_stats),
@@ -47,7 +51,16 @@ def count_batch(norm):
 
 
 def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
-    """Return what ``kernel`` (F.batch_norm or F.instance_norm) computes, with statistics in float32 for 16-bit inputs.
+    """Return what ``kernel`` (F.batch_norm or F.instance_norm) computes, with right derivatives in forward mode too."""
+    if not use_batch or not in_forward_mode():
+        return _fused(kernel, x, mean, var, weight, bias, use_batch, momentum, eps)
+    if mean is not None:  # moves the running statistics
+        _fused(kernel, x.detach(), mean, var, None, None, True, momentum, eps)
+    return _by_formula(x, (0, *range(2, x.dim())) if kernel is F.batch_norm else range(2, x.dim()), weight, bias, eps)
+
+
+def _fused(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
+    """Call ``kernel`` with statistics in float32 for 16-bit inputs.
 
     If all tensors have 16 bits, or x is the only tensor, torch rounds the mean and the standard deviation of the batch
     to 16 bits. A gain in float32 prevents it.
@@ -55,10 +68,21 @@ def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
     companion = mean if weight is None else weight
     if x.dtype not in HALF or (companion is not None and companion.dtype == torch.float32):
         return kernel(x, mean, var, weight, bias, use_batch, momentum, eps)
-    gain = torch.ones(x.shape[1], device=x.device) if weight is None else upcast(weight)
+    gain = torch.ones(x.shape[1], device=x.device, dtype=torch.float32) if weight is None else upcast(weight)
     mean32, var32 = upcast(mean), upcast(var)
     y = kernel(x, mean32, var32, gain, upcast(bias), use_batch, momentum, eps)
-    if use_batch and mean is not None:
+    if use_batch and mean32 is not mean:  # a copy onto itself would make the backward pass refuse what it has kept
         mean.copy_(mean32)
         var.copy_(var32)
     return y
+
+
+def _by_formula(x, axes, weight, bias, eps):
+    """Normalize over the axes in elementary operations."""
+    axes, wide = tuple(axes), upcast(x)
+    centred = wide - wide.mean(axes, keepdim=True)
+    y = centred / (centred.square().mean(axes, keepdim=True) + eps).sqrt()
+    for_channels = (-1, *(1,) * (x.dim() - 2))
+    if weight is not None:
+        y = y * weight.view(for_channels)
+    return (y if bias is None else y + bias.view(for_channels)).to(x.dtype)

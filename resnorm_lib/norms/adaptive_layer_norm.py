@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._checks import check_last_axes, shape_error
+from resnorm_lib.ops.norm.function import normalize_rows
 
 __all__ = ["AdaptiveLayerNorm"]
 
@@ -47,6 +48,10 @@ class AdaptiveLayerNorm(nn.Module):
     ValueError
         If an argument, the last axis of x, or the shape of the condition does not fit.
 
+    Notes
+    -----
+    Derivatives are right to the order that :class:`LayerNorm` says.
+
     References
     ----------
     Peebles and Xie (2023), arXiv:2212.09748.
@@ -76,7 +81,7 @@ class AdaptiveLayerNorm(nn.Module):
         ones = (1,) * (x.dim() - condition.dim())
         modulation = self.modulation(F.silu(condition)).reshape(*leading, *ones, 3 * self.dim)
         shift, scale, gate = modulation.chunk(3, dim=-1)
-        x_hat = F.layer_norm(upcast(x), (self.dim,), None, None, self.eps)
+        x_hat = normalize_rows(upcast(x), (self.dim,), None, None, self.eps, rms=False)
         return ((1 + upcast(scale)) * x_hat + shift).to(x.dtype), gate.to(x.dtype)
 
     def extra_repr(self) -> str:

@@ -60,7 +60,7 @@ class BatchNorm(_BatchNorm):
     Notes
     -----
     The fused kernel of torch, which this calls, has right first and second derivatives; its third ones are wrong
-    (torch 2.13). Write the formula in elementary operations where you need them.
+    (torch 2.13). Forward-mode differentiation goes through the formula, right to any order.
 
     References
     ----------

@@ -110,6 +110,8 @@ class BatchRenorm(_BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features)
+        if self.running_mean is None:
+            raise ValueError("running_mean is None, but batch renormalization is a correction towards it.")
         if not self.training:
             var = upcast(self.running_std).square()
             return normalize(F.batch_norm, x, upcast(self.running_mean), var, self.weight, self.bias, False, 0.0, 0.0)
@@ -117,11 +119,13 @@ class BatchRenorm(_BatchNorm):
         r, d = self._correction(x)
         weight, bias = upcast(self.weight), upcast(self.bias)
         gain, shift = (r, d) if weight is None else (weight * r, weight * d)
-        return F.batch_norm(x, None, None, gain, shift if bias is None else shift + bias, True, 0.0, self.eps)
+        shift = shift if bias is None else shift + bias
+        return normalize(F.batch_norm, x, None, None, gain, shift, True, 0.0, self.eps)
 
     @torch.no_grad()
     def _correction(self, x):
-        var, mean = torch.var_mean(upcast(x), (0, *range(2, x.dim())), correction=0)
+        # Detached as well, because forward-mode derivatives pass through no_grad.
+        var, mean = torch.var_mean(upcast(x.detach()), (0, *range(2, x.dim())), correction=0)
         std = (var + self.eps).sqrt()
         running_mean, running_std = _before_update(upcast(self.running_mean)), _before_update(upcast(self.running_std))
         r = (std / running_std).clamp(1 / self.r_max, self.r_max)

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib._precision import upcast
-from resnorm_lib.norms._channels import check_channels, check_spread
+from resnorm_lib.norms._channels import check_channels, check_spread, normalize
 from resnorm_lib.norms.batch_norm import BatchNorm
 from resnorm_lib.norms.registry import named
+from resnorm_lib.ops.autograd import channels_last_gradient
 
 __all__ = ["GhostBatchNorm"]
 
@@ -39,6 +40,10 @@ class GhostBatchNorm(BatchNorm):
     ValueError
         As for :class:`BatchNorm`.
 
+    Notes
+    -----
+    Derivatives are right to the order that :class:`BatchNorm` says.
+
     References
     ----------
     Hoffer, Hubara and Soudry (2017), arXiv:1705.08741.
@@ -68,10 +73,10 @@ class GhostBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features)
-        parts = len(x) // self.ghost_batch_size
-        if not self.training or parts < 2:
+        if not self.training or x.shape[0] < 2 * self.ghost_batch_size:
             return super().forward(x)
-        rows, longer = divmod(len(x), parts)  # that many parts, the first ones, have a row more
+        parts = x.shape[0] // self.ghost_batch_size  # len(x) would be a constant of a compiled graph
+        rows, longer = x.shape[0] // parts, x.shape[0] % parts  # that many parts, the first ones, have a row more
         if not longer:
             return self._normalize(x, parts)
         first, rest = x.split([longer * (rows + 1), (parts - longer) * rows])
@@ -79,13 +84,13 @@ class GhostBatchNorm(BatchNorm):
 
     def _normalize(self, x, parts):
         """Normalize parts of equal length in one call, in which the channels of each part are channels of their own."""
-        rows = len(x) // parts
+        rows = x.shape[0] // parts
         check_spread(x[:rows], self.num_features)
-        apart = x.unflatten(0, (parts, rows)).transpose(0, 1).flatten(1, 2)
+        apart = channels_last_gradient(x).unflatten(0, (parts, rows)).transpose(0, 1).flatten(1, 2)
         weight, bias = (None if value is None else upcast(value).repeat(parts) for value in (self.weight, self.bias))
         # Passed even when untracked: with float32 buffers torch keeps the statistics of 16-bit inputs in float32.
         mean, var = upcast(x).new_zeros((2, parts * self.num_features))
-        y = F.batch_norm(apart, mean, var, weight, bias, True, 1.0, self.eps)
+        y = normalize(F.batch_norm, apart, mean, var, weight, bias, True, 1.0, self.eps)
         if self.track_running_stats and self.running_mean is not None:
             self._remember(mean.view(parts, -1), var.view(parts, -1))
         y = y.unflatten(1, (parts, -1)).transpose(0, 1).flatten(0, 1)

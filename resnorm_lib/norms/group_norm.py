@@ -81,10 +81,14 @@ class GroupNorm(nn.GroupNorm):
 
 
 @named("group")
-def group_norm_of(dim: int, num_groups: int | None = None, eps=1e-5, affine=True, device=None, dtype=None) -> GroupNorm:
+def group_norm_of(
+    dim: int, num_groups: int | None = None, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True
+) -> GroupNorm:
     """Group normalization with ``num_groups`` groups: by default the greatest common divisor of 32 and ``dim``."""
     dim = positive_int("dim", dim)
-    return GroupNorm(math.gcd(32, dim) if num_groups is None else num_groups, dim, eps, affine, device, dtype)
+    return GroupNorm(
+        math.gcd(32, dim) if num_groups is None else num_groups, dim, eps, affine, device, dtype, bias=bias
+    )
 
 
 @named("instance")
@@ -122,7 +126,7 @@ class InstanceNorm(_InstanceNorm):
     Notes
     -----
     The fused kernel of torch, which this calls, has right first and second derivatives; its third ones are wrong
-    (torch 2.13). Write the formula in elementary operations where you need them.
+    (torch 2.13). Forward-mode differentiation goes through the formula, right to any order.
 
     References
     ----------
@@ -149,7 +153,7 @@ class InstanceNorm(_InstanceNorm):
         bias: bool = True,
     ):
         number("momentum", momentum)
-        checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats)
+        checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats, of_batches=False)
         super().__init__(*checked, device, dtype, **bias_option(bias))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,10 +161,10 @@ class InstanceNorm(_InstanceNorm):
         mean, var = self.running_mean, self.running_var
         if not self.training and self.track_running_stats and mean is not None:
             return normalize(F.batch_norm, x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
-        if x.shape[2:].numel() < 2:
+        if math.prod(x.shape[2:]) < 2:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}: each channel needs at least two positions, because one has no spread."
             )
-        if mean is not None and not len(x):
+        if mean is not None and not x.shape[0]:
             raise ValueError(f"x has shape {tuple(x.shape)}: running statistics need at least one sample.")
         return normalize(F.instance_norm, x, mean, var, self.weight, self.bias, True, self.momentum, self.eps)

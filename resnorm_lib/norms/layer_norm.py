@@ -46,8 +46,8 @@ class LayerNorm(nn.LayerNorm):
     Notes
     -----
     On a GPU this is :func:`resnorm_lib.ops.layer_norm`. Elsewhere it calls the fused kernel of torch, which has right
-    first and second derivatives; its third ones are wrong (torch 2.13). Write the formula in elementary operations
-    where you need them.
+    first and second derivatives; its third ones are wrong (torch 2.13). Forward-mode differentiation goes through the
+    formula, right to any order.
 
     References
     ----------

@@ -39,6 +39,10 @@ class QKNorm(nn.Module):
     ValueError
         If an argument or the last axis of q or k does not fit.
 
+    Notes
+    -----
+    With "layer", derivatives are right to the order that :class:`LayerNorm` says.
+
     References
     ----------
     Dehghani et al. (2023), arXiv:2302.05442; with unit vectors Henry et al. (2020), see :class:`CosineQKNorm`.

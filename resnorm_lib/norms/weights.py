@@ -1,12 +1,12 @@
 """Norms of weights instead of activations: weight normalization and weight standardization."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
+from resnorm_lib.ops.norm.torch_version import layer_norm
 
 __all__ = ["WeightNorm", "WeightStandardization", "weight_norm", "weight_standardization"]
 
@@ -31,16 +31,17 @@ class WeightNorm(nn.Module):
 
     def __init__(self, dim: int | None = 0):
         super().__init__()
-        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int)):
-            raise ValueError(f"dim is {dim!r}, but it must be an axis of the weight or None.")
+        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 0):
+            # Not from the end: torch takes -1 for None, and its state dict would not fit.
+            raise ValueError(f"dim is {dim!r}, but it must be an axis of the weight, counted from 0, or None.")
         self.dim = dim
 
     def _length(self, v):
         if self.dim is None:
             return torch.linalg.vector_norm(v)
-        if not -v.dim() <= self.dim < v.dim():
+        if self.dim >= v.dim():
             raise ValueError(f"dim is {self.dim}, but the weight has {v.dim()} axes.")
-        others = [axis for axis in range(v.dim()) if axis != self.dim % v.dim()]
+        others = [axis for axis in range(v.dim()) if axis != self.dim]
         # The slices of a vector are its entries; vector_norm would take an empty list of axes for all axes.
         return torch.linalg.vector_norm(v, dim=others, keepdim=True) if others else v.abs()
 
@@ -74,7 +75,7 @@ class WeightStandardization(nn.Module):
         self.eps = number("eps", eps, at_least=0)
 
     def forward(self, weight: Tensor) -> Tensor:
-        return F.layer_norm(weight, weight.shape[1:], None, None, self.eps)
+        return layer_norm(weight, weight.shape[1:], None, None, self.eps)
 
 
 def weight_norm(module: nn.Module, name: str = "weight", dim: int | None = 0) -> nn.Module:
@@ -142,6 +143,10 @@ def weight_standardization(module: nn.Module, name: str = "weight", eps: float =
     ------
     ValueError
         If there is no such parameter, if it has fewer than two axes, or if eps does not fit.
+
+    Notes
+    -----
+    Derivatives are right to the order that :class:`LayerNorm` says.
 
     References
     ----------

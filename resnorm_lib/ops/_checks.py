@@ -1,6 +1,7 @@
 """Checks of the tensors that an operation is given. Each error is a sentence that says what the tensor must be."""
 
 from torch import Tensor
+from torch.fx import Proxy
 
 __all__ = ["check_parameter", "check_same_shape", "check_shapes", "describe", "is_floating", "shape_error"]
 
@@ -18,6 +19,11 @@ def describe(value):
 
 def shape_error(x, wanted, name="x"):
     """Return the exception for an input that a norm cannot take; ``wanted`` says what its shape must be."""
+    if isinstance(x, Proxy):
+        return ValueError(
+            "torch.fx.symbolic_trace cannot follow the checks of a norm: use torch.export.export, or a Tracer whose "
+            "is_leaf_module takes the classes of resnorm_lib.norms."
+        )
     if not isinstance(x, Tensor):
         return ValueError(f"{name} is {x!r}, but it must be a tensor.")
     if not x.is_floating_point():

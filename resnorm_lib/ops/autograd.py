@@ -1,8 +1,9 @@
-"""What the backward passes of the registered operations share."""
+"""What the backward passes of the operations share, and what torch's own fused norms need for theirs."""
 
 import torch
+from torch.autograd import forward_ad
 
-__all__ = ["as_parameter", "differentiable", "parameter_gradients"]
+__all__ = ["as_parameter", "channels_last_gradient", "differentiable", "in_forward_mode", "parameter_gradients"]
 
 
 def parameter_gradients(dw, db, weight, bias):
@@ -29,3 +30,32 @@ def differentiable(function, dys, *inputs):
         needed = [x for x in views if x is not None and x.requires_grad]
         grads = iter(torch.autograd.grad(function(*views), needed, dys, create_graph=True, allow_unused=True))
     return [next(grads) if x is not None and x.requires_grad else None for x in views]
+
+
+def in_forward_mode() -> bool:
+    """Return whether forward-mode differentiation is active.
+
+    There the fused norms of torch (2.13) have wrong second derivatives, forward over forward and reverse over forward.
+    """
+    return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+
+
+class _ChannelsLastGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy.contiguous(memory_format=torch.channels_last)
+
+
+def channels_last_gradient(x: torch.Tensor) -> torch.Tensor:
+    """Return x, whose gradient will have its layout if that is channels-last: the convolution before it needs no copy.
+
+    The transforms of :mod:`torch.func` do without.
+    """
+    images = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    if not images or not x.requires_grad or in_forward_mode() or torch._C._are_functorch_transforms_active():
+        return x
+    return _ChannelsLastGradient.apply(x)

@@ -7,7 +7,7 @@ from resnorm_lib._arguments import positive_int
 from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.read_only import check_traceable, check_unwritten, copying, times_written
 from resnorm_lib.residual.registry import resolve_scheme
-from resnorm_lib.residual.scheme import Scheme, identity
+from resnorm_lib.residual.scheme import Scheme, check_update, identity
 
 __all__ = ["Block", "Residual", "make_scheme", "residual_blocks"]
 
@@ -59,9 +59,8 @@ class Block(nn.Module):
         _check_state(scheme, state)
         streams = state if scheme.carries_state else (state,)
         written = times_written(*streams)
-        if args or context:
-            branch = _call_with(branch, args, context)
-        state = scheme(state, copying(branch, self, *streams), identity if shortcut is None else self.past)
+        branch = copying(_call_with(branch, args, context), self, *streams)
+        state = scheme(state, branch, identity if shortcut is None else self.past)
         if self.activation is not None:
             state = scheme.map_streams(state, self.activation)
         check_unwritten(written, *streams)
@@ -84,7 +83,12 @@ def _check_state(scheme, state):
 
 
 def _call_with(branch, args, context):
-    return lambda read, **more: branch(read, *args, **context, **more)
+    def call(read, **more):
+        update = branch(read, *args, **context, **more)
+        check_update(update)
+        return update
+
+    return call
 
 
 class Residual(Block):

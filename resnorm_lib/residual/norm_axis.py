@@ -27,7 +27,8 @@ class EachPixel(nn.Module):
         self.norm = norm
 
     def forward(self, x):
-        return self.norm(x.movedim(1, -1)).movedim(-1, 1)
+        y = self.norm(x.movedim(1, -1)).movedim(-1, 1)
+        return y.contiguous() if x.is_contiguous() else y
 
 
 def feature_norm(norm, dim: int, axis: int | None = None) -> nn.Module:

@@ -5,11 +5,21 @@ from torch import Tensor, nn
 from resnorm_lib.residual.norm_axis import feature_norm
 from resnorm_lib.residual.position import BranchPosition
 
-__all__ = ["Scheme", "identity", "residual_add", "same_shape"]
+__all__ = ["Scheme", "check_update", "identity", "residual_add", "same_shape"]
+
+
+def check_update(update):
+    """Raise a ``ValueError`` unless the branch has returned a tensor."""
+    if not isinstance(update, Tensor):
+        raise ValueError(
+            f"the branch returned a {type(update).__name__}, but it must return a tensor of the shape of the stream: "
+            "torch's attention, for instance, returns its weights as well."
+        )
 
 
 def same_shape(stream, branch):
-    """Raise a ``ValueError`` unless both tensors have one shape."""
+    """Raise a ``ValueError`` unless both are tensors of one shape."""
+    check_update(branch)
     if stream.shape != branch.shape:
         raise ValueError(
             f"the branch has shape {tuple(branch.shape)}, but the stream has {tuple(stream.shape)}: "

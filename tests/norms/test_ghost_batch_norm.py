@@ -109,3 +109,22 @@ def test_under_autocast_the_running_statistics_stay_in_float32():
     with torch.autocast("cpu", torch.bfloat16):
         ghost(x), apart(plain, x, 32)
     torch.testing.assert_close(ghost.running_mean, plain.running_mean, rtol=1e-5, atol=0)
+
+
+def test_one_graph_serves_batches_of_any_size():
+    torch._dynamo.reset()
+    ghost, other = pair(3)[0], pair(3)[0]
+    compiled = torch.compile(other, fullgraph=True, dynamic=True, backend="aot_eager")
+    for rows in (8, 11, 12, 16, 17, 4):
+        x = normal(rows, 3, 2)
+        torch.testing.assert_close(compiled(x), ghost(x))
+    torch.testing.assert_close(other.state_dict(), ghost.state_dict())
+
+
+def test_evaluation_is_exported_with_a_dynamic_batch():
+    ghost = pair(3)[0].eval()
+    rows = torch.export.Dim("rows")
+    exported = torch.export.export(ghost, (normal(8, 3, 2),), dynamic_shapes=({0: rows},)).module()
+    for count in (1, 5, 8, 20):
+        x = normal(count, 3, 2)
+        torch.testing.assert_close(exported(x), ghost(x))

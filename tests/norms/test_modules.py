@@ -119,6 +119,22 @@ def test_memory_layout_changes_nothing_but_the_layout(case):
         assert (computed.double() - exact).abs().max() < 0.05  # 13 u kappa (1 + |y|); one-pass variance gives 100s
 
 
+@cases("channels", where=lambda case: not case.name.startswith("instance"))  # torch's have the default layout too
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_gradient_has_the_layout_of_the_input(case, twice):
+    """So that the convolution before the norm, which is channels-last, need not copy it."""
+    start = torch.randn(*case.shapes[0][:2], 3, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = start.contiguous(memory_format=layout).requires_grad_()
+        (gradient,) = torch.autograd.grad((case.build()(x) ** 3).sum(), x, create_graph=True)
+        if twice:
+            (gradient,) = torch.autograd.grad((gradient**2).sum(), x)
+        assert twice or gradient.is_contiguous(memory_format=layout)
+        found.append(gradient)
+    torch.testing.assert_close(*found)
+
+
 @cases(without=("matmul",))
 def test_strided_inputs_are_read_where_they_are(case):
     module, (x,) = case.build(torch.float32), case.inputs(torch.float32)

@@ -138,6 +138,13 @@ def standardize(x, axes):
     return centred / (centred.square().mean(axes, keepdim=True) + 1e-5).sqrt()
 
 
+class Conditioned(torch.nn.Sequential):
+    """An adaptive norm under one condition."""
+
+    def forward(self, x):
+        return self[0](x, x.new_ones(1))[0]
+
+
 @pytest.mark.parametrize(
     ("make", "by_hand", "right_orders"),
     [
@@ -146,8 +153,12 @@ def standardize(x, axes):
         (lambda: norms.LayerNorm(3), lambda x: standardize(x, (-1,)), 2),
         (lambda: norms.BatchNorm(4), lambda x: standardize(x, (0, 2)), 2),
         (lambda: norms.InstanceNorm(4), lambda x: standardize(x, (2,)), 2),
+        (lambda: norms.GhostBatchNorm(4, 3), lambda x: torch.cat([standardize(p, (0, 2)) for p in x.split(3)]), 2),
+        (lambda: norms.QKNorm(3, "layer").q_norm, lambda x: standardize(x, (-1,)), 2),
+        (lambda: norms.WeightStandardization(), lambda x: standardize(x, (1, 2)), 2),
+        (lambda: Conditioned(norms.AdaptiveLayerNorm(3, 1, eps=1e-5)), lambda x: standardize(x, (-1,)), 2),
     ],
-    ids=["rms", "group", "layer", "batch", "instance"],
+    ids=["rms", "group", "layer", "batch", "instance", "ghost_batch", "qk", "weight_standardization", "adaptive"],
 )
 def test_derivatives_are_right_up_to_the_order_that_the_docstring_says(make, by_hand, right_orders):
     """Compares derivatives along one direction. If a higher order turns out right, torch is mended: drop the note."""

@@ -209,3 +209,14 @@ def test_channel_norms_hold_their_bounds_for_any_shape_and_dtype(n, groups, widt
         expected, bound = exact(wide, axes), standardization_bound(wide, axes, 1e-5, statistics)
         y = (module.double() if dtype == torch.float64 else module)(x).double().numpy().reshape(view)
         assert (np.abs(y - expected) <= bound + rounding * (np.abs(expected) + bound) + 2.0**-25).all()
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("space", [(), (1, 1)])
+def test_a_group_of_one_element_gives_its_bias(samples, space):
+    """x - mean is 0, in a batch of one as in any other. torch's layer refuses the batch of one alone."""
+    norm = norms.GroupNorm(4, 4)
+    torch.nn.init.constant_(norm.bias, 3.0)
+    x = torch.randn(samples, 4, *space, generator=torch.Generator().manual_seed(0))
+    # The kernel computes x a + (b - mean a) with a = 1/sqrt(eps), so that roundings of x a stay.
+    torch.testing.assert_close(norm(x), torch.full_like(x, 3.0), rtol=0, atol=4 * 2**-24 * 4 / norm.eps**0.5)

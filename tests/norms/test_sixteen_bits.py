@@ -75,3 +75,45 @@ def test_a_zero_centered_gain_survives_bfloat16():
     nn.init.constant_(norm.weight, 2.0**-9)
     wide = norm(torch.ones(1, 2))
     assert (wide > 1 + 2.0**-10).all()
+
+
+NORMS_OF_CHANNELS = {
+    "batch": norms.BatchNorm,
+    "averaging": lambda dim, **o: norms.BatchNorm(dim, momentum=None, **o),
+    "ghost_batch": lambda dim, **o: norms.GhostBatchNorm(dim, 4, **o),
+    "batch_renorm": norms.BatchRenorm,
+    "instance": lambda dim, **o: norms.InstanceNorm(dim, track_running_stats=True, **o),
+}
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("name", NORMS_OF_CHANNELS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_default_dtype_of_sixteen_bits_builds_a_norm_that_works(name, dtype, affine):
+    x = torch.randn(9, 3, 5, generator=torch.Generator().manual_seed(0))
+    expected = NORMS_OF_CHANNELS[name](3, affine=affine)(x)
+    torch.set_default_dtype(dtype)
+    try:
+        norm = NORMS_OF_CHANNELS[name](3, affine=affine)
+        y = norm(x.to(dtype))
+        evaluated = norm.eval()(x.to(dtype))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {y.dtype, evaluated.dtype, norm.running_mean.dtype} == {dtype}
+    torch.testing.assert_close(y.float(), expected, rtol=0.02, atol=0.02)  # x and y are rounded, by 2^-9 of |x| < 4
+
+
+@pytest.mark.parametrize("name", NORMS_OF_CHANNELS)
+def test_parameters_of_sixteen_bits_beside_statistics_in_float32_can_be_trained(name):
+    norm = NORMS_OF_CHANNELS[name](3, affine=True)
+    norm.weight, norm.bias = (nn.Parameter(p.detach().bfloat16()) for p in (norm.weight, norm.bias))
+    wide = copy.deepcopy(norm).float()
+    x = torch.randn(9, 3, 5, generator=torch.Generator().manual_seed(0)).bfloat16()
+    gradients = []
+    for layer, given in ((norm, x), (wide, x.float())):
+        leaf = given.requires_grad_()
+        (layer(leaf) ** 3).sum().backward()
+        gradients.append([leaf.grad.float(), layer.weight.grad.float(), layer.bias.grad.float(), *layer.buffers()])
+    assert norm.running_mean.dtype == torch.float32
+    for ours, exact in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, exact, rtol=0.02, atol=0.02 * exact.abs().max().item())

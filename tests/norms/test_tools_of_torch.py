@@ -1,6 +1,7 @@
 """Tools of torch, and users of torch, can treat each norm as the layer of torch that has its name."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -121,6 +122,93 @@ def test_files_from_before_batches_were_counted_are_loaded():
     norm(batches()[0])
     norm.load_state_dict(old)
     torch.testing.assert_close(norm.running_mean, torch.zeros(4))
+
+
+STATE_KEEPING = [
+    *((make, nn.BatchNorm1d) for make in OF_BATCHES[:2]),
+    (
+        lambda dim: n.InstanceNorm(dim, track_running_stats=True),
+        lambda dim: nn.InstanceNorm1d(dim, track_running_stats=True),
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "twin"), STATE_KEEPING, ids=["batch", "ghost_batch", "instance"])
+def test_a_state_dict_without_counts_and_without_versions_is_loaded(make, twin):
+    """Such are published files of ResNets: a plain dict, written before batches were counted."""
+    old = {name: value + 1 for name, value in nn.Sequential(twin(4)).state_dict().items() if "tracked" not in name}
+    model = nn.Sequential(make(4))
+    model.load_state_dict(old)
+    torch.testing.assert_close(model[0].running_var, torch.full((4,), 2.0))
+    assert model[0].num_batches_tracked == 0
+    assert make(4).state_dict()._metadata == twin(4).state_dict()._metadata
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (partial(n.LayerNorm, 4), partial(nn.LayerNorm, 4)),
+        (partial(n.GroupNorm, 2, 4), partial(nn.GroupNorm, 2, 4)),
+        (partial(n.BatchNorm, 4), partial(nn.BatchNorm2d, 4)),
+        (partial(n.GhostBatchNorm, 4), partial(nn.BatchNorm1d, 4)),
+        (partial(n.InstanceNorm, 4, affine=True), partial(nn.InstanceNorm3d, 4, affine=True)),
+    ],
+    ids=["layer", "group", "batch", "ghost_batch", "instance"],
+)
+def test_the_state_dict_of_torchs_layer_without_a_bias_fits(ours, theirs):
+    ours(bias=False).load_state_dict(theirs(bias=False).state_dict())
+
+
+def test_a_norm_by_name_can_do_without_its_bias():
+    for name in ("layer", "batch", "ghost_batch", "batch_renorm", "group", "instance"):
+        affine = {"affine": True} if name == "instance" else {}
+        assert n.make_norm(name, 64, bias=False, **affine).bias is None
+
+
+@pytest.mark.parametrize("make", OF_BATCHES[:2], ids=["batch", "ghost_batch"])
+def test_statistics_can_be_taken_out_for_torch_func(make):
+    """As torch.func asks: then a batch of models can be trained under vmap."""
+    model = nn.Sequential(make(4))
+    torch.func.replace_all_batch_norm_modules_(model)
+    x = torch.stack(batches())
+    state = {name: value.expand(3, 4) for name, value in dict(model.named_parameters()).items()}
+    y = torch.vmap(lambda state, x: torch.func.functional_call(model, state, x))(state, x)
+    torch.testing.assert_close(y, torch.stack([model(part) for part in x]))
+
+
+def test_batch_renorm_says_that_it_cannot_do_without_statistics():
+    model = nn.Sequential(n.BatchRenorm(4))
+    torch.func.replace_all_batch_norm_modules_(model)
+    for mode in (True, False):
+        with pytest.raises(ValueError, match="running_mean is None, but batch renormalization is a correction towards"):
+            model.train(mode)(batches()[0])
+
+
+@pytest.mark.parametrize("tracking", [False, True])
+@pytest.mark.parametrize("make", [n.InstanceNorm, n.BatchNorm, n.GroupNorm, n.LayerNorm])
+def test_an_export_takes_images_of_any_number_and_size(make, tracking):
+    options = {"track_running_stats": tracking} if issubclass(make, _BatchNorm | _InstanceNorm) else {}
+    norm = make(2, 4) if make is n.GroupNorm else make(5 if make is n.LayerNorm else 4, **options)
+    sizes = {0: torch.export.Dim("rows", min=2), 2: torch.export.Dim("height", min=2)}
+    exported = torch.export.export(norm.eval(), (torch.randn(3, 4, 6, 5),), dynamic_shapes=(sizes,)).module()
+    for rows, height in ((2, 3), (7, 6), (4, 11)):
+        x = torch.randn(rows, 4, height, 5)
+        torch.testing.assert_close(exported(x), norm(x))
+
+
+@pytest.mark.parametrize(("make", "kind"), KINDS)
+def test_symbolic_tracing_is_told_what_to_do(make, kind):
+    with pytest.raises(ValueError, match=r"symbolic_trace cannot follow .* is_leaf_module"):
+        torch.fx.symbolic_trace(nn.Sequential(make(4)))
+
+    class Leaving(torch.fx.Tracer):
+        def is_leaf_module(self, module, name):
+            return isinstance(module, kind) or super().is_leaf_module(module, name)
+
+    model, x = nn.Sequential(nn.Linear(4, 4), make(4)).eval(), torch.randn(8, 4, 5).movedim(1, 2)
+    model[0] = nn.Conv1d(4, 4, 1) if make is n.InstanceNorm else model[0]
+    x = x.movedim(1, 2) if make is n.InstanceNorm else x[:, 0]
+    assert torch.equal(torch.fx.GraphModule(model, Leaving().trace(model))(x), model(x))
 
 
 def test_a_convolution_takes_up_the_norm_behind_it():

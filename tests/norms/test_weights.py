@@ -32,12 +32,11 @@ def test_weight_norm_changes_nothing_at_first_and_shares_the_state_of_torch(laye
     torch.testing.assert_close(ours.weight, theirs.weight)
 
 
-def test_minus_one_is_the_last_axis():
-    """torch takes -1 for None."""
-    layer = nn.Linear(5, 3)
-    normed = weight_norm(copy.deepcopy(layer), dim=-1)
-    assert normed.parametrizations.weight.original0.shape == (1, 5)
-    torch.testing.assert_close(normed.weight, layer.weight)
+def test_minus_one_is_refused_because_torch_takes_it_for_none():
+    theirs = parametrizations.weight_norm(nn.Linear(5, 3), dim=-1)
+    assert theirs.parametrizations.weight.original0.shape == ()
+    with pytest.raises(ValueError, match="dim is -1, but it must be an axis of the weight, counted from 0, or None"):
+        weight_norm(nn.Linear(5, 3), dim=-1)
 
 
 def test_weight_norm_of_a_vector_has_a_length_for_each_entry():

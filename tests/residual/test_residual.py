@@ -195,6 +195,26 @@ def test_hooks_on_blocks_see_the_stream():
     assert torch.equal(seen[-1], y)
 
 
+@pytest.mark.parametrize("norm", ["layer", "rms", "scale"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_norm_of_pixels_keeps_the_layout_of_an_image(norm, layout):
+    x = draw(2, 8, 5, 3).contiguous(memory_format=layout)
+    y = feature_norm(norm, 8, 1).double()(x)
+    assert y.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(y.movedim(1, -1), feature_norm(norm, 8, -1).double()(x.movedim(1, -1)))
+
+
+@pytest.mark.parametrize("scheme", ["pre_norm", "post_norm", "res_post_norm", "rezero", "highway", "hyper_connections"])
+def test_a_branch_that_returns_a_tuple_is_told_apart(scheme):
+    class Attention(nn.Module):
+        def forward(self, x):
+            return x, x.mean()
+
+    stack = ResidualStack([Attention()], 4, scheme)
+    with pytest.raises(ValueError, match="the branch returned a tuple, but it must return a tensor"):
+        stack(torch.zeros(2, 4))
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("axis", [-1, 1])
 def test_a_norm_acts_on_the_axis_that_it_is_told(norm, axis):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnorm_lib.models import DecoderLM, EncoderDecoder, cifar_resnet
+from resnorm_lib.models import MLP, DecoderLM, EncoderDecoder, cifar_resnet
 from resnorm_lib.residual import SCHEMES, BranchPosition, Residual, ResidualStack, branch_widths, make_scheme
 from resnorm_lib.residual.branch import output_projection, scaled_weights
 from tests.residual.tools import Valued, two_layers
@@ -82,8 +82,8 @@ def test_fixup_scales_all_maps_but_the_last_which_is_zero(maps):
 
 def test_fixup_starts_an_image_network_at_equal_logits():
     model = cifar_resnet(8, scheme="fixup", norm="none")
-    assert model.fc.weight.abs().max() == 0
-    assert torch.equal(model(torch.randn(2, 3, 32, 32)), model.fc.bias.expand(2, 10))
+    assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 10))
+    assert torch.equal(MLP(5, 8, 3, out_features=4, scheme="fixup")(torch.randn(2, 5)), torch.zeros(2, 4))
 
 
 def test_deep_norm_shrinks_values_and_output_but_not_queries_and_keys():

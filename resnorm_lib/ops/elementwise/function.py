@@ -3,6 +3,7 @@
 import torch
 
 from resnorm_lib._arguments import number
+from resnorm_lib._precision import upcast
 from resnorm_lib.ops._checks import check_same_shape, check_shapes, describe, is_floating
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
 from resnorm_lib.ops.elementwise import torch_version
@@ -116,7 +117,9 @@ def scaled_add(residual, x, scale):
     _check_floating("x", x)
     check_same_shape(x, residual)
     scale = number("scale", scale)
-    return torch.add(residual, x, alpha=scale) if residual.is_cuda else residual + scale * x
+    if residual.is_cuda:
+        return torch.add(residual, x, alpha=scale)
+    return (residual + scale * upcast(x)).to(torch.promote_types(residual.dtype, x.dtype))  # rounded once, at the end
 
 
 def _check_floating(name, x):

@@ -1,10 +1,10 @@
 """GroupNorm: each sample by itself, over groups of its channels."""
 
 import torch
-import torch.nn.functional as F
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating
+from resnorm_lib.ops.autograd import channels_last_gradient
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
 from resnorm_lib.ops.group_norm.eager import GroupNorm
 
@@ -68,13 +68,14 @@ def normalize_groups(x, num_groups, weight, bias, eps):
         return kernel(x, num_groups, weight, bias, eps)[0]
     if weight is None and bias is not None:
         weight = torch.ones_like(bias)  # without it the backward pass of torch 2.13 fails where there is a bias
+    # torch.group_norm, because F.group_norm refuses groups of one element in a batch of one, and in no larger one.
     if x.device.type != "cpu" and any(p is not None and p.dtype != x.dtype for p in (weight, bias)):
         wide = torch.promote_types(x.dtype, torch.float32)  # there torch takes parameters of the dtype of x alone
         weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
-        return F.group_norm(x.to(wide), num_groups, weight, bias, eps).to(x.dtype)
+        return torch.group_norm(x.to(wide), num_groups, weight, bias, eps).to(x.dtype)
     if x.is_contiguous() or x.device.type != "cpu":
-        return F.group_norm(x, num_groups, weight, bias, eps)
-    y = F.group_norm(x.contiguous(), num_groups, weight, bias, eps)
+        return torch.group_norm(x, num_groups, weight, bias, eps)
+    y = torch.group_norm(channels_last_gradient(x).contiguous(), num_groups, weight, bias, eps)
     channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
     return y.contiguous(memory_format=torch.channels_last) if channels_last else y
 

@@ -7,6 +7,7 @@ from resnorm_lib._arguments import flag, number
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import dispatch
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating, shape_error
+from resnorm_lib.ops.norm import torch_version
 from resnorm_lib.ops.norm.eager import fused_norm
 from resnorm_lib.ops.norm.torch_version import Settings
 
@@ -153,4 +154,4 @@ def kernel_eps(eps, x):
 
 
 def _torch_norm(x, shape, weight, bias, eps, rms):
-    return torch.rms_norm(x, shape, weight, eps) if rms else torch.layer_norm(x, shape, weight, bias, eps)
+    return torch.rms_norm(x, shape, weight, eps) if rms else torch_version.layer_norm(x, shape, weight, bias, eps)
