@@ -20,6 +20,7 @@ TIMINGS = ["execution", "ExecuteTime"]
 LAST_PARTS = ["Summary", "Exercises", "Further reading"]
 EFFORT = re.compile(r"\((easy|medium|hard), \d+ min\)")
 LONGEST_PROSE = 150  # words
+MOST_PREDICTIONS = 5
 ROLES = ("exercise", "stub", "solution")
 SOLUTION = {"solution", "solution-start", "solution-end"}
 FORMULA = re.compile(r"\$\$.*?\$\$", re.DOTALL)
@@ -146,6 +147,15 @@ def prose_has_one_idea(notebook):
         and (count := len(FORMULA.sub("", cell.source).split())) > LONGEST_PROSE
         and len([block for block in blocks(cell.source) if block not in ("heading_open", "myst_target")]) > 2
     ]
+
+
+def predictions_are_few(notebook):
+    """A question that is asked too often is no longer answered before one scrolls."""
+    texts = [cell.source for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
+    count = sum(text.count("**Predict first") for text in texts)
+    return [f"The chapter asks {count} times for a prediction, more than {MOST_PREDICTIONS}."] * (
+        count > MOST_PREDICTIONS
+    )
 
 
 def claims_alone_are_folded(notebook):

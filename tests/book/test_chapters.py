@@ -22,6 +22,7 @@ CHECKS = [
     notebooks.exercises_name_their_effort,
     notebooks.cells_have_one_role,
     notebooks.prose_has_one_idea,
+    notebooks.predictions_are_few,
     notebooks.claims_alone_are_folded,
     notebooks.code_exercises_have_stub_and_check,
 ]
@@ -205,6 +206,9 @@ FAULTS = {
     "has the tags ['solution'], but it must have []": put(ENDING, "metadata", {"tags": ["solution"]}),
     "holds more than its exercise": write(EXERCISE, "\n:::{exercise}", "Before.\n\n:::{exercise}"),
     "has 152 words, more than 150": write(SUMMARY, "Summary", "Summary\n\n" + "\n\n".join(["word " * 50] * 3)),
+    "asks 6 times for a prediction, more than 5": write(
+        SUMMARY, "## Summary", "## Summary\n\n" + "**Predict first.** " * 6
+    ),
     "only claims: give it the tag hide-input": put(NUMBER, "source", "claim('demo.x', 'a sentence', 1, at_most=2)"),
     "imports a check, which belongs to the stub": put(NUMBER, "source", IMPORT),
     "is no stub: it needs a docstring": stub(f"{IMPORT}\n\n\ndef answer(x):\n    return x", "exercise-degr-length"),
