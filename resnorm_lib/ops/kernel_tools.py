@@ -37,21 +37,21 @@ def widened(value, DOUBLE: tl.constexpr):
 
 
 @triton.jit
-def load(pointer, mask, DOUBLE: tl.constexpr, KEEP: tl.constexpr = ""):
-    """Return what ``pointer`` points to, widened; 0 outside of the mask. ``KEEP`` tells the caches what comes next."""
-    return widened(tl.load(pointer, mask=mask, other=0.0, eviction_policy=KEEP), DOUBLE)
+def load(pointer, mask, DOUBLE: tl.constexpr):
+    """Return what ``pointer`` points to, widened; 0 outside of the mask."""
+    return widened(tl.load(pointer, mask=mask, other=0.0), DOUBLE)
 
 
 @triton.jit
-def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr, KEEP: tl.constexpr = ""):
+def load_tile(pointer, rows, cols, mask, STRIDE: tl.constexpr, DOUBLE: tl.constexpr):
     """Return a tile of rows, widened."""
-    return load(pointer + rows[:, None] * STRIDE + cols[None, :], mask, DOUBLE, KEEP)
+    return load(pointer + rows[:, None] * STRIDE + cols[None, :], mask, DOUBLE)
 
 
 @triton.jit
-def load_parameter(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr, KEEP: tl.constexpr = ""):
+def load_parameter(pointer, cols, N: tl.constexpr, DOUBLE: tl.constexpr):
     """Return a gain or a bias, widened, to be used with a tile of rows."""
-    return load(pointer + cols, cols < N, DOUBLE, KEEP)[None, :]
+    return load(pointer + cols, cols < N, DOUBLE)[None, :]
 
 
 @triton.jit

@@ -10,23 +10,27 @@ no atomics.
 import triton
 import triton.language as tl
 
-from resnorm_lib.ops.kernel_tools import load_parameter, load_tile, store
+from resnorm_lib.ops.kernel_tools import load_tile, store, widened
+
+
+@triton.jit
+def load_kept(pointer, mask, DOUBLE: tl.constexpr, KEEP: tl.constexpr):
+    return widened(tl.load(pointer, mask=mask, other=0.0, eviction_policy=KEEP), DOUBLE)
 
 
 @triton.jit
 def normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE: tl.constexpr, DY_STRIDE: tl.constexpr,
-               N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
-               KEEP: tl.constexpr = ""):  # fmt: skip
-    """Return s_hat, dy, g and rstd of a tile."""
-    s_hat = load_tile(S, rows, cols, mask, S_STRIDE, DOUBLE, KEEP)
-    dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE, KEEP)
+               N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr, KEEP: tl.constexpr):  # fmt: skip
+    """Return s_hat, dy, g and rstd of a tile. ``KEEP`` tells the caches whether it will be loaded again."""
+    s_hat = load_kept(S + rows[:, None] * S_STRIDE + cols[None, :], mask, DOUBLE, KEEP)
+    dy = load_kept(DY + rows[:, None] * DY_STRIDE + cols[None, :], mask, DOUBLE, KEEP)
     rstd = tl.load(RSTD + rows, mask=rows < M, other=0.0)
     if MEAN is not None:
         s_hat -= tl.load(MEAN + rows, mask=rows < M, other=0.0)[:, None]
     s_hat *= rstd[:, None]
     g = dy
     if W is not None:
-        w = load_parameter(W, cols, N, DOUBLE, KEEP)
+        w = load_kept(W + cols, cols < N, DOUBLE, KEEP)[None, :]
         g = dy * (w + 1.0 if ZERO_CENTERED else w)
     return s_hat, dy, g, rstd
 
@@ -111,7 +115,7 @@ def norm_backward_chunked(
             cols = start + tl.arange(0, BLOCK)
             mask = (rows < M)[:, None] & (cols < N)[None, :]
             s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
-                                            ZERO_CENTERED, DOUBLE)  # fmt: skip
+                                            ZERO_CENTERED, DOUBLE, "")  # fmt: skip
             along += tl.sum(g * s_hat, axis=1)
             if MEAN is not None:
                 constant += tl.sum(g, axis=1)
@@ -120,7 +124,7 @@ def norm_backward_chunked(
             cols = start + tl.arange(0, BLOCK)
             mask = (rows < M)[:, None] & (cols < N)[None, :]
             s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
-                                            ZERO_CENTERED, DOUBLE)  # fmt: skip
+                                            ZERO_CENTERED, DOUBLE, "")  # fmt: skip
             if DW is not None:
                 add_to(DW + program * N + cols, tl.sum(dy * s_hat, axis=0), cols < N, tile > first)
             if DB is not None:
