@@ -1,7 +1,8 @@
 """The last linear map of a language model, and how it shares its weight with the embedding."""
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag
 
@@ -42,9 +43,15 @@ class TiedLinear(nn.Linear):
         self.tie()
 
     def tie(self):
-        """Take the weight from the embedding, unless pruning or a parametrization has put another in its place."""
-        if "weight" in self._parameters:
+        """Take the parameter of the embedding, unless pruning or a parametrization has put another in its place."""
+        if "weight" in self._parameters and "weight" in self.tied_to[0].token._parameters:
             self.weight = self.tied_to[0].token.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        token = self.tied_to[0].token
+        # Pruning or a parametrization of the embedding leaves another weight there, which is the one that is tied.
+        is_changed = "weight" in self._parameters and "weight" not in token._parameters
+        return F.linear(x, token.weight if is_changed else self.weight)
 
     def reset_parameters(self):
         """Do nothing: the embedding resets the weight."""

@@ -174,12 +174,13 @@ def test_channels_last_stays_channels_last_without_a_copy():
 
 
 @needs_kernels
-@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 4, 0)], ids=str)
-def test_nothing_in_nothing_out(shape):
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("shape", [(0, 4, 3), (0, 4), (2, 4, 0)], ids=str)
+def test_nothing_in_nothing_out(shape, create_graph):
     x, w = torch.zeros(shape, device=DEVICE, requires_grad=True), torch.ones(4, device=DEVICE, requires_grad=True)
     with kernels("on"):
         y = group_norm(x, 2, w)
-        dx, dw = torch.autograd.grad(y.sum(), (x, w))
+        dx, dw = torch.autograd.grad(y.sum(), (x, w), create_graph=create_graph)
     assert y.shape == dx.shape == shape
     assert not dw.any()
 

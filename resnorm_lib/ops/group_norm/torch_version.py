@@ -1,5 +1,7 @@
 """The torch version of GroupNorm, in elementary operations that can be differentiated any number of times."""
 
+import math
+
 from resnorm_lib._precision import statistics_dtype
 
 __all__ = ["normalize", "normalize_backward"]
@@ -8,7 +10,7 @@ __all__ = ["normalize", "normalize_backward"]
 def normalize(x, num_groups, weight, bias, eps):
     """Return y, and mean and one over the root of each group, as (N, G, 1)."""
     wide = statistics_dtype(x)
-    groups = x.to(wide).reshape(len(x), num_groups, -1) if x.numel() else x.to(wide).new_empty(len(x), num_groups, 0)
+    groups = x.to(wide).reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
     mean = groups.mean(2, keepdim=True)
     centred = groups - mean
     rstd = 1 / (centred.square().mean(2, keepdim=True) + eps).sqrt()
