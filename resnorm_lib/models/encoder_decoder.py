@@ -98,6 +98,7 @@ class EncoderDecoder(nn.Module):
 
     def decode(self, target, memory, memory_padding=None, padding=None):
         """Return the logits, given the encoder's output ``memory``. Generation needs to compute that only once."""
+        memory_padding = check_padding("memory_padding", memory_padding, memory[..., 0])
         context = {"memory": memory, "memory_padding": memory_padding}
         context["padding"] = check_padding("target_padding", padding, target, self.blocks, self.final_norm)
         return self.head(self.final_norm(self.blocks(self.embedding(target), **context)))

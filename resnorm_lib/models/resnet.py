@@ -39,6 +39,9 @@ class ResNet(nn.Module):
         Whatever :func:`resnorm_lib.norms.make_norm` takes, for a number of channels.
         A norm of rows (``"layer"``, ``"rms"``) is applied to
         the channels of each pixel.
+    inner_width : number, default 0.25
+        Channels in the middle of a bottleneck, as a share of those that it writes; 0.5 in the wide networks of
+        torchvision (``resnet50(inner_width=0.5)`` is its ``wide_resnet50_2``).
     dropout : number, default 0
         Before the last convolution of each branch.
     device, dtype : optional
@@ -71,6 +74,7 @@ class ResNet(nn.Module):
         shortcut: str = "B",
         scheme=None,
         norm="batch",
+        inner_width: float = 0.25,
         dropout: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -90,6 +94,7 @@ class ResNet(nn.Module):
         self.build_stem(kind, choice("stem", stem, ("imagenet", "cifar")), stem_width, norm)
         common = {"norm": norm, "shortcut": shortcut, "scheme": scheme, "options": options}
         common["dropout"] = number("dropout", dropout, at_least=0, at_most=1)
+        common["inner_width"] = number("inner_width", inner_width, at_least=0, at_most=1)
         dim = self.build_stages(kind, layers, widths, stem_width, common)
         last = self.stages[-1]
         final = scheme_norm(kind, scheme, norm) if last.needs_final_norm else None

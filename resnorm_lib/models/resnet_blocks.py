@@ -38,8 +38,11 @@ class ImageBlock(Block):
     expansion = 1
     activates = True  # whether a ReLU follows the join (v1) or stands in the branch (pre-activation)
 
-    def __init__(self, reads, writes, dim, stride, *, norm, shortcut, scheme, position, options, dropout=0.0):
+    def __init__(
+        self, reads, writes, dim, stride, *, norm, shortcut, scheme, position, options, dropout=0.0, inner_width=0.25
+    ):
         super().__init__()
+        self.inner_width = inner_width  # of a bottleneck, as a share of what it writes
         self.build(reads, writes, stride, norm, dropout)
         self.inner_norm = nn.Identity()
         if position.in_dim is not None and resolve_scheme(scheme, options)[0].has_shortcut:
@@ -92,7 +95,7 @@ class Bottleneck(ImageBlock):
     expansion = 4
 
     def build(self, reads, writes, stride, norm, dropout):
-        inner, bias = max(writes // self.expansion, 1), without(norm)
+        inner, bias = max(int(writes * self.inner_width), 1), without(norm)
         self.conv1 = convolution(reads, inner, 1, bias=bias)
         self.bn1 = feature_norm(norm, inner, 1)
         self.conv2 = convolution(inner, inner, 3, stride, bias=bias)
@@ -145,7 +148,7 @@ class PreActivationBottleneck(PreActivation):
     expansion = 4
 
     def build(self, reads, writes, stride, norm, dropout):
-        inner, bias = max(writes // self.expansion, 1), without(norm)
+        inner, bias = max(int(writes * self.inner_width), 1), without(norm)
         self.conv1 = convolution(reads, inner, 1, bias=bias)
         self.bn2 = feature_norm(norm, inner, 1)
         self.conv2 = convolution(inner, inner, 3, stride, bias=bias)

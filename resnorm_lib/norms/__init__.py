@@ -2,8 +2,8 @@
 
 Each has the defaults of the layer of the same name in :mod:`torch.nn`, is an instance of it and shares its state dict,
 and each keeps its statistics in float32 when the input is float16 or bfloat16. The formulas, forward and backward, are
-written out in :mod:`resnorm_lib.reference`; the tests hold these modules to them. :func:`make_norm` builds
-any of these by name:
+written out in :mod:`resnorm_lib.reference`; the tests hold these modules to them. ``torch.compile``, ``torch.export``
+and ``torch.jit.trace`` take all of them, ``torch.jit.script`` none. :func:`make_norm` builds any of these by name:
 """
 
 from resnorm_lib.norms import registry

@@ -35,6 +35,7 @@ def test_cifar_networks_have_the_sizes_of_table_6(depth, millions, exact):
         (resnet18, 11_689_512),
         (resnet34, 21_797_672),
         (resnet50, 25_557_032),
+        (lambda: resnet50(inner_width=0.5), 68_883_240),  # wide_resnet50_2 of torchvision
         (lambda: wide_resnet(28, 10), 36_479_194),
     ],
 )
@@ -239,6 +240,7 @@ def test_channels_last_gives_the_same_logits():
         (lambda: ResNet(shortcut="C"), "shortcut is 'C', but it must be one of 'A', 'B'"),
         (lambda: ResNet(scheme="resnet"), "scheme is 'resnet', but it must be one of"),
         (lambda: ResNet(norm="batchnorm"), "norm is 'batchnorm', but it must be one of .*Did you mean 'batch"),
+        (lambda: ResNet(inner_width=2), "inner_width is 2, but it must be between 0 and 1"),
         (lambda: ResNet(dropout=2), "dropout is 2, but it must be between 0 and 1"),
         (lambda: ResNet("basic", (1,), (8,), groups=3), "the scheme 'add' has no option 'groups'"),
         (lambda: cifar_resnet(21), "depth is 21, but it must be 6n"),

@@ -191,6 +191,8 @@ def test_padding_of_the_source_changes_no_target():
     padding[:, 5:] = True
     torch.testing.assert_close(model(source, target, padding), model(source[:, :5], target))
     memory = model.encoder(source, padding)
+    with pytest.raises(ValueError, match=r"memory_padding is torch.bool of shape \(2, 5\), but it must be torch.bool"):
+        model.decode(target, memory, padding[:, :5])
     torch.testing.assert_close(model.decode(target, memory, padding), model(source, target, padding))
 
 

@@ -117,3 +117,14 @@ def test_parameters_of_sixteen_bits_beside_statistics_in_float32_can_be_trained(
     assert norm.running_mean.dtype == torch.float32
     for ours, exact in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, exact, rtol=0.02, atol=0.02 * exact.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_without_an_eps_that_of_float32_holds_for_sixteen_bits(dtype):
+    """torch 2.6 took the eps of 16 bits, 0.008 or 0.001, beside which a mean square of 1e-6 is nothing."""
+    x = (1e-3 * normal((5, 64))).to(dtype)
+    y = norms.RMSNorm(64)(x).double()
+    wide = x.double()
+    exact = wide / (wide.square().mean(-1, keepdim=True) + torch.finfo(torch.float32).eps).sqrt()
+    torch.testing.assert_close(y, exact, rtol=2 * UNIT_ROUNDOFF[dtype], atol=0)
+    assert y.square().mean().sqrt() > 0.9

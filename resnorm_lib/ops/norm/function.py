@@ -154,4 +154,6 @@ def kernel_eps(eps, x):
 
 
 def _torch_norm(x, shape, weight, bias, eps, rms):
-    return torch.rms_norm(x, shape, weight, eps) if rms else torch_version.layer_norm(x, shape, weight, bias, eps)
+    if rms:  # the eps is named, because torch 2.6 took that of float16 or bfloat16 for such an x: 0.008 under the root
+        return torch.rms_norm(x, shape, weight, kernel_eps(eps, x))
+    return torch_version.layer_norm(x, shape, weight, bias, eps)
