@@ -67,6 +67,9 @@ experiments: $(READY)  ## run every experiment on this processor, at several lea
 stale: $(READY)  ## say which recorded runs do not belong to today's code
 	$(BIN)/python -m book._tools.records
 
+situations: $(READY)  ## run every scheme and norm in whatever others do with a network, and write book/api/situations.md
+	$(BIN)/python -m book._tools.situations
+
 gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops tests/engine/test_capture.py

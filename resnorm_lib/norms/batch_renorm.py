@@ -63,8 +63,8 @@ class BatchRenorm(_BatchNorm):
     Raises
     ------
     ValueError
-        If an argument does not fit, if the input does not have C channels, or if a training batch has fewer than two
-        entries in a channel.
+        If an argument does not fit, if the input does not have C channels, if a training batch has fewer than two
+        entries in a channel, or if checkpointing runs it again in the backward pass.
 
     References
     ----------
@@ -116,11 +116,20 @@ class BatchRenorm(_BatchNorm):
             var = upcast(self.running_std).square()
             return normalize(F.batch_norm, x, upcast(self.running_mean), var, self.weight, self.bias, False, 0.0, 0.0)
         check_spread(x, self.num_features)
+        self._check_first_run()
         r, d = self._correction(x)
         weight, bias = upcast(self.weight), upcast(self.bias)
         gain, shift = (r, d) if weight is None else (weight * r, weight * d)
         shift = shift if bias is None else shift + bias
         return normalize(F.batch_norm, x, None, None, gain, shift, True, 0.0, self.eps)
+
+    def _check_first_run(self):
+        """Raise within a backward pass: the statistics, on which r and d depend, have moved since the first run."""
+        if self.track_running_stats and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() >= 0:
+            raise ValueError(
+                "BatchRenorm cannot run a second time in the backward pass, as checkpointing lets it: its running "
+                "statistics, on which the output depends, have moved. Leave it out of the checkpoint."
+            )
 
     @torch.no_grad()
     def _correction(self, x):

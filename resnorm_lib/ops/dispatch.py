@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 from resnorm_lib._arguments import choice
 
-__all__ = ["KernelsUnavailable", "has_kernels", "kernels", "uses_kernels"]
+__all__ = ["KernelsUnavailable", "has_kernels", "is_transformed", "kernels", "uses_kernels"]
 
 MODES = ("auto", "on", "off")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -99,7 +99,7 @@ def has_kernels(x):
     return INTERPRETED and x.device.type == "cpu"
 
 
-def _is_transformed():
+def is_transformed():
     """Return whether torch.func or forward-mode differentiation is active: a registered operation supports neither."""
     if torch.compiler.is_compiling():
         return False
@@ -117,7 +117,7 @@ def uses_kernels(x):
     if chosen == "off":
         return False
     if chosen == "auto":
-        return x.is_cuda and x.dtype is not torch.float64 and has_kernels(x) and not _is_transformed()
+        return x.is_cuda and x.dtype is not torch.float64 and has_kernels(x) and not is_transformed()
     if not has_kernels(x):
         raise KernelsUnavailable(
             f'kernels("on") was chosen, but no kernel can run on a tensor of {x.dtype} on {x.device}: '

@@ -3,6 +3,7 @@
 import torch
 
 from resnorm_lib._arguments import flag
+from resnorm_lib.ops.dispatch import is_transformed
 from resnorm_lib.residual.recompute import recomputed
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import Scheme, identity, residual_add
@@ -24,7 +25,8 @@ class Reversible(Scheme):
     save_memory : bool, default False
         Recompute the activations in the backward pass from the stack's output. torch's random numbers are drawn
         again as they were. Running statistics raise, and so does all else that does not come out the same twice, a
-        gradient of a gradient, FSDP and the capture of a CUDA graph. Hooks in the blocks are called twice.
+        gradient of a gradient, FSDP and the capture of a CUDA graph. Under ``torch.func`` no memory is saved. Hooks in
+        the blocks are called twice.
     """
 
     carries_state = True
@@ -48,7 +50,8 @@ class Reversible(Scheme):
         return residual_add(state[1], -branch(self.norm(state[0]))), state[0]
 
     def run(self, blocks, state, context):
-        # a compiler decides by itself what to recompute
-        if not self.save_memory or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        # A compiler decides by itself what to recompute, and torch.func differentiates operations alone.
+        apart = torch.compiler.is_compiling() or is_transformed()
+        if apart or not self.save_memory or not torch.is_grad_enabled():
             return super().run(blocks, state, context)
         return recomputed(blocks, state, context)

@@ -1,0 +1,204 @@
+"""The situations that one process can try. Each raises an AssertionError where the numbers are wrong."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vmap
+from torch.utils.checkpoint import checkpoint
+
+from book._tools.situations.subjects import BLOCKS, Branch, Subject, numbers, same
+from resnorm_lib.residual import Stack, fused
+
+
+class Times(nn.Module):
+    """Multiply by a fixed mask."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x):
+        return self.mask * x
+
+
+def dropout(subject: Subject) -> None:
+    """Dropout in the branch: the numbers of a branch that multiplies by the same masks."""
+    model = subject.build(make=lambda *width, **o: Branch(*width, between=lambda: nn.Dropout(0.3), **o))
+    twin, masks = copy.deepcopy(model), []
+    for block in model:
+        dropped = block.branch[3].train()
+        dropped.register_forward_hook(lambda module, args, y: masks.append((y / args[0]).detach()))
+    found = numbers(model, subject.x())
+    for block, mask in zip(twin, masks):
+        block.branch[3] = Times(mask)
+    same(found, numbers(twin, subject.x()))
+
+
+def in_place(subject: Subject) -> None:
+    """A branch whose first operation writes in place: the numbers of one that does not."""
+
+    def first(inplace):
+        return subject.build(make=lambda *width, **options: Branch(*width, first=lambda: nn.ReLU(inplace), **options))
+
+    same(numbers(first(True), subject.x()), numbers(first(False), subject.x()))
+
+
+def in_place_without_norm(subject: Subject) -> None:
+    """The same where no norm makes a tensor of its own."""
+    in_place(Subject(subject.name, subject.kind, subject.scheme, "none"))
+
+
+def checkpoint_each_block(subject: Subject, reentrant: bool = False) -> None:
+    """Every block in a checkpoint of torch's: the numbers of the stack."""
+    model = subject.build()
+
+    def call(x):
+        state = model.open(x)
+        for block in model:
+            state = checkpoint(block, state, use_reentrant=reentrant)
+        return model.close(state)
+
+    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))
+
+
+def reentrant_checkpoint_each_block(subject: Subject) -> None:
+    """The same with ``use_reentrant=True``, the older way."""
+    checkpoint_each_block(subject, reentrant=True)
+
+
+def reentrant_checkpoint_the_stack(subject: Subject) -> None:
+    """The whole stack in one checkpoint with ``use_reentrant=True``."""
+    model = subject.build()
+    call = lambda x: checkpoint(model, x, use_reentrant=True)  # noqa: E731
+    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))
+
+
+def shared(subject: Subject) -> None:
+    """One branch in every block: its gradient is the sum of those that separate copies of it get."""
+    branches = []
+
+    def one(reads, writes, **options):
+        branches.append(Branch(reads, writes, **options))
+        return branches[0]
+
+    model = subject.build(make=one)
+    twin = copy.deepcopy(model)
+    for block in twin:
+        block.branch = copy.deepcopy(block.branch)
+    found, expected = numbers(model, subject.x()), numbers(twin, subject.x())
+    same({"output": found["output"]}, {"output": expected["output"]})
+    for name, parameter in model[0].branch.named_parameters():
+        same({name: parameter.grad}, {name: sum(block.branch.get_parameter(name).grad for block in twin)})
+
+
+def meta_device(subject: Subject) -> None:
+    """Built without memory, then ``to_empty`` and ``reset_parameters``: nothing is left that was never written."""
+    with torch.device("meta"):
+        model = subject.build()
+    model.to_empty(device="cpu")
+    for tensor in model.state_dict(keep_vars=True).values():
+        tensor.data.fill_(-999)
+    model.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
+    assert all((tensor != -999).all() for tensor in model.state_dict().values()), "something was not reset"
+    model.load_state_dict(subject.build().state_dict())
+    same(numbers(model, subject.x()), numbers(subject.build(), subject.x()))
+
+
+def copies(subject: Subject) -> None:
+    """``copy.deepcopy`` and pickle, of a stack that has run: the same numbers afterwards."""
+    model = subject.build()
+    numbers(model, subject.x())
+    model.zero_grad()
+    twins = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    expected = numbers(model, subject.x(1))
+    for twin in twins:
+        same(numbers(twin, subject.x(1)), expected)
+
+
+def calls(model: Stack, x: Tensor, part: type, watch: Callable) -> int:
+    """Return how often modules of a class are called in one pass; ``watch`` puts something into each."""
+    seen = []
+    for module in (module for module in model.modules() if type(module) is part):
+        watch(module, lambda: seen.append(part))
+    model(x)
+    return len(seen)
+
+
+def patched(subject: Subject) -> None:
+    """A ``forward`` put into one module is called as often as that of its class, on the way for a GPU too."""
+
+    def replace(module, count):
+        whole = module.forward
+        module.forward = lambda *a, **k: count() or whole(*a, **k)
+
+    def hook(module, count):
+        module.register_forward_hook(lambda *_: count())
+
+    block = subject.build()[1]
+    for part in {type(module) for module in (block, block.scheme, *block.scheme.children())}:
+        expected = calls(subject.build(), subject.x(), part, hook)
+        with mock.patch.object(fused, "uses_kernels", return_value=True):
+            found = calls(subject.build(), subject.x(), part, replace)
+        assert found == expected, f"{part.__name__} was called {found} times, not {expected}"
+
+
+def export(subject: Subject) -> None:
+    """``torch.export`` for evaluation with a batch of any size."""
+    model = subject.build().eval()
+    exported = torch.export.export(model, (subject.x(),), dynamic_shapes=({0: torch.export.Dim("rows")},)).module()
+    for rows in (2, 9):
+        same({"output": exported(subject.x(1, rows))}, {"output": model(subject.x(1, rows))})
+
+
+def autocast(subject: Subject) -> None:
+    """bfloat16 by autocast: within what two maps a block can lose, 8 bits each, relative to the largest entry."""
+    expected = subject.build()(subject.x()).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = subject.build().float()(subject.x().float()).float()
+    bound = 4 * BLOCKS * 2**-8 * expected.abs().max().item()
+    torch.testing.assert_close(found, expected, rtol=0, atol=bound)
+
+
+def functional(subject: Subject) -> None:
+    """``torch.func``, in evaluation: vmap of grad gives the gradient of each sample, jvp agrees with the gradient."""
+    model, x = subject.build().eval(), subject.x()
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def loss(parameters, row):
+        return functional_call(model, parameters, (row[None],)).square().sum()
+
+    each = vmap(grad(loss), (None, 0))(parameters, x)
+    last = grad(loss)(parameters, x[-1])
+    same({name: value[-1] for name, value in each.items()}, last)
+    direction = subject.x(1)
+    slope = jvp(model, (x,), (direction,))[1]
+    y = model(x.requires_grad_())
+    weights = y.detach().cos()
+    (back,) = torch.autograd.grad(y, x, weights)
+    torch.testing.assert_close((slope * weights).sum(), (back * direction).sum())
+
+
+def hooks(subject: Subject) -> None:
+    """Hooks on every module, forward and backward: called, and they change no number."""
+    model, forward, backward = subject.build(), set(), set()
+    for module in model.modules():
+        module.register_forward_hook(lambda module, *_: forward.add(module))
+        module.register_full_backward_hook(lambda module, *_: backward.add(module))
+    same(numbers(model, subject.x()), numbers(subject.build(), subject.x()))
+    assert {*model} <= forward & backward, "a block's hook was not called"
+
+
+def own_loop(subject: Subject) -> None:
+    """A loop over the blocks without ``open`` and ``close``: the numbers of the stack."""
+    model = subject.build()
+
+    def call(x):
+        for block in model:
+            x = block(x)
+        return x
+
+    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))

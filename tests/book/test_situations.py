@@ -1,0 +1,76 @@
+"""The table of situations: each cell that is tried again is what the page says, and a fault would be seen."""
+
+import pytest
+import torch
+
+from book._tools.situations import alone
+from book._tools.situations.__main__ import PAGE
+from book._tools.situations.outcomes import (
+    ALONE,
+    NOTES,
+    SITUATIONS,
+    TOGETHER,
+    WRONG,
+    Outcome,
+    applies,
+    outcome,
+    outcomes,
+)
+from book._tools.situations.page import markdown, read
+from book._tools.situations.subjects import Subject, subjects
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of what a note on the page explains
+TEXT = PAGE.read_text(encoding="utf-8")
+SIGNS = read(TEXT)
+SLOW = {alone.export, *TOGETHER}  # of these every sixth row
+
+
+def check(pairs):
+    found = outcomes(pairs)
+    assert {key: SIGNS[key] for key in found} == {key: outcome.sign for key, outcome in found.items()}, [
+        (key, outcome.text) for key, outcome in found.items() if outcome.sign == WRONG
+    ]
+    return found
+
+
+def rows(situation):
+    number = SITUATIONS.index(situation)
+    chosen = subjects()[number % 6 :: 6] if situation in SLOW else subjects()
+    return [(situation, row) for row in chosen if applies(situation, row)]
+
+
+def test_every_scheme_and_every_norm_is_in_every_situation():
+    pairs = [(situation, row) for situation in SITUATIONS for row in subjects() if applies(situation, row)]
+    assert {*SIGNS} == {(situation.__name__, row.kind, row.name) for situation, row in pairs}
+    assert WRONG not in SIGNS.values()
+
+
+@pytest.mark.parametrize("situation", ALONE, ids=lambda situation: situation.__name__)
+def test_a_cell_is_what_the_page_says(situation):
+    for _, text in check(rows(situation)).values():
+        assert text in TEXT or "the scheme" in text  # whose name differs from row to row
+
+
+def test_two_processes_find_what_the_page_says():
+    check([pair for situation in TOGETHER for pair in rows(situation)])
+
+
+def test_a_note_has_a_row():
+    names = {(situation, kind) for situation, kind, _ in SIGNS}
+    assert {*NOTES} <= names
+    for (situation, kind), (whom, why) in NOTES.items():
+        assert whom <= {name for at, of, name in SIGNS if (at, of) == (situation, kind)}
+        assert why in TEXT
+
+
+def test_a_fault_would_be_seen(monkeypatch):
+    row = Subject("pre_norm", "scheme")
+    assert outcome(alone.own_loop, row).sign == "✓"
+    whole = torch.Tensor.square
+    monkeypatch.setattr(torch.Tensor, "square", lambda x: whole(x) * torch.rand(()))  # no two losses are the same
+    found = outcome(alone.own_loop, row)
+    assert found.sign == WRONG
+    cell = ("own_loop", "scheme", "pre_norm")
+    with pytest.raises(ValueError, match="own_loop scheme pre_norm: AssertionError"):
+        markdown({cell: found})
+    assert read(markdown({cell: Outcome("✓")})) == {cell: "✓"}
