@@ -5,6 +5,7 @@ graph records the launches once and replays them. What it may contain follows fr
 the same memory, and no number that the processor reads back.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -20,7 +21,8 @@ class CapturedStep:
     """A function of tensors that is recorded as a CUDA graph at its fourth call, and replayed from then on.
 
     The calls before are ordinary ones, so that all calls together do what the function alone would do. Inputs are
-    copied to fixed places, and what is returned is a copy.
+    copied to fixed places, and what is returned is a copy. Where the capture fails, a warning says why, and the calls
+    stay ordinary.
 
     Parameters
     ----------
@@ -39,15 +41,15 @@ class CapturedStep:
     def __init__(self, step: Callable[..., Tensor], optimizer: Optimizer):
         self.step, self.optimizer, self.calls = step, optimizer, 0
         self.stream = torch.cuda.Stream()  # of the first calls and of the capture: autograd binds leaves to a stream
-        self.inputs, self.output, self.graph = None, None, None
+        self.inputs, self.output, self.graph, self.failed = None, None, None, False
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         self._place(inputs)
         self.calls += 1
-        if self.calls <= WARM_UP:
-            return self._call()
-        if self.graph is None:
+        if self.calls > WARM_UP and self.graph is None and not self.failed:
             self._capture()
+        if self.graph is None:
+            return self._call()
         self.graph.replay()
         return self.output.clone()
 
@@ -76,6 +78,14 @@ class CapturedStep:
         for group in self.optimizer.param_groups:
             if "capturable" in group:  # Adam asks for it; set earlier it would warn in the first calls
                 group["capturable"] = True
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
-            self.output = self.step(*self.inputs)
+        graph, generator = torch.cuda.CUDAGraph(), torch.cuda.default_generators[torch.cuda.current_device()]
+        state = generator.clone_state()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream):
+                self.output = self.step(*self.inputs)
+            self.graph = graph
+        except RuntimeError as error:  # a capture executes nothing, so that the step can still be taken without it
+            self.failed, self.output = True, None
+            generator.graphsafe_set_state(state)  # the old one believes that it is being captured, and draws no more
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            warnings.warn(f"The training step goes on without a CUDA graph, slowly: {reason}", stacklevel=3)

@@ -1,6 +1,9 @@
 """A captured training step does what the step alone does; a step that could not be captured is found on a CPU."""
 
+import warnings
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnorm_lib.engine import capture as capture_module
 from resnorm_lib.engine import classification
-from resnorm_lib.engine.capture import WARM_UP
+from resnorm_lib.engine.capture import WARM_UP, CapturedStep
 from resnorm_lib.engine.recipe import Recipe
 from resnorm_lib.engine.training import fit
 from resnorm_lib.engine.trial_log import TrialLog
@@ -44,7 +48,8 @@ def losses(build, batches, recipe, *, capture, device="cuda", at=None):
     with log.seeded(0):
         model = build().to(log.device)
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with log.seeded(3), exact:  # the masks of dropout; convolutions without atomic additions
+    with log.seeded(3), exact, warnings.catch_warnings():  # the masks of dropout; convolutions without atomic additions
+        warnings.filterwarnings("error", "The training step goes on without")
         fit(model, batches(device), recipe_with(recipe, capture), log, every=1, at=at)
     return torch.stack([value for _, value in log.points["loss"]]), log
 
@@ -102,6 +107,83 @@ def test_a_batch_of_another_shape_is_refused():
 def test_the_first_steps_and_the_capture_are_a_phase_of_their_own():
     _, log = losses(lambda: cifar_resnet(8), images, RECIPES["sgd"], capture=True)
     assert set(log.phases) >= {"compile", "train"}
+
+
+class PlayedGraphs:
+    """CUDA graphs as they look from outside, played on a processor: a capture executes nothing, a replay everything."""
+
+    def __init__(self, fails=False):
+        self.fails, self.capturing, self.states = fails, False, []
+        self.default_generators = [self]
+        self.total = torch.zeros(2)
+
+    def step(self, x):
+        if self.fails and self.capturing:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        return self.total.clone() if self.capturing else self.total.add_(x).clone()
+
+    def Stream(self):
+        return SimpleNamespace(wait_stream=lambda other: None)
+
+    current_stream = Stream
+
+    def stream(self, stream):
+        return nullcontext()
+
+    def CUDAGraph(self):
+        return SimpleNamespace(replay=lambda: self.taken.output.copy_(self.step(*self.taken.inputs)))
+
+    @contextmanager
+    def graph(self, graph, stream):
+        self.capturing = True
+        try:
+            yield
+        finally:
+            self.capturing = False
+
+    def current_device(self):
+        return 0
+
+    def clone_state(self):
+        return "state"
+
+    def graphsafe_set_state(self, state):
+        self.states.append(state)
+
+
+def played(monkeypatch, **options):
+    cuda = PlayedGraphs(**options)
+    monkeypatch.setattr(capture_module.torch, "cuda", cuda)
+    cuda.taken = CapturedStep(cuda.step, SimpleNamespace(param_groups=[{"lr": 0.1}, {"capturable": False}]))
+    return cuda, cuda.taken
+
+
+def test_every_call_counts_once_before_with_and_after_a_graph(monkeypatch):
+    cuda, step = played(monkeypatch)
+    sums = [step(torch.tensor([1.0, float(i)]))[0].item() for i in range(7)]
+    assert sums == [1, 2, 3, 4, 5, 6, 7]
+    assert cuda.total.tolist() == [7, 21]
+    assert step.optimizer.param_groups[1]["capturable"]
+    first = step.graph
+    step.forget()
+    assert step(torch.ones(2)).tolist() == [8, 22]
+    assert step.graph is not None and step.graph is not first  # noqa: PT018
+
+
+def test_a_step_that_cannot_be_captured_is_taken_without_and_says_so_once(monkeypatch):
+    cuda, step = played(monkeypatch, fails=True)
+    with pytest.warns(UserWarning, match="without a CUDA graph, slowly: operation not permitted") as warned:
+        sums = [step(torch.ones(2))[0].item() for _ in range(6)]
+    assert sums == [1, 2, 3, 4, 5, 6]
+    assert len(warned) == 1
+    assert cuda.states == ["state"], "the generator is put back"
+
+
+def test_a_batch_of_another_shape_is_refused_and_not_broadcast(monkeypatch):
+    _, step = played(monkeypatch)
+    step(torch.ones(2))
+    with pytest.raises(ValueError, match=r"a batch has shape \(1,\), but it must have \(2,\)"):
+        step(torch.ones(1))
 
 
 def test_on_a_processor_a_recipe_that_captures_is_the_same_as_one_that_does_not():
