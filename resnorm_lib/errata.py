@@ -1,9 +1,11 @@
 """How a finding about an article is shown: each function evaluates what is claimed and what is correct, and claims.
 
-A finding ``a1-name`` is shown by the claim ``erratum.a1-name``. Findings of one kind share one function.
+A finding ``a1-name`` is shown by the claim ``erratum.a1-name``. Findings of one kind share one function. Where a
+program could not have come out otherwise, :func:`illustrate` prints what it gives and claims nothing.
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +18,11 @@ __all__ = [
     "agree",
     "counts",
     "differ",
+    "difference",
+    "illustrate",
     "neighbours_matter",
     "raises",
+    "refusal",
     "stream_growth",
     "sums_drawn",
     "trained_on_digits",
@@ -58,7 +63,7 @@ def agree(finding, statement, first, second, at_most=EXACT):
     check(f"erratum.{finding}", statement, (first - second).abs().max(), at_most=at_most)
 
 
-def raises(finding, statement, error, function):
+def raises(finding: str, statement: str, error: type[Exception], function: Callable[[], object]) -> None:
     """Claim that ``function()`` raises ``error``, and print the message.
 
     Examples
@@ -67,14 +72,55 @@ def raises(finding, statement, error, function):
     IndexError: list index out of range
     check  erratum.a0-demo  a list has no item 3  1 >= 1
     """
+    message = refusal(error, function)
+    print(message or "no error")
+    check(f"erratum.{finding}", statement, int(bool(message)), at_least=1)
+
+
+def refusal(error: type[Exception], function: Callable[[], object]) -> str:
+    """Return name and message of the ``error`` that ``function()`` raises, and an empty text if it raises none.
+
+    Examples
+    --------
+    >>> refusal(IndexError, lambda: [][3])
+    'IndexError: list index out of range'
+    """
     try:
         function()
     except error as raised:
-        print(f"{type(raised).__name__}: {str(raised).splitlines()[0]}")
-        happened = 1
-    else:
-        happened = 0
-    check(f"erratum.{finding}", statement, happened, at_least=1)
+        return f"{type(raised).__name__}: {str(raised).splitlines()[0]}"
+    return ""
+
+
+def illustrate(finding: str, statement: str, shown: object) -> None:
+    """Print what a program gives for a finding, where it could not have given anything else.
+
+    The derivative of a sum, a name that nothing defines: such a program shows what is meant and proves nothing, so it
+    is no claim.
+
+    Parameters
+    ----------
+    shown : number or str
+
+    Examples
+    --------
+    >>> illustrate("a0-demo", "half of a half", 0.25)
+    shown  a0-demo  half of a half  0.25
+    """
+    value = shown if isinstance(shown, str) else f"{float(shown):.3g}"
+    print(f"shown  {finding}  {statement}  {value}")
+
+
+def difference(first: object, second: object) -> float:
+    """Return the largest difference of the entries of two tensors of one shape.
+
+    Examples
+    --------
+    >>> difference([1.0, 2.0], [1.0, 2.5])
+    0.5
+    """
+    first, second = _tensors(first, second)
+    return (first - second).abs().max().item()
 
 
 @torch.no_grad()

@@ -40,7 +40,8 @@ def recorded_sections(chapters):
     for chapter in chapters:
         if chapter.experiment or chapter.benchmark:
             runs = f"recorded-runs}} {chapter.name}" if chapter.experiment else "recorded-kernels}"
-            yield f"## {manifest.heading(chapter.name)[1]}\n\n{link(chapter.name)}\n\n```{{{runs}\n```\n"
+            yield f"## {manifest.heading(chapter.name)[1]}\n\n{link(chapter.name)}\n"
+            yield f"*What to see:* {chapter.see}\n\n```{{{runs}\n```\n"
 
 
 def link(name):

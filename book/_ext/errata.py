@@ -1,8 +1,9 @@
 """The register of errata as pages: its findings, its counts, and links to each finding from anywhere.
 
-``{errata-register} 1`` lists the findings of article 1 in ``book/errata.yml``, ``{errata-of} degradation`` those that a
-chapter treats, ``{errata-right}`` what the articles get right, ``{errata-counts}`` counts; ``{erratum}`a1-name``` links
-to one finding.
+``{errata-register} 1`` lists the findings of article 1 in ``book/errata.yml``, ``{errata-register} shared`` those of
+several articles, ``{errata-top}`` those that matter most, ``{errata-of} degradation`` those that a chapter treats,
+``{errata-right}`` what the articles get right, ``{errata-counts}`` counts. ``{erratum}`a1-name``` links to one finding;
+the first such link in the notebook of its article is where the finding is shown, and the register links back to it.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ REGISTER = Path(__file__).parents[1] / "errata.yml"
 SEVERITIES = ("wrong", "misleading", "incomplete")
 SHOWN = {
     "computed": "Computed in the notebook",
+    "illustrated": "Illustrated in the notebook",
     "source": "Settled by the source",
     "reading": "Shown by the article's own text",
 }
@@ -43,47 +45,91 @@ class Generated(SphinxDirective):
         """Do what the text cannot say."""
 
 
+def names(finding):
+    """Return ``{name: sections}``: a finding has a name for each article, sometimes for each place."""
+    return {finding["id"]: finding["sections"], **finding.get("also", {})}
+
+
+def articles(finding):
+    """Return the numbers of the articles that a finding is about."""
+    return sorted({number(name) for name in names(finding)})
+
+
+def number(name):
+    """Return the number of the article that a name begins with."""
+    return int(name[1])
+
+
 class Register(Generated):
-    """The findings of one article, each with an address of its own."""
+    """The findings of one article alone, or those that several share; each name has an address."""
 
     required_arguments = 1
 
     def text(self, register):
-        [article] = [entry for entry in register["articles"] if str(entry["number"]) == self.arguments[0]]
-        own = [finding for finding in register["findings"] if finding["article"] == article["number"]]
-        notebook = f"{{doc}}`../chapters/errata_article_{article['number']}`"
-        head = f"{article['about']} {len(own)} findings, in the order of its sections, and shown in {notebook}."
+        which = self.arguments[0]
+        shared = [finding for finding in register["findings"] if len(articles(finding)) > 1]
+        if which == "shared":
+            head = f"{len(shared)} findings are about several articles and stand here once, with a mark for each place."
+            return "\n\n".join([head, *map(finding_text, shared)])
+        own = [finding for finding in register["findings"] if articles(finding) == [int(which)]]
+        more = sum(int(which) in articles(finding) for finding in shared)
+        [article] = [entry for entry in register["articles"] if str(entry["number"]) == which]
+        head = (
+            f"{article['about']} {len(own)} findings of its own, in the order of its sections, and {more} shared ones "
+            f"above; all are shown in {{doc}}`../chapters/errata_article_{which}`."
+        )
         return "\n\n".join([head, *map(finding_text, own)])
 
     def mark(self, container):
-        std = self.env.domains["std"]
         for block in container.findall(nodes.container):
             for name in [name for name in block["classes"] if name.startswith("erratum-")]:
                 block["classes"].remove(name)
                 block["ids"].append(name)
-                std.anonlabels[name] = self.env.docname, name
-                std.labels[name] = self.env.docname, name, name
+                label(self.env, name, name)
+
+
+def label(env, name, id):
+    """Let links lead to an id of the page that is being read."""
+    std = env.domains["std"]
+    std.anonlabels[name] = env.docname, id
+    std.labels[name] = env.docname, id, name
 
 
 def finding_text(finding):
     """Return one finding as MyST text."""
-    name, article = finding["id"], finding["article"]
-    classes = f"finding article-{article} kind-{finding['kind']} severity-{finding['severity']} erratum-{name}"
-    sections = ", ".join(map(str, finding["sections"]))
+    classes = ["finding", *(f"article-{number}" for number in articles(finding))]
+    classes += [f"{key}-{finding[key]}" for key in ("kind", "severity", "root")]
+    classes += [f"erratum-{name}" for name in names(finding)]
     shown = SHOWN[finding["shown"]]
     shown += f": {finding['proof']}" if finding.get("proof") else "."
-    places = [f"{{doc}}`../chapters/{chapter}`" for chapter in finding["chapters"]]
-    badges = " ".join(f"{{bdg-light}}`{finding[key]}`" for key in ("kind", "severity"))
+    badges = " ".join(f"{{bdg-light}}`{finding[key]}`" for key in ("severity", "kind"))
     lines = [
-        f"**{{erratum}}`{name}`** {badges} section {sections}",
-        f"*The article:* {finding['claim']}",
+        f"{badges} {', '.join(map(place, names(finding).items()))}",
+        f"*Claimed:* {finding['claim']}",
         f"*Correct:* {finding['correct']}",
-        f"*{shown}*" if not finding.get("proof") else shown,
-        "Treated in " + ", ".join(places) + "." if places else "No chapter treats it yet.",
+        shown,
     ]
+    if finding["chapters"]:
+        lines.append(
+            "Treated in " + ", ".join(f"{{doc}}`../chapters/{chapter}`" for chapter in finding["chapters"]) + "."
+        )
     if finding["sources"]:
         lines.append("Sources: " + ", ".join(f"{{cite:t}}`{key}`" for key in finding["sources"]) + ".")
-    return f"::::{{container}} {classes}\n" + "\n\n".join(line.strip() for line in lines) + "\n::::"
+    return f"::::{{container}} {' '.join(classes)}\n" + "\n\n".join(line.strip() for line in lines) + "\n::::"
+
+
+def place(mark):
+    """Return a link to the paragraph of a notebook that shows a finding, as ``article 1, 2.2 and 3.2``."""
+    name, sections = mark
+    return f"{{ref}}`article {number(name)} ({', '.join(map(str, sections))}) <shown-{name}>`"
+
+
+class Top(Generated):
+    """The findings that matter most, a line each."""
+
+    def text(self, register):
+        links = [", ".join(f"{{erratum}}`{name}`" for name in entry["findings"]) for entry in register["top"]]
+        return "\n".join(f"1. {entry['says']} {link}" for entry, link in zip(register["top"], links))
 
 
 class Of(Generated):
@@ -111,18 +157,21 @@ class Right(Generated):
 
 
 class Counts(Generated):
-    """How many findings each article has, by severity, and of each kind."""
+    """How many findings each article has, those that it shares included, by severity; and how many are of each kind."""
 
     def text(self, register):
         findings = register["findings"]
-        table = Counter((f["article"], f["severity"]) for f in findings)
-        rows = [[f"article {a['number']}", *(table[a["number"], s] for s in SEVERITIES)] for a in register["articles"]]
-        rows.append(["all", *(sum(row[i] for row in rows) for i in (1, 2, 3))])
-        head = ["", *SEVERITIES, "together"]
+        rows = [[f"{a['number']}", *by_severity(findings, a["number"])] for a in register["articles"]]
+        rows.append(["all", *(sum(f["severity"] == severity for f in findings) for severity in SEVERITIES)])
+        head = ["article", *SEVERITIES, "sum"]
         lines = [[*row, sum(row[1:])] for row in rows]
         text = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * 5, *lines]]
         kinds = Counter(f["kind"] for f in findings).most_common()
         return "\n".join([*text, "", "By kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds) + "."])
+
+
+def by_severity(findings, article):
+    return [sum(f["severity"] == severity and article in articles(f) for f in findings) for severity in SEVERITIES]
 
 
 def flat(text):
@@ -131,17 +180,25 @@ def flat(text):
 
 
 def erratum(name, rawtext, text, lineno, inliner, options=None, content=None):
-    """Link to a finding by its id."""
+    """Link to a finding by its name."""
+    document = inliner.document
+    env = document.settings.env
     link = addnodes.pending_xref(
         rawtext, refdomain="std", reftype="ref", reftarget=f"erratum-{text}", refexplicit=True, refwarn=True
     )
     link += nodes.literal(text, text)
-    link["refdoc"] = inliner.document.settings.env.docname
-    return [link], []
+    link["refdoc"] = env.docname
+    shown = f"shown-{text}"
+    if not env.docname.endswith(f"/errata_article_{text[1:2]}") or shown in document.ids:
+        return [link], []
+    target = document.ids[shown] = nodes.target("", "", ids=[shown])
+    label(env, shown, shown)
+    return [target, link], []
 
 
 DIRECTIVES = {
     "errata-register": Register,
+    "errata-top": Top,
     "errata-of": Of,
     "errata-right": Right,
     "errata-counts": Counts,

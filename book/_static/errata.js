@@ -1,24 +1,21 @@
 // The register of errata can be filtered. Without this script all findings are shown.
 
-const KINDS = ["article", "kind", "severity"];
+const FILTERS = { article: "article", severity: "severity", kind: "kind", root: "confusion" };
+const FIRST = { severity: "wrong" }; // what the page opens with
 
 function values(findings, what) {
-  const found = new Set();
-  for (const finding of findings) found.add(valueOf(finding, what));
-  return [...found].sort();
-}
-
-function valueOf(finding, what) {
-  const name = [...finding.classList].find((name) => name.startsWith(what + "-"));
-  return name.slice(what.length + 1);
+  const names = [...findings].flatMap((finding) => [...finding.classList]);
+  const found = names.filter((name) => name.startsWith(what + "-")).map((name) => name.slice(what.length + 1));
+  return [...new Set(found)].sort();
 }
 
 function choice(what, options, changed) {
   const label = document.createElement("label");
-  label.textContent = what + " ";
+  label.textContent = FILTERS[what] + " ";
   const select = document.createElement("select");
   select.dataset.filter = what;
-  select.append(new Option("all", ""), ...options.map((value) => new Option(value, value)));
+  select.append(new Option("all", ""), ...options.map((value) => new Option(value.replaceAll("-", " "), value)));
+  select.value = FIRST[what] ?? "";
   select.addEventListener("change", changed);
   label.append(select);
   return label;
@@ -44,11 +41,11 @@ function start() {
   const count = document.createElement("output");
   const words = search(show);
   const reset = document.createElement("button");
-  reset.type = "reset";
+  reset.type = "button";
   reset.textContent = "show all";
-  bar.append(...KINDS.map((what) => choice(what, values(findings, what), show)), words, reset, count);
+  bar.append(...Object.keys(FILTERS).map((what) => choice(what, values(findings, what), show)), words, reset, count);
   bar.addEventListener("submit", (event) => event.preventDefault());
-  bar.addEventListener("reset", () => setTimeout(show));
+  reset.addEventListener("click", showAll);
   const text = new Map(findings.map((finding) => [finding, finding.textContent.toLowerCase()]));
 
   function show() {
@@ -63,12 +60,17 @@ function start() {
     count.textContent = shown + " of " + findings.length + " findings";
   }
 
+  function showAll() {
+    for (const control of bar.querySelectorAll("select, input")) control.value = "";
+    show();
+  }
+
   // An address of a finding must lead to it, whatever is filtered.
   function follow() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (target && target.closest(".finding")?.hidden) {
-      bar.reset();
-      setTimeout(() => target.scrollIntoView());
+      showAll();
+      target.scrollIntoView();
     }
   }
 
@@ -76,6 +78,7 @@ function start() {
   const first = findings[0].closest("section");
   first.before(bar);
   show();
+  follow();
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

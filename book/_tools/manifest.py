@@ -22,6 +22,7 @@ class Chapter:
     exercises: list
     also: str = ""
     experiment: bool = False
+    see: str = ""
     benchmark: bool = False
     findings: tuple = ()
     hand_in: str = ""

@@ -1,7 +1,9 @@
 """Say which recorded runs do not belong to today's code: ``python -m book._tools.records``."""
 
+import json
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 from book._tools.manifest import ROOT, chapters
 from resnorm_lib.engine.fingerprint import of_experiment
@@ -9,6 +11,11 @@ from resnorm_lib.engine.records import read
 from resnorm_lib.experiments import get
 
 FOLDER = ROOT / "book" / "recorded"
+BENCH = {  # records of the benchmark, and the modules that measure them
+    "bench.json": "resnorm_lib.bench.ratios",
+    "fast_on_a_gpu-cpu.json": "resnorm_lib.bench",
+    "fast_on_a_gpu-gpu.json": "resnorm_lib.bench",
+}
 SEEDS = 3  # that a reader's processor can do, and that show a range
 
 
@@ -44,6 +51,20 @@ def has_aged(run):
     return run.code.get("library") != current(get(run.experiment))["library"]
 
 
+def old_benchmarks(folder=FOLDER):
+    """Return a sentence for each record of the benchmark that other code has made."""
+    found = []
+    for path in filter(Path.exists, map(folder.joinpath, BENCH)):
+        record = json.loads(path.read_text())
+        then, today = record["code"], of_experiment(BENCH[path.name])
+        if then["experiment"] != today["experiment"]:
+            command = record["machine"]["command"]
+            found.append(f"{path.name} belongs to other code of the benchmark. Record it anew: {command}")
+        elif then["library"] != today["library"]:
+            found.append(f"{path.name}: the library has changed since.")
+    return found
+
+
 def current(experiment):
     """Return the digests of today's code of an experiment."""
     return of_experiment(experiment.trial.__module__)
@@ -53,7 +74,7 @@ def main():
     """Print each fault and each record that is older than the library, and exit with 1 if there is a fault."""
     found = [sentence for path in recorded() for sentence in faults(path)]
     aged = [f"{path.name}: the library has changed since." for path in recorded() if has_aged(read(path))]
-    print("\n".join([*found, *aged]) or "All records belong to today's code.")
+    print("\n".join([*found, *aged, *old_benchmarks()]) or "All records belong to today's code.")
     sys.exit(bool(found))
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import nbformat
 
+from book._tools import store
 from book._tools.store import JOBS, errors, execute, named
 from resnorm_lib.claims import lines, range_of
+from resnorm_lib.engine.documents import write_document
 from resnorm_lib.engine.fingerprint import of_sources
 from tests.book.cells import code_cells, printed_text, read
 from tests.book.sources import ROOT, chapters
@@ -52,7 +54,7 @@ def show_ranges(path):
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = RANGE.sub(lambda match: match[1] + range_of(match[2]), output.text)
-    nbformat.write(notebook, path)
+    store.write(notebook, path)
 
 
 def load():
@@ -142,9 +144,7 @@ def write(fresh):
     """Put fresh results into the report; chapters that were not run keep theirs, chapters that are gone lose them."""
     names = {path.stem for path in chapters()}
     kept = {name: result for name, result in (load()["chapters"] | fresh).items() if name in names}
-    part = REPORT.with_suffix(".part")
-    part.write_text(json.dumps({"seeds": list(SEEDS), "chapters": dict(sorted(kept.items()))}, indent=1) + "\n")
-    part.replace(REPORT)
+    write_document({"seeds": list(SEEDS), "chapters": dict(sorted(kept.items()))}, REPORT, indent=1)
 
 
 def main():

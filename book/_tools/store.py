@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from resnorm_lib.engine.documents import write_whole
 from resnorm_lib.runtime import STORED
 from tests.book.cells import code_cells
 from tests.book.sources import chapters
@@ -48,10 +49,13 @@ def store(path):
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    temporary = Path(path).with_suffix(".part")
-    nbformat.write(notebook, temporary)
-    temporary.replace(path)
+    write(notebook, path)
     return None
+
+
+def write(notebook, path):
+    """Write a notebook in the layout of Jupyter's own."""
+    write_whole(nbformat.writes(notebook).rstrip("\n") + "\n", path)
 
 
 def main():

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COUNT", "NULL", "POSITIVE", "TEXT", "RecordError", "array", "one_of", "or_null", "record", "write_document"]
+__all__ = [
+    "COUNT",
+    "NULL",
+    "POSITIVE",
+    "TEXT",
+    "RecordError",
+    "array",
+    "one_of",
+    "or_null",
+    "record",
+    "write_document",
+    "write_whole",
+]
 
 Schema = dict[str, Any]  # of JSON: a JSON Schema
 
@@ -46,8 +58,8 @@ def array(items: Schema, **facts) -> Schema:
     return {"type": "array", "items": items} | facts
 
 
-def write_document(document: Any, path: str | Path, **layout) -> None:
-    """Write a document as JSON to a file beside the old one, which it then replaces: a reader never sees half a file.
+def write_document(document: Any, path: str | Path, **layout: Any) -> None:
+    """Write a document as JSON to a file beside the old one, which it then replaces.
 
     Raises
     ------
@@ -56,12 +68,22 @@ def write_document(document: Any, path: str | Path, **layout) -> None:
     ValueError
         If the document holds a number that is not finite.
     """
+    write_whole(json.dumps(document, allow_nan=False, **layout) + "\n", path)
+
+
+def write_whole(text: str, path: str | Path) -> None:
+    """Write a text to a file beside the old one, which it then replaces: a reader never sees half a file.
+
+    Raises
+    ------
+    RecordError
+        If the disk is full or the folder cannot be written.
+    """
     path = Path(path)
     part = path.with_name(path.name + ".part")
-    text = json.dumps(document, allow_nan=False, **layout) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True) if error.errno == errno.ENOSPC else None

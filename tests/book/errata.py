@@ -6,12 +6,13 @@ from functools import cache
 
 import yaml
 
-from tests.book.cells import read
+from tests.book.cells import code_cells, printed_text, read
 from tests.book.myst import directives
 from tests.book.notebooks import claim_ids
 from tests.book.sources import ROOT, chapters, is_appendix, pages
 
 ROLE = re.compile(r"\{erratum\}`([^`]*)`")
+SHOWN = re.compile(r"^shown  (\S+)  ", re.MULTILINE)
 ID = re.compile(r"a(?P<article>[1-5])(-[a-z0-9]+)+")
 FIELDS = {
     "id": str,
@@ -27,6 +28,7 @@ FIELDS = {
     "chapters": list,
     "root": str,
 }
+OPTIONAL = {"also": dict}  # names of the same finding in other places, with their sections
 ALLOWED = {
     "kind": [
         "name",
@@ -46,7 +48,7 @@ ALLOWED = {
         "omission",
     ],
     "severity": ["wrong", "misleading", "incomplete"],
-    "shown": ["computed", "source", "reading"],
+    "shown": ["computed", "illustrated", "source", "reading"],
     "root": ["which-axes", "what-is-added", "what-is-solved", "where-it-goes", "promise-vs-proof", "other"],
 }
 
@@ -57,6 +59,11 @@ def register(root=ROOT):
     return yaml.safe_load((root / "book/errata.yml").read_text(encoding="utf-8"))
 
 
+def names(finding):
+    """Return all names of a finding, its own first."""
+    return [finding["id"], *finding.get("also", {})]
+
+
 def findings_are_complete(root=ROOT):
     """The page, the counts and the links are made from these fields."""
     found = []
@@ -64,7 +71,7 @@ def findings_are_complete(root=ROOT):
         name = finding.get("id")
         wrong = [key for key, kind in FIELDS.items() if not isinstance(finding.get(key), kind)]
         found += [f"{name}: {key} is {finding.get(key)!r}." for key in wrong]
-        found += [f"{name}: {key} is not a field." for key in finding.keys() - FIELDS.keys()]
+        found += [f"{name}: {key} is not a field." for key in finding.keys() - FIELDS.keys() - OPTIONAL.keys()]
         if wrong:
             continue
         found += [f"{name}: {key} is {finding[key]!r}." for key in ALLOWED if finding[key] not in ALLOWED[key]]
@@ -72,17 +79,26 @@ def findings_are_complete(root=ROOT):
         match = ID.fullmatch(name)
         if not match or int(match["article"]) != finding["article"]:
             found.append(f"{name}: the id must be a{finding['article']}- and words.")
+        found += [f"{name}: {other} is no name." for other in names(finding)[1:] if not ID.fullmatch(other)]
         if finding["shown"] == "source" and not finding["sources"]:
             found.append(f"{name}: a source settles it, but none is named.")
     return found
 
 
 def findings_are_distinct(root=ROOT):
-    """Two findings of one id have one address."""
+    """Two findings of one name have one address."""
     findings = register(root)["findings"]
-    repeated = [name for name, count in Counter(f["id"] for f in findings).items() if count > 1]
+    counted = Counter(name for finding in findings for name in names(finding))
     same = [text for text, count in Counter((f["article"], f["claim"].strip()) for f in findings).items() if count > 1]
+    repeated = [name for name, count in counted.items() if count > 1]
     return [f"{name} is there twice." for name in repeated] + [f"Article {a} claims twice: {t}" for a, t in same]
+
+
+def twelve_matter_most(root=ROOT):
+    """What stands on top of the page is in the register, and is false there."""
+    severity = {f["id"]: f["severity"] for f in register(root)["findings"]}
+    top = [name for entry in register(root)["top"] for name in entry["findings"]]
+    return [f"{name} stands on top and is {severity.get(name)}." for name in top if severity.get(name) != "wrong"]
 
 
 def sources_are_cited(root=ROOT):
@@ -94,23 +110,26 @@ def sources_are_cited(root=ROOT):
 
 
 def every_finding_is_shown(root=ROOT):
-    """Each finding stands in the notebook of its article, and what is computed makes a claim of its name."""
-    found, by_article = [], {}
+    """Each name stands in the notebook of its article; what is computed, and no other, makes a claim."""
+    found, mentioned, claimed, illustrated = [], set(), set(), set()
     for path in filter(is_appendix, chapters(root)):
         notebook = read(path)
-        by_article[path.stem] = ROLE.findall(_markdown(notebook)), claim_ids(notebook)
+        article = path.stem.removeprefix("errata_article_")
+        mentioned |= {name for name in ROLE.findall(_markdown(notebook)) if name.startswith(f"a{article}-")}
+        claimed |= {id.removeprefix("erratum.") for id in claim_ids(notebook)}
+        illustrated |= {name for cell, _ in code_cells(notebook) for name in SHOWN.findall(printed_text(cell))}
     for finding in register(root)["findings"]:
-        mentioned, claimed = by_article.get(f"errata_article_{finding['article']}", ([], []))
-        if finding["id"] not in mentioned:
-            found.append(f"{finding['id']} is not in the notebook of article {finding['article']}.")
-        if (finding["shown"] == "computed") != (f"erratum.{finding['id']}" in claimed):
-            found.append(f"{finding['id']} is shown by {finding['shown']}, which its notebook does not bear out.")
+        own = set(names(finding))
+        found += [f"{name} is not in the notebook of article {name[1]}." for name in sorted(own - mentioned)]
+        shown = finding["shown"]
+        if (shown == "computed") != bool(own & claimed) or (shown == "illustrated" and not own & illustrated):
+            found.append(f"{finding['id']} is shown by {shown}, which its notebook does not bear out.")
     return found
 
 
 def links_lead_to_findings(root=ROOT):
     """A link to a finding that is not registered."""
-    known = {finding["id"] for finding in register(root)["findings"]}
+    known = {name for finding in register(root)["findings"] for name in names(finding)}
     texts = {path: _markdown(read(path)) for path in chapters(root)}
     texts |= {path: path.read_text(encoding="utf-8") for path in pages(root)}
     return [
@@ -123,10 +142,10 @@ def links_lead_to_findings(root=ROOT):
 
 def boxes_and_register_agree(root=ROOT):
     """Every box links to findings, which name its chapter; and each chapter lists what the register gives to it."""
-    treated = {finding["id"]: finding["chapters"] for finding in register(root)["findings"]}
-    found, names = [], set()
+    treated = {name: finding["chapters"] for finding in register(root)["findings"] for name in names(finding)}
+    found, teaching = [], set()
     for path in chapters(root, teaching=True):
-        names.add(path.stem)
+        teaching.add(path.stem)
         page = directives(_markdown(read(path)))
         for box in (each for each in page if "erratum" in each.options.get("class", "").split()):
             linked = ROLE.findall(box.body)
@@ -144,7 +163,7 @@ def boxes_and_register_agree(root=ROOT):
         f"{name} is treated in {chapter}, which is no chapter."
         for name, places in treated.items()
         for chapter in places
-        if chapter not in names
+        if chapter not in teaching
     ]
 
 

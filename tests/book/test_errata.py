@@ -11,6 +11,7 @@ from tests.book import errata, planted
 CHECKS = [
     errata.findings_are_complete,
     errata.findings_are_distinct,
+    errata.twelve_matter_most,
     errata.sources_are_cited,
     errata.every_finding_is_shown,
     errata.links_lead_to_findings,
@@ -52,12 +53,13 @@ class Project:
         self.root, self.finding, self.box, self.list = root, copy.deepcopy(FINDING), BOX, "```{errata-of} demo\n```"
         self.shown = "{erratum}`a1-demo`: the sums differ."
         self.claim = "holds  erratum.a1-demo  they differ  1 >= 0.001"
-        self.more = []
+        self.more, self.top = [], ["a1-demo"]
 
     def write(self):
         (self.root / "book").mkdir(exist_ok=True)
         (self.root / "chapters").mkdir(exist_ok=True)
-        register = {"articles": [{"number": 1, "about": "Short."}], "findings": [self.finding, *self.more], "right": []}
+        top = [{"says": "It adds the wrong thing.", "findings": self.top}]
+        register = {"top": top, "findings": [self.finding, *self.more], "right": []}
         (self.root / "book/errata.yml").write_text(yaml.safe_dump(register))
         (self.root / "book/references.bib").write_text("@inproceedings{he2016deep,\n}\n")
         chapter = planted.notebook([planted.markdown(self.box), planted.markdown(self.list)])
@@ -86,6 +88,13 @@ FAULTS = {
     "a1-demo cites nobody.": lambda p: p.finding.update(sources=["nobody"]),
     "a1-demo is shown by source, which its notebook does not bear out.": lambda p: p.finding.update(shown="source"),
     "which its notebook does not bear out": lambda p: setattr(p, "claim", "nothing"),
+    "a1-demo is shown by illustrated, which its notebook does not bear out.": lambda p: p.finding.update(
+        shown="illustrated"
+    ),
+    "a1-other is not in the notebook of article 1.": lambda p: p.finding.update(also={"a1-other": ["3"]}),
+    "a1-demo: other is no name.": lambda p: p.finding.update(also={"other": ["3"]}),
+    "a1-demo stands on top and is misleading.": lambda p: p.finding.update(severity="misleading"),
+    "a1-gone stands on top and is None.": lambda p: p.top.append("a1-gone"),
     "a1-demo is not in the notebook of article 1.": lambda p: setattr(p, "shown", "No link."),
     "chapters/demo.ipynb links to a1-gone.": lambda p: setattr(p, "box", p.box + "\n\n{erratum}`a1-gone`"),
     "a box links to no finding: 'Article 1": lambda p: setattr(p, "box", p.box.replace("{erratum}`a1-demo`", "so")),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from sphinx.application import Sphinx
 
-from book._ext import errata, recorded
+from book._ext import citations, errata, recorded
 from resnorm_lib.engine.experiment import Experiment, Metric, Paper
 from resnorm_lib.engine.records import Run, Trial
 
@@ -17,7 +17,9 @@ def finding(name, article=1, severity="wrong", **facts):
     return plain | {"root": "axes"} | facts
 
 
+SHARED = finding("a1-both", severity="incomplete", also={"a2-both": ["3"]})
 REGISTER = {
+    "top": [{"says": "It is wrong.", "findings": ["a1-mean", "a2-mean"]}],
     "articles": [{"number": number, "about": f"Article {number}."} for number in (1, 2)],
     "findings": [finding("a1-mean", chapters=["degradation"]), finding("a1-axis", severity="misleading"),
                  finding("a2-mean", 2, kind="code", root="order")],
@@ -29,21 +31,40 @@ def written(directive, *arguments):
     return directive.text(SimpleNamespace(arguments=arguments), REGISTER)
 
 
+def with_shared(directive, *arguments):
+    return directive.text(
+        SimpleNamespace(arguments=arguments), REGISTER | {"findings": [*REGISTER["findings"], SHARED]}
+    )
+
+
 def test_a_register_lists_the_findings_of_its_article_alone():
-    text = written(errata.Register, "1")
-    assert text.startswith("Article 1. 2 findings, in the order of its sections")
-    assert [name in text for name in ("a1-mean", "a1-axis", "a2-mean")] == [True, True, False]
+    text = with_shared(errata.Register, "1")
+    assert text.startswith("Article 1. 2 findings of its own, in the order of its sections, and 1 shared ones")
+    assert [name in text for name in ("a1-mean", "a1-axis", "a2-mean", "a1-both")] == [True, True, False, False]
+
+
+def test_what_several_articles_share_stands_once_with_a_mark_for_each_place():
+    text = with_shared(errata.Register, "shared")
+    assert text.startswith("1 findings are about several articles")
+    assert (
+        "finding article-1 article-2 kind-formula severity-incomplete root-axes erratum-a1-both erratum-a2-both" in text
+    )
+    assert "{ref}`article 1 (2, 4) <shown-a1-both>`, {ref}`article 2 (3) <shown-a2-both>`" in text
+
+
+def test_what_matters_most_links_to_its_findings():
+    assert written(errata.Top) == "1. It is wrong. {erratum}`a1-mean`, {erratum}`a2-mean`"
 
 
 def test_a_finding_says_where_it_is_treated_how_it_is_shown_and_by_which_source():
     text = errata.finding_text(finding("a1-mean", shown="source", proof="Page 3.", sources=["he2016"]))
-    assert "severity-wrong erratum-a1-mean" in text
-    assert "section 2, 4\n" in text
+    assert "severity-wrong root-axes erratum-a1-mean" in text
+    assert "{bdg-light}`wrong` {bdg-light}`formula` {ref}`article 1 (2, 4) <shown-a1-mean>`" in text
     assert "Settled by the source: Page 3." in text
-    assert "No chapter treats it yet." in text
+    assert "Treated" not in text
     assert "Sources: {cite:t}`he2016`." in text
     text = errata.finding_text(REGISTER["findings"][0])
-    assert "*Shown by the article's own text.*" in text
+    assert "Shown by the article's own text." in text
     assert "Treated in {doc}`../chapters/degradation`." in text
     assert "Sources" not in text
 
@@ -66,7 +87,7 @@ def test_what_is_right_stays_in_its_cell():
 
 def test_counts_add_up_by_article_and_severity():
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in written(errata.Counts).splitlines()[2:5]]
-    assert rows == [["article 1", "1", "1", "0", "2"], ["article 2", "1", "0", "0", "1"], ["all", "2", "1", "0", "3"]]
+    assert rows == [["1", "1", "1", "0", "2"], ["2", "1", "0", "0", "1"], ["all", "2", "1", "0", "3"]]
     assert written(errata.Counts).endswith("By kind: formula 2, code 1.")
 
 
@@ -75,6 +96,10 @@ def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp
     monkeypatch.setattr(errata, "load", lambda: REGISTER | {"findings": [finding("a1-mean")]})
     (tmp_path / "index.md").write_text(
         "# Errata\n\n```{errata-register} 1\n```\n\n{erratum}`a1-mean` {erratum}`a1-gone`\n"
+    )
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "errata_article_1.md").write_text(
+        "# Shown\n\n{erratum}`a1-mean` once, {erratum}`a1-mean` twice\n"
     )
     told = tmp_path / "told"
     with told.open("w") as warnings:
@@ -86,8 +111,27 @@ def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp
         app.build()
     page = (tmp_path / "out" / "index.html").read_text()
     assert 'id="erratum-a1-mean"' in page
-    assert page.count('href="#erratum-a1-mean"') == 2  # in the finding itself, and in the text
+    assert page.count('href="#erratum-a1-mean"') == 1
+    assert 'href="chapters/errata_article_1.html#shown-a1-mean"' in page
+    shown = (tmp_path / "out" / "chapters" / "errata_article_1.html").read_text()
+    assert shown.count('id="shown-a1-mean"') == 1
+    assert shown.count('href="../index.html#erratum-a1-mean"') == 2
     assert "erratum-a1-gone" in told.read_text()
+
+
+def test_two_works_of_the_same_authors_and_year_get_letters_in_the_order_of_their_titles():
+    def entry(title, year, *names):
+        authors = [SimpleNamespace(last_names=[name]) for name in names]
+        return SimpleNamespace(fields={"title": title, "year": year}, persons={"author": authors})
+
+    alike = [entry("Identity", "2016", "He", "Zhang", "Ren"), entry("Deep", "2016", "He", "Zhang", "Sun")]
+    others = [entry("Rectifiers", "2015", "He", "Zhang", "Ren"), entry("Two", "2016", "He", "Zhang")]
+    entries = dict(enumerate([*alike, *others]))
+    domain = SimpleNamespace(bibdata=SimpleNamespace(data=SimpleNamespace(entries=entries)))
+    app = SimpleNamespace(env=SimpleNamespace(get_domain=lambda name: domain))
+    for _ in range(2):  # a second build finds the letters of the first
+        citations.letters(app)
+        assert [entry.fields["year"] for entry in entries.values()] == ["2016b", "2016a", "2015", "2016"]
 
 
 def run_of(*values, **facts):

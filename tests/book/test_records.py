@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from book._tools import records
+from resnorm_lib.engine.documents import write_document
 from resnorm_lib.engine.records import read, write
 from resnorm_lib.experiments import get
 
@@ -57,3 +58,18 @@ def test_a_change_of_the_library_is_said_but_is_no_fault(honest):
     write(run, honest)
     assert records.faults(honest) == []
     assert records.has_aged(run)
+
+
+def test_a_record_of_the_benchmark_that_other_code_made_is_named_with_the_command_that_made_it(tmp_path):
+    today = records.of_experiment("resnorm_lib.bench.ratios")
+    record = {"code": today, "machine": {"command": "python -m resnorm_lib.bench ratios --out bench.json"}}
+    expected = {
+        "experiment": "bench.json belongs to other code of the benchmark. "
+        "Record it anew: python -m resnorm_lib.bench ratios --out bench.json",
+        "library": "bench.json: the library has changed since.",
+    }
+    write_document(record, tmp_path / "bench.json")
+    assert records.old_benchmarks(tmp_path) == []
+    for part, sentence in expected.items():
+        write_document(record | {"code": today | {part: "0"}}, tmp_path / "bench.json")
+        assert records.old_benchmarks(tmp_path) == [sentence]
