@@ -111,11 +111,12 @@ def test_under_autocast_the_running_statistics_stay_in_float32():
     torch.testing.assert_close(ghost.running_mean, plain.running_mean, rtol=1e-5, atol=0)
 
 
-def test_one_graph_serves_batches_of_any_size():
+def test_a_second_size_of_batch_is_compiled_without_a_break():
+    """For it torch's compiler takes the size for a symbol. 11 rows make parts of unequal length."""
     torch._dynamo.reset()
     ghost, other = pair(3)[0], pair(3)[0]
-    compiled = torch.compile(other, fullgraph=True, dynamic=True, backend="aot_eager")
-    for rows in (8, 11, 12, 16, 17, 4):
+    compiled = torch.compile(other, fullgraph=True, backend="aot_eager")
+    for rows in (8, 11):
         x = normal(rows, 3, 2)
         torch.testing.assert_close(compiled(x), ghost(x))
     torch.testing.assert_close(other.state_dict(), ghost.state_dict())
