@@ -25,7 +25,8 @@ class ResNet(nn.Module):
         Blocks in each stage, and their width (a bottleneck's output is four times as wide).
     num_classes, in_channels : int
     stem : {"imagenet", "cifar"}
-        A 7x7 convolution with stride 2 and a max-pooling, or a 3x3 convolution.
+        A 7x7 convolution with stride 2 and a max-pooling, or a 3x3 convolution; in a v1 network with a norm and a
+        ReLU, which with pre-activation are the first block's.
     stem_width : int, optional
         What the stem writes; by default the first of ``widths``.
     shortcut : {"B", "A"}
@@ -109,8 +110,9 @@ class ResNet(nn.Module):
     def build_stem(self, kind, stem, width, norm):
         large = stem == "imagenet"
         self.conv1 = convolution(self.in_channels, width, *((7, 2) if large else (3, 1)), bias=without(norm))
-        self.bn1 = feature_norm(norm, width, 1) if large or kind.activates else nn.Identity()
-        self.relu = nn.ReLU() if large or kind.activates else nn.Identity()
+        # With pre-activation the first block normalizes what comes from here.
+        self.bn1 = feature_norm(norm, width, 1) if kind.activates else nn.Identity()
+        self.relu = nn.ReLU() if kind.activates else nn.Identity()
         self.maxpool = nn.MaxPool2d(3, 2, padding=1) if large else nn.Identity()
 
     def build_stages(self, kind, layers, widths, arriving, common):

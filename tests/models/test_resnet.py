@@ -35,6 +35,7 @@ def test_cifar_networks_have_the_sizes_of_table_6(depth, millions, exact):
         (resnet18, 11_689_512),
         (resnet34, 21_797_672),
         (resnet50, 25_557_032),
+        (lambda: resnet50(block="pre_bottleneck"), 25_549_352),  # resnetv2_50 of timm
         (lambda: resnet50(inner_width=0.5), 68_883_240),  # wide_resnet50_2 of torchvision
         (lambda: wide_resnet(28, 10), 36_479_194),
     ],
@@ -148,7 +149,10 @@ def plain_pre_activation_logits(state, x, strides, training=False):
         mean, var = (None, None) if training else values[:2]
         return F.relu(F.batch_norm(x, mean, var, *values[2:], training=training))
 
-    h = F.conv2d(x, state["conv1.weight"], padding=1)
+    if state["conv1.weight"].shape[-1] == 7:
+        h = F.max_pool2d(F.conv2d(x, state["conv1.weight"], stride=2, padding=3), 3, 2, 1)
+    else:
+        h = F.conv2d(x, state["conv1.weight"], padding=1)
     for block, stride in strides.items():
         read = y = norm_relu(h, f"{block}.scheme.norm")
         bottleneck = f"{block}.conv3.weight" in state
@@ -163,13 +167,14 @@ def plain_pre_activation_logits(state, x, strides, training=False):
 
 
 @pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 @pytest.mark.parametrize("block", ["pre_basic", "pre_bottleneck"])
-def test_pre_activation_logits_are_those_of_the_authors_programs(block, training):
+def test_pre_activation_logits_are_those_of_the_authors_programs(block, stem, training):
     torch.manual_seed(0)
-    model = disturb(ResNet(block, (2, 2), (8, 16), 5, stem="cifar", stem_width=4).double()).train(training)
+    model = disturb(ResNet(block, (2, 2), (8, 16), 5, stem=stem, stem_width=4).double()).train(training)
     strides = {"layer1.0": 1, "layer1.1": 1, "layer2.0": 2, "layer2.1": 1}
     assert [name for name in strides if f"{name}.downsample.weight" in model.state_dict()] == ["layer1.0", "layer2.0"]
-    x = draw(4, 3, 12, 12)
+    x = draw(4, 3, 12, 12) if stem == "cifar" else draw(4, 3, 40, 32)
     expected = plain_pre_activation_logits(model.state_dict(), x, strides, training)
     torch.testing.assert_close(model(x), expected, rtol=1e-10, atol=1e-10)
 
