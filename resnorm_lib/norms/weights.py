@@ -51,7 +51,7 @@ class WeightNorm(nn.Module):
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         g = self._length(weight)
-        if not bool((g > 0).all()):
+        if not g.is_meta and not bool((g > 0).all()):
             raise ValueError(f"the weight has a zero slice along dim={self.dim}: it has no direction to normalize.")
         return g, weight
 
@@ -85,7 +85,8 @@ def weight_norm(module: nn.Module, name: str = "weight", dim: int | None = 0) ->
 
     The gradient with respect to v is orthogonal to v, so v only grows, and its length scales the learning rate. The
     state dict is that of :func:`torch.nn.utils.parametrizations.weight_norm`: ``parametrizations.weight.original0``
-    is g, ``original1`` is v. Undo it with :func:`torch.nn.utils.parametrize.remove_parametrizations`.
+    is g, ``original1`` is v. Undo it with :func:`torch.nn.utils.parametrize.remove_parametrizations`. A layer that was
+    built on the meta device needs a state dict: its ``reset_parameters`` reaches neither g nor v.
 
     Parameters
     ----------

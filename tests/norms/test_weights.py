@@ -160,3 +160,12 @@ def test_a_condition_for_each_token_and_one_for_each_sample_agree():
     torch.testing.assert_close(gate_token, gate.expand(2, 5, 4))
     y_image, gate_image = norm(x[:, None], condition)
     assert (y_image.shape, gate_image.shape) == ((2, 1, 5, 4), (2, 1, 1, 4))
+
+
+def test_a_layer_may_be_built_without_memory_and_loaded():
+    layer = weight_norm(nn.Linear(3, 2))
+    with torch.device("meta"):
+        twin = weight_norm(nn.Linear(3, 2))
+    twin.to_empty(device="cpu").load_state_dict(layer.state_dict())
+    x = torch.randn(4, 3)
+    assert torch.equal(twin(x), layer(x))
