@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import positive_int
-from resnorm_lib.models.head import make_head
+from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
 from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, stack_of_layers
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
@@ -95,6 +95,10 @@ class EncoderDecoder(nn.Module):
         self.embedding.scale(self.blocks.embedding_gain)
         self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
+
+    def reset_parameters(self):
+        """Give the head another start. All else resets itself, before this: ``apply`` reaches the inner parts first."""
+        start_head(self.head, self.blocks)
 
     def decode(self, target, memory, memory_padding=None, padding=None):
         """Return the logits, given the encoder's output ``memory``. Generation needs to compute that only once."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag
 
-__all__ = ["TiedLinear", "make_head"]
+__all__ = ["TiedLinear", "make_head", "start_head"]
 
 
 def make_head(stack: nn.Module, embedding: nn.Module, tied: bool) -> nn.Linear:
@@ -25,8 +25,14 @@ def make_head(stack: nn.Module, embedding: nn.Module, tied: bool) -> nn.Linear:
             f"tied is True, but this scheme makes a stream of {stack.out_dim} features from {dim}: use tied=False."
         )
     head = nn.Linear(stack.out_dim, words, bias=False)
-    nn.init.normal_(head.weight, std=stack.out_dim**-0.5 * stack.head_gain)
+    start_head(head, stack)
     return head
+
+
+def start_head(head: nn.Linear, stack: nn.Module) -> None:
+    """Draw the weights of a head that is not tied."""
+    if not isinstance(head, TiedLinear):
+        nn.init.normal_(head.weight, std=stack.out_dim**-0.5 * stack.head_gain)
 
 
 class TiedLinear(nn.Linear):

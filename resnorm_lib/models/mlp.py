@@ -5,6 +5,7 @@ from torch import nn
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib.residual import ResidualStack, branch_widths
+from resnorm_lib.residual.branch import output_projection
 
 __all__ = ["MLP"]
 
@@ -62,23 +63,39 @@ class MLP(nn.Module):
         width, depth = positive_int("width", width), positive_int("depth", depth)
         in_features = positive_int("in_features", in_features)
         self.embed = nn.Linear(in_features, width)
-        nn.init.normal_(self.embed.weight, std=in_features**-0.5)
-        nn.init.zeros_(self.embed.bias)
-        branches = [_branch(*widths) for widths in branch_widths(width, scheme, depth, **options)]
+        self._start_embedding()
+        branches = [_Branch(*widths) for widths in branch_widths(width, scheme, depth, **options)]
         self.blocks = ResidualStack(branches, width, scheme, norm=norm, **options)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.head = nn.Linear(self.blocks.out_dim, positive_int("out_features", out_features))
-        with torch.no_grad():
-            for parameter in self.head.parameters():
-                parameter.mul_(self.blocks.head_gain)
+        self._scale_head()
         self.to(device=device, dtype=dtype)
+
+    def _start_embedding(self):
+        nn.init.normal_(self.embed.weight, std=self.embed.in_features**-0.5)
+        nn.init.zeros_(self.embed.bias)
+
+    @torch.no_grad()
+    def _scale_head(self):
+        for parameter in self.head.parameters():
+            parameter.mul_(self.blocks.head_gain)
+
+    def reset_parameters(self):
+        """Give the outer maps another start. The blocks have theirs before: ``apply`` reaches the inner parts first."""
+        self._start_embedding()
+        self.head.reset_parameters()
+        self._scale_head()
 
     def forward(self, x):
         return self.head(self.final_norm(self.blocks(self.embed(x))))
 
 
-def _branch(reads, writes):
-    linear = nn.Linear(reads, writes)
-    nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-    nn.init.zeros_(linear.bias)
-    return nn.Sequential(nn.ReLU(), linear)
+class _Branch(nn.Sequential):
+    def __init__(self, reads, writes):
+        super().__init__(nn.ReLU(), nn.Linear(reads, writes))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        linear = output_projection(self)  # behind whatever norm a scheme may have put before it
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)

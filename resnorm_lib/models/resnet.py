@@ -102,10 +102,18 @@ class ResNet(nn.Module):
         self.final_norm = feature_norm(final, dim, 1)
         self.activation = nn.Identity() if kind.activates else nn.ReLU()
         self.fc = nn.Linear(dim, positive_int("num_classes", num_classes))
-        with torch.no_grad():
-            for parameter in self.fc.parameters():
-                parameter.mul_(last.head_gain)
+        self._scale_head()
         self.to(device=device, dtype=dtype)
+
+    @torch.no_grad()
+    def _scale_head(self):
+        for parameter in self.fc.parameters():
+            parameter.mul_(self.stages[-1].head_gain)
+
+    def reset_parameters(self):
+        """Give the last map another start. All else resets itself, before this: ``apply`` reaches inner parts first."""
+        self.fc.reset_parameters()
+        self._scale_head()
 
     def build_stem(self, kind, stem, width, norm):
         large = stem == "imagenet"

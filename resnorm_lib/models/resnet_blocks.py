@@ -14,11 +14,17 @@ SHORTCUTS = ("A", "B")
 
 def convolution(reads, writes, size=3, stride=1, bias=False):
     """Return a convolution that keeps the image's size (but for the stride), initialised as by He et al. (2015)."""
-    layer = nn.Conv2d(reads, writes, size, stride, padding=size // 2, bias=bias)
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer
+    return Conv2d(reads, writes, size, stride, padding=size // 2, bias=bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that starts, and is reset, as He et al. (2015) have it."""
+
+    def reset_parameters(self):
+        super().reset_parameters()  # drawn and overwritten, so that a seed gives the weights that it always gave
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
 class PadChannels(nn.Module):
@@ -57,7 +63,8 @@ class ImageBlock(Block):
         return nn.Sequential(projection, feature_norm(norm, dim, 1)) if self.activates else projection
 
     def scaled_weights(self):
-        return [layer.weight for layer in self.children() if isinstance(layer, nn.Conv2d)]
+        branch = (layer for layer in self.children() if layer is not self.downsample)
+        return [layer.weight for layer in branch if isinstance(layer, nn.Conv2d)]
 
 
 def without(norm):

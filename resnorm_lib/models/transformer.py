@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from resnorm_lib._arguments import number, positive_int
-from resnorm_lib.models.head import make_head
+from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
 from resnorm_lib.residual import BranchPosition, ResidualStack, branch_widths
@@ -23,11 +23,17 @@ class TokenEmbedding(nn.Module):
         self.token = nn.Embedding(positive_int("vocab_size", vocab_size), positive_int("dim", dim))
         self.position = nn.Embedding(positive_int("context_length", context_length), dim)
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
+        self.gain = 1.0
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Draw the vectors anew, with the gain that the scheme asks for."""
         for embedding in (self.token, self.position):
-            nn.init.normal_(embedding.weight, std=dim**-0.5)
+            nn.init.normal_(embedding.weight, std=self.gain * embedding.embedding_dim**-0.5)
 
     @torch.no_grad()
     def scale(self, gain):
+        self.gain = gain
         self.token.weight.mul_(gain)
         self.position.weight.mul_(gain)
 
@@ -174,6 +180,10 @@ class DecoderLM(TransformerEncoder):
         super().__init__(vocab_size, dim, activation=activation, **options)
         self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
+
+    def reset_parameters(self):
+        """Give the head another start. All else resets itself, before this: ``apply`` reaches the inner parts first."""
+        start_head(self.head, self.blocks)
 
     def forward(self, tokens, padding=None):
         return self.head(self.features(tokens, padding))

@@ -19,7 +19,11 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(ap
 
 def linear(reads, writes, parts=1):
     """Return a linear layer, or several fused in one, initialised as by Glorot and Bengio (2010), with biases 0."""
-    layer = nn.Linear(reads, parts * writes)
+    return start(nn.Linear(reads, parts * writes), parts)
+
+
+def start(layer, parts=1):
+    """Return the layer after giving it this initialisation."""
     for weight in layer.weight.chunk(parts):
         nn.init.xavier_uniform_(weight)
     nn.init.zeros_(layer.bias)
@@ -88,6 +92,11 @@ class SelfAttention(_Attention):
         self.qkv = linear(width("reads", reads, dim), dim, parts=3)
         self.output_projection = linear(dim, width("writes", writes, dim))
 
+    def reset_parameters(self):
+        """Give the linear maps another start, as in Glorot and Bengio (2010)."""
+        start(self.qkv, parts=3)
+        start(self.output_projection)
+
     def scaled_weights(self):
         return [self.qkv.weight[2 * self.dim :], self.output_projection.weight]
 
@@ -129,6 +138,12 @@ class CrossAttention(_Attention):
         self.query = linear(width("reads", reads, dim), dim)
         self.key_value = linear(width("memory_dim", memory_dim, dim), dim, parts=2)
         self.output_projection = linear(dim, width("writes", writes, dim))
+
+    def reset_parameters(self):
+        """Give the linear maps another start, as in Glorot and Bengio (2010)."""
+        start(self.query)
+        start(self.key_value, parts=2)
+        start(self.output_projection)
 
     def scaled_weights(self):
         return [self.key_value.weight[self.dim :], self.output_projection.weight]
@@ -175,6 +190,11 @@ class FeedForward(nn.Module):
         self.inner_norm = nn.Identity()
         self.output_projection = linear(hidden, width("writes", writes, dim))
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
+
+    def reset_parameters(self):
+        """Give the linear maps another start, as in Glorot and Bengio (2010)."""
+        start(self.up)
+        start(self.output_projection)
 
     def scaled_weights(self):
         return [self.up.weight, self.output_projection.weight]
