@@ -27,7 +27,10 @@ def recorded(folder=FOLDER):
 
 
 def faults(path):
-    """Return what makes a record one that a reader could not make, as sentences."""
+    """Return what makes a record one that a reader could not make, as sentences.
+
+    Of a GPU's it is asked that its commit can be checked out, no more: it is made anew when there is a GPU.
+    """
     run = read(path)
     experiment, commit = get(run.experiment), run.machine["commit"]
     preset = experiment.presets[run.preset]
@@ -35,6 +38,8 @@ def faults(path):
     found = []
     if commit is None or commit.endswith("-dirty"):
         found.append(f"comes from the commit {commit}, which no reader can check out")
+    if run.preset == "gpu":
+        return [f"{path.name} {what}." for what in found]
     if run.preset == "cpu" and len(run.seeds) < SEEDS:
         found.append(f"has {len(run.seeds)} of {SEEDS} seeds")
     if len(run.config) != len(usual) or experiment.config(run.preset, **usual) != preset:

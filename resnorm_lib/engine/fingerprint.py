@@ -1,4 +1,7 @@
-"""Digests of code: what a record belongs to. Comments, spacing and docstrings do not count."""
+"""Digests of code: what a record belongs to.
+
+Comments, spacing, docstrings, annotations, and what is imported for them do not count: they change no number.
+"""
 
 import ast
 import functools
@@ -30,11 +33,12 @@ def of_sources(texts: Iterable[str]) -> str:
 
     Examples
     --------
-    >>> first, second = "def f(x):\\n    'Double x.'\\n    return 2 * x", "def f(x): return 2*x  # twice"
+    >>> first = "from torch import Tensor\\ndef f(x: Tensor):\\n    'Double x.'\\n    return 2 * x"
+    >>> second = "def f(x): return 2*x  # twice"
     >>> of_sources([first]) == of_sources([second])
     True
     """
-    trees = [_shape(ast.parse(text)) for text in texts]
+    trees = [_shape(_without_unused_imports(_Bare().visit(ast.parse(text)))) for text in texts]
     return hashlib.sha256(repr(trees).encode()).hexdigest()[:16]
 
 
@@ -83,13 +87,43 @@ def _path(name: str) -> Path:
     return Path(find_spec(name).origin)
 
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class _Bare(ast.NodeTransformer):
+    """Removes docstrings and annotations. That a name in a class has an annotation still counts: it makes a field."""
+
+    def generic_visit(self, node):
+        super().generic_visit(node)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:]
+        for name in {"annotation", "returns"} & set(node._fields):
+            setattr(node, name, None)
+        return node
+
+
+def _without_unused_imports(tree):
+    """Remove what is imported for annotations alone, or for nothing."""
+    nodes = list(ast.walk(tree))
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= {node.value for node in nodes if isinstance(node, ast.Constant)}  # what __all__ names
+    for node in nodes:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = {alias: (alias.asname or alias.name).partition(".")[0] for alias in node.names}
+            node.names = [alias for alias, name in names.items() if name in used]
+    return tree
+
+
 def _shape(node: Any) -> Any:
     """Return a syntax tree as tuples. ``ast.dump`` writes empty fields in some versions of Python and not in others."""
     if isinstance(node, list):
-        return [_shape(item) for item in node]
+        shapes = [_shape(item) for item in node]
+        return [shape for shape in shapes if shape is not None]
     if not isinstance(node, ast.AST):
         return node
     fields = dict(ast.iter_fields(node))
-    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node):
-        fields["body"] = node.body[1:]
+    if isinstance(node, (ast.Import, ast.ImportFrom)) and not node.names:
+        return None
     return type(node).__name__, [(name, _shape(value)) for name, value in fields.items() if value not in (None, [])]
