@@ -44,7 +44,7 @@ def claim_lines(notebook):
 def fingerprint(notebook):
     """Return a digest of what the code of a notebook says: comments, spacing and stubs do not count."""
     tags = ((cell.source, cell.metadata.get("tags", [])) for cell, _ in code_cells(notebook))
-    return of_sources([source for source, tags in tags if "stub" not in tags])
+    return of_sources(["\n".join(source for source, tags in tags if "stub" not in tags)])
 
 
 def show_ranges(path):
