@@ -154,6 +154,22 @@ def export(subject: Subject) -> None:
         same({"output": exported(subject.x(1, rows))}, {"output": model(subject.x(1, rows))})
 
 
+def offloaded(subject: Subject) -> None:
+    """Offloading: each module's own parameters arrive when it is called and leave afterwards, in evaluation."""
+    model = subject.build().eval()
+    expected = model(subject.x()).detach()
+    for module in model.modules():
+        own = {name: parameter.detach() for name, parameter in module.named_parameters(recurse=False)}
+
+        def place(module, device, own=own):
+            module._parameters.update((name, nn.Parameter(value.to(device))) for name, value in own.items())
+
+        place(module, "meta")
+        module.register_forward_pre_hook(lambda module, args, place=place: place(module, "cpu"))
+        module.register_forward_hook(lambda module, args, y, place=place: place(module, "meta"))
+    same({"output": model(subject.x()).detach()}, {"output": expected})
+
+
 def autocast(subject: Subject) -> None:
     """bfloat16 by autocast: within what two maps a block can lose, 8 bits each, relative to the largest entry."""
     expected = subject.build()(subject.x()).float()

@@ -21,6 +21,7 @@ ALONE = (
     alone.patched,
     alone.copies,
     alone.meta_device,
+    alone.offloaded,
     alone.autocast,
     alone.functional,
     alone.export,
