@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from book._tools.situations import alone
+from book._tools.situations import alone, loops
 from book._tools.situations.__main__ import PAGE
 from book._tools.situations.outcomes import (
     ALONE,
@@ -65,10 +65,10 @@ def test_a_note_has_a_row():
 
 def test_a_fault_would_be_seen(monkeypatch):
     row = Subject("pre_norm", "scheme")
-    assert outcome(alone.own_loop, row).sign == "✓"
+    assert outcome(loops.own_loop, row).sign == "✓"
     whole = torch.Tensor.square
     monkeypatch.setattr(torch.Tensor, "square", lambda x: whole(x) * torch.rand(()))  # no two losses are the same
-    found = outcome(alone.own_loop, row)
+    found = outcome(loops.own_loop, row)
     assert found.sign == WRONG
     cell = ("own_loop", "scheme", "pre_norm")
     with pytest.raises(ValueError, match="own_loop scheme pre_norm: AssertionError"):

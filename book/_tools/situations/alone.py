@@ -8,7 +8,6 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
-from torch.utils.checkpoint import checkpoint
 
 from book._tools.situations.subjects import BLOCKS, Branch, Subject, numbers, same
 from resnorm_lib.residual import Stack, fused
@@ -50,31 +49,6 @@ def in_place(subject: Subject) -> None:
 def in_place_without_norm(subject: Subject) -> None:
     """The same where no norm makes a tensor of its own."""
     in_place(Subject(subject.name, subject.kind, subject.scheme, "none"))
-
-
-def checkpoint_each_block(subject: Subject, reentrant: bool = False) -> None:
-    """Every block in a checkpoint of torch's: the numbers of the stack."""
-    model = subject.build()
-
-    def call(x):
-        state = model.open(x)
-        for block in model:
-            state = checkpoint(block, state, use_reentrant=reentrant)
-        return model.close(state)
-
-    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))
-
-
-def reentrant_checkpoint_each_block(subject: Subject) -> None:
-    """The same with ``use_reentrant=True``, the older way."""
-    checkpoint_each_block(subject, reentrant=True)
-
-
-def reentrant_checkpoint_the_stack(subject: Subject) -> None:
-    """The whole stack in one checkpoint with ``use_reentrant=True``."""
-    model = subject.build()
-    call = lambda x: checkpoint(model, x, use_reentrant=True)  # noqa: E731
-    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))
 
 
 def shared(subject: Subject) -> None:
@@ -206,15 +180,3 @@ def hooks(subject: Subject) -> None:
         module.register_full_backward_hook(lambda module, *_: backward.add(module))
     same(numbers(model, subject.x()), numbers(subject.build(), subject.x()))
     assert {*model} <= forward & backward, "a block's hook was not called"
-
-
-def own_loop(subject: Subject) -> None:
-    """A loop over the blocks without ``open`` and ``close``: the numbers of the stack."""
-    model = subject.build()
-
-    def call(x):
-        for block in model:
-            x = block(x)
-        return x
-
-    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from book._tools.situations import alone, together
+from book._tools.situations import alone, loops, together
 from book._tools.situations.subjects import Subject
 from resnorm_lib.residual import SCHEMES
 
@@ -12,11 +12,11 @@ ALONE = (
     alone.dropout,
     alone.in_place,
     alone.in_place_without_norm,
-    alone.checkpoint_each_block,
-    alone.reentrant_checkpoint_each_block,
-    alone.reentrant_checkpoint_the_stack,
+    loops.checkpoint_each_block,
+    loops.reentrant_checkpoint_each_block,
+    loops.reentrant_checkpoint_the_stack,
     alone.shared,
-    alone.own_loop,
+    loops.own_loop,
     alone.hooks,
     alone.patched,
     alone.copies,
