@@ -96,7 +96,7 @@ class EncoderDecoder(nn.Module):
         self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the head another start. All else resets itself, before this: ``apply`` reaches the inner parts first."""
         start_head(self.head, self.blocks)
 

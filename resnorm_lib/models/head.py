@@ -59,7 +59,7 @@ class TiedLinear(nn.Linear):
         is_changed = "weight" in self._parameters and "weight" not in token._parameters
         return F.linear(x, token.weight if is_changed else self.weight)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Do nothing: the embedding resets the weight."""
 
     def _apply(self, fn, recurse=True):

@@ -80,7 +80,7 @@ class MLP(nn.Module):
         for parameter in self.head.parameters():
             parameter.mul_(self.blocks.head_gain)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the outer maps another start. The blocks have theirs before: ``apply`` reaches the inner parts first."""
         self._start_embedding()
         self.head.reset_parameters()
@@ -95,7 +95,7 @@ class _Branch(nn.Sequential):
         super().__init__(nn.ReLU(), nn.Linear(reads, writes))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         linear = output_projection(self)  # behind whatever norm a scheme may have put before it
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
         nn.init.zeros_(linear.bias)

@@ -110,7 +110,7 @@ class ResNet(nn.Module):
         for parameter in self.fc.parameters():
             parameter.mul_(self.stages[-1].head_gain)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the last map another start. All else resets itself, before this: ``apply`` reaches inner parts first."""
         self.fc.reset_parameters()
         self._scale_head()

@@ -20,7 +20,7 @@ def convolution(reads, writes, size=3, stride=1, bias=False):
 class Conv2d(nn.Conv2d):
     """A convolution that starts, and is reset, as He et al. (2015) have it."""
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         super().reset_parameters()  # drawn and overwritten, so that a seed gives the weights that it always gave
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
         if self.bias is not None:

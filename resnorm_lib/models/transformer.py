@@ -26,7 +26,7 @@ class TokenEmbedding(nn.Module):
         self.gain = 1.0
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Draw the vectors anew, with the gain that the scheme asks for."""
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=self.gain * embedding.embedding_dim**-0.5)
@@ -181,7 +181,7 @@ class DecoderLM(TransformerEncoder):
         self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the head another start. All else resets itself, before this: ``apply`` reaches the inner parts first."""
         start_head(self.head, self.blocks)
 

@@ -92,7 +92,7 @@ class SelfAttention(_Attention):
         self.qkv = linear(width("reads", reads, dim), dim, parts=3)
         self.output_projection = linear(dim, width("writes", writes, dim))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
         start(self.qkv, parts=3)
         start(self.output_projection)
@@ -139,7 +139,7 @@ class CrossAttention(_Attention):
         self.key_value = linear(width("memory_dim", memory_dim, dim), dim, parts=2)
         self.output_projection = linear(dim, width("writes", writes, dim))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
         start(self.query)
         start(self.key_value, parts=2)
@@ -191,7 +191,7 @@ class FeedForward(nn.Module):
         self.output_projection = linear(hidden, width("writes", writes, dim))
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
         start(self.up)
         start(self.output_projection)

@@ -99,7 +99,7 @@ class DenseFormer(Scheme):
             self.average = nn.Parameter(torch.empty(earlier + 1))
             self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         if self.ends_layer:
             nn.init.zeros_(self.average)
             nn.init.ones_(self.average[-1])
@@ -143,7 +143,7 @@ class ValueResidual(Scheme):
         self.initial, self.mixes = number("initial", initial), False
         self.weights = nn.Parameter(torch.full((2,), self.initial))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         if self.weights is not None:
             nn.init.constant_(self.weights, self.initial)
 

@@ -17,7 +17,7 @@ class FeatureLinear(nn.Linear):
         super().__init__(dim, dim, bias=bias is not None)
         self.axis = -1 if axis is None else axis
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         super().reset_parameters()
         if self.bias is not None:
             nn.init.constant_(self.bias, self.start_of_bias)
@@ -79,7 +79,7 @@ class GRUGate(Scheme):
         self.start_of_bias = number("bias", bias)
         self.bias = nn.Parameter(torch.full((dim,), self.start_of_bias))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         nn.init.constant_(self.bias, self.start_of_bias)
 
     def forward(self, x, branch, shortcut=identity):

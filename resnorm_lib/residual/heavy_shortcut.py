@@ -64,7 +64,7 @@ class Admin(PostNorm):
         super().__init__(dim, norm, position)
         self.omega = nn.Parameter(torch.ones(dim))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         nn.init.ones_(self.omega)
 
     def forward(self, x, branch, shortcut=identity):

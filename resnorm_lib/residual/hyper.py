@@ -88,7 +88,7 @@ class HyperConnections(Scheme):
             self.strength = nn.Parameter(torch.empty(3))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the ways back to their start."""
         favourite, others, writes = self.starts()
         nn.init.constant_(self.reads, others)

@@ -1,6 +1,7 @@
 """A stack of reversible blocks whose backward pass recomputes each state from the next one, so that none is kept."""
 
 import torch
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.utils.checkpoint import get_device_states, set_device_states
@@ -8,7 +9,7 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 __all__ = ["recomputed"]
 
 
-def recomputed(blocks, state, context):
+def recomputed(blocks: nn.Module, state: tuple[Tensor, Tensor], context: dict) -> tuple[Tensor, Tensor]:
     """Return the state after the blocks of a stack.
 
     Raises
@@ -21,11 +22,11 @@ def recomputed(blocks, state, context):
     return _Recomputed.apply(list(blocks), context, *state, *tensors)
 
 
-def _tensors(block):
+def _tensors(block: nn.Module) -> dict[str, Tensor]:
     return dict(block.named_parameters()) | dict(block.named_buffers())
 
 
-def _check(blocks, state, context):
+def _check(blocks: nn.Module, state: tuple[Tensor, Tensor], context: dict) -> None:
     if any(block.downsample is not None or block.activation is not None for block in blocks):
         raise ValueError("save_memory=True needs blocks that keep the width and do nothing after the join.")
     for module in blocks.modules():
@@ -42,8 +43,8 @@ def _check(blocks, state, context):
         raise ValueError("save_memory=True keeps the random states, which a CUDA graph cannot: capture without it.")
 
 
-def _leaves(tree):
-    if isinstance(tree, torch.Tensor):
+def _leaves(tree: object) -> list[Tensor]:
+    if isinstance(tree, Tensor):
         return [tree]
     items = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
     return [leaf for item in items for leaf in _leaves(item)]
@@ -95,7 +96,7 @@ def _again(ctx, block, random, own, p, grad):
     return update.detach(), torch.autograd.grad(update, (read, *wanted), grad, allow_unused=True)
 
 
-def _check_start(start, found, largest):
+def _check_start(start: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], largest: Tensor) -> None:
     """Raise if the way back did not end where the way there began: then the gradients are wrong."""
     bound = torch.finfo(start[0].dtype).eps ** 0.5 * largest
     if any(bool((one - other).abs().gt(bound).any()) for one, other in zip(start, found)):

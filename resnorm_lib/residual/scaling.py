@@ -58,7 +58,7 @@ class ReZero(Scheme):
         super().__init__(dim, norm, position)
         self.alpha = nn.Parameter(torch.zeros(1))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         nn.init.zeros_(self.alpha)
 
     def forward(self, x, branch, shortcut=identity):
@@ -101,7 +101,7 @@ class LayerScale(Scheme):
         self.initial = number("initial", initial)
         self.gain = nn.Parameter(torch.full((dim,), self.initial))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         nn.init.constant_(self.gain, self.initial)
 
     def forward(self, x, branch, shortcut=identity):
@@ -131,7 +131,7 @@ class Fixup(StartsBranch):
         self.gain = nn.Parameter(torch.ones(1))
         self.bias_out = nn.Parameter(torch.zeros(1))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.ones_(self.gain)
         for bias in (self.bias_in, self.bias_out):

@@ -107,7 +107,7 @@ class Scheme(nn.Module):
     def initialise(self, branch):
         """Give the branch the initialisation that the scheme's paper requires. Most require none."""
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the scheme's own parameters back to their start. Norms and gates in it have this method too."""
 
     def check(self, blocks):

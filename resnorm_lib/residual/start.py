@@ -1,5 +1,7 @@
 """Schemes whose paper asks for another start of the branch: given once to each branch, and again when it is reset."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -18,15 +20,15 @@ class StartsBranch(Scheme):
         super().__init__(dim, norm, position)
         self.branches = ()  # the branch whose start is this scheme's task; a tuple, so that it is no module of this one
 
-    def prepare(self, branch):
+    def prepare(self, branch: nn.Module) -> None:
         """Change what the branch is made of. Most schemes change nothing."""
 
-    def start(self, branch):
+    def start(self, branch: nn.Module) -> None:
         """Change fresh weights of the branch to what the paper asks for."""
         raise NotImplementedError
 
     @torch.no_grad()
-    def initialise(self, branch):
+    def initialise(self, branch: nn.Module) -> None:
         if not _is_started(branch, self._mark()):
             self.prepare(branch)
             self.start(branch)
@@ -34,7 +36,7 @@ class StartsBranch(Scheme):
             _mark(branch, self._mark())
 
     @torch.no_grad()
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the scheme's parameters and the weights of its branch back to a start."""
         for branch in self.branches:
             for module in reversed(list(_layers(branch))):  # what is inside first, so that the outer has the last word
@@ -42,19 +44,19 @@ class StartsBranch(Scheme):
                     module.reset_parameters()
             self.start(branch)
 
-    def _mark(self):
+    def _mark(self) -> str:
         here = self.position
         depth = f"num_branches={here.num_branches}, branches_per_layer={here.branches_per_layer}"
         return f"{type(self).__name__} ({depth}, role={here.role!r}, other_depth={here.other_depth})"
 
 
-def _layers(branch):
+def _layers(branch: nn.Module) -> Iterator[nn.Module]:
     """Return the modules of a branch; a block that is its own branch is none of them, nor is its scheme."""
     schemes = {part for module in branch.modules() if isinstance(module, Scheme) for part in module.modules()}
     return (module for module in branch.modules() if module not in schemes and not isinstance(module, Block))
 
 
-def _owners(branch):
+def _owners(branch: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Parameter]]]:
     """Return the modules that have matrices of their own, and these matrices."""
     for module in _layers(branch):
         matrices = [parameter for parameter in module.parameters(recurse=False) if parameter.dim() > 1]
@@ -76,7 +78,7 @@ def _is_started(branch: nn.Module, mark: str) -> bool:
     return mark in found
 
 
-def _mark(branch, mark):
+def _mark(branch: nn.Module, mark: str) -> None:
     for module, matrices in _owners(branch):
         for thing in (module, *matrices):
             setattr(thing, MARK, mark)
