@@ -1,10 +1,13 @@
 """AdaNorm (Xu et al., 2019, arXiv:1911.07013)."""
 
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
 from resnorm_lib.reference._arrays import check_gradient
 from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_forward
 
 
-def ada_norm_forward(x, scale=1.0, k=0.1, eps=1e-5):
+def ada_norm_forward(x: ArrayLike, scale: float = 1.0, k: float = 0.1, eps: float = 1e-5) -> tuple[ndarray, tuple]:
     r"""Normalize each row, and multiply each entry by a factor that falls as the entry grows.
 
     .. math:: \phi = C\,(1 - k\,\hat x), \qquad y = \phi \odot \hat x
@@ -33,7 +36,7 @@ def ada_norm_forward(x, scale=1.0, k=0.1, eps=1e-5):
     return phi * x_hat, (phi, cache)
 
 
-def ada_norm_backward(dy, cache):
+def ada_norm_backward(dy: ArrayLike, cache: tuple) -> ndarray:
     r"""Return the gradient that AdaNorm defines, with :math:`\phi` held constant.
 
     With :math:`g = \phi \odot dy`, and means over the last axis,

@@ -1,12 +1,16 @@
 """Adaptive layer normalization, adaLN-Zero (Peebles and Xie, 2023, arXiv:2212.09748)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, check_gradient
 from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_forward
 
 
-def adaptive_layer_norm_forward(x, condition, weight, bias, eps=1e-6):
+def adaptive_layer_norm_forward(
+    x: ArrayLike, condition: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float = 1e-6
+) -> tuple[ndarray, ndarray, tuple]:
     r"""Normalize each row, with a gain, a bias and a gate that each sample's condition determines.
 
     .. math::
@@ -41,7 +45,9 @@ def adaptive_layer_norm_forward(x, condition, weight, bias, eps=1e-6):
     return (1 + scale) * x_hat + shift, gate, (x_hat, layer, scale, h, sigmoid, weight)
 
 
-def adaptive_layer_norm_backward(dy, dgate, cache):
+def adaptive_layer_norm_backward(
+    dy: ArrayLike, dgate: ArrayLike, cache: tuple
+) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`adaptive_layer_norm_forward`.
 
     dx is the backward of layer normalization applied to :math:`(1 + a) \odot dy`. The gradient of the condition sums

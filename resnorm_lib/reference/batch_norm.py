@@ -1,11 +1,19 @@
 """Batch normalization (Ioffe and Szegedy, 2015, arXiv:1502.03167)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, as_parameter, check_gradient, per_channel
 
 
-def batch_norm_forward(x, weight=None, bias=None, eps=1e-5, running=None):
+def batch_norm_forward(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+    running: tuple[ArrayLike, ArrayLike] | None = None,
+) -> tuple[ndarray, tuple]:
     r"""Normalize each channel (axis 1) of ``x`` over all other axes.
 
     Over the :math:`m` entries of a channel, in training,
@@ -64,7 +72,7 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5, running=None):
     return y, (x_hat, sigma, weight, running is None)
 
 
-def batch_norm_backward(dy, cache):
+def batch_norm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`batch_norm_forward`.
 
     With :math:`g = w_c\,dy`, and means over all axes but the channel's, in training
@@ -95,7 +103,9 @@ def batch_norm_backward(dy, cache):
     return dx / per_channel(sigma, dy.ndim), (dy * x_hat).sum(axis=others), dy.sum(axis=others)
 
 
-def batch_norm_running(x, running, momentum=0.1):
+def batch_norm_running(
+    x: ArrayLike, running: tuple[ArrayLike, ArrayLike], momentum: float = 0.1
+) -> tuple[ndarray, ndarray]:
     r"""Move the running statistics towards those of a training batch.
 
     .. math::

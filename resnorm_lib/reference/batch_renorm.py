@@ -1,12 +1,22 @@
 """Batch renormalization (Ioffe, 2017, arXiv:1702.03275)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, as_parameter, check_gradient, per_channel
 from resnorm_lib.reference.batch_norm import batch_norm_backward, batch_norm_forward
 
 
-def batch_renorm_forward(x, running, weight=None, bias=None, r_max=3.0, d_max=5.0, eps=1e-5):
+def batch_renorm_forward(
+    x: ArrayLike,
+    running: tuple[ArrayLike, ArrayLike],
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    r_max: float = 3.0,
+    d_max: float = 5.0,
+    eps: float = 1e-5,
+) -> tuple[ndarray, tuple]:
     r"""Batch normalization in training, corrected towards the running statistics.
 
     .. math::
@@ -55,7 +65,7 @@ def batch_renorm_forward(x, running, weight=None, bias=None, r_max=3.0, d_max=5.
     return y, (corrected, cache, r * weight)
 
 
-def batch_renorm_backward(dy, cache):
+def batch_renorm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`batch_renorm_forward`, with r and d held constant.
 
     With :math:`g = w_c\,r_c\,dy`, and means over all axes but the channel's,

@@ -3,13 +3,17 @@
 import math
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, as_parameter, check_gradient
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
-def dynamic_tanh_forward(x, alpha=0.5, weight=None, bias=None):
+def dynamic_tanh_forward(
+    x: ArrayLike, alpha: float = 0.5, weight: ArrayLike | None = None, bias: ArrayLike | None = None
+) -> tuple[ndarray, tuple]:
     r"""Apply a scaled tanh to each entry: :math:`t = \tanh(\alpha x)`, :math:`y = w \odot t + b`.
 
     Parameters
@@ -36,7 +40,7 @@ def dynamic_tanh_forward(x, alpha=0.5, weight=None, bias=None):
     return weight * t + bias, (x, t, float(alpha), weight)
 
 
-def dynamic_tanh_backward(dy, cache):
+def dynamic_tanh_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, float, ndarray, ndarray]:
     r"""Gradients of :func:`dynamic_tanh_forward`.
 
     With :math:`g = w \odot dy \odot (1 - t^2)`,
@@ -61,7 +65,9 @@ def dynamic_tanh_backward(dy, cache):
     return alpha * g, (g * x).sum(), (dy * t).sum(axis=rows), dy.sum(axis=rows)
 
 
-def derf_forward(x, alpha=0.5, shift=0.0, weight=None, bias=None):
+def derf_forward(
+    x: ArrayLike, alpha: float = 0.5, shift: float = 0.0, weight: ArrayLike | None = None, bias: ArrayLike | None = None
+) -> tuple[ndarray, tuple]:
     r"""Apply a shifted erf to each entry: :math:`t = \operatorname{erf}(\alpha x + s)`, :math:`y = w \odot t + b`.
 
     Parameters
@@ -89,7 +95,7 @@ def derf_forward(x, alpha=0.5, shift=0.0, weight=None, bias=None):
     return weight * t + bias, (x, z, t, float(alpha), weight)
 
 
-def derf_backward(dy, cache):
+def derf_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, float, float, ndarray, ndarray]:
     r"""Gradients of :func:`derf_forward`.
 
     With :math:`z = \alpha x + s` and :math:`g = w \odot dy \odot \tfrac{2}{\sqrt\pi} e^{-z^2}`,

@@ -1,12 +1,20 @@
 """Ghost batch normalization (Hoffer, Hubara and Soudry, 2017, arXiv:1705.08741)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, check_gradient
 from resnorm_lib.reference.batch_norm import batch_norm_backward, batch_norm_forward
 
 
-def ghost_batch_norm_forward(x, ghost_batch_size, weight=None, bias=None, eps=1e-5):
+def ghost_batch_norm_forward(
+    x: ArrayLike,
+    ghost_batch_size: int,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> tuple[ndarray, list]:
     r"""Normalize each part of the batch by its own statistics, as batch normalization does.
 
     .. math:: y_{jc} = w_c \frac{x_{jc} - \mu_{pc}}{\sigma_{pc}} + b_c \qquad \text{for } j \text{ in part } p
@@ -45,7 +53,7 @@ def ghost_batch_norm_forward(x, ghost_batch_size, weight=None, bias=None, eps=1e
     return np.concatenate(ys), caches
 
 
-def ghost_batch_norm_backward(dy, cache):
+def ghost_batch_norm_backward(dy: ArrayLike, cache: list) -> tuple[ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`ghost_batch_norm_forward`.
 
     With :math:`g = w_c\,dy`, and means over one channel of one part,

@@ -1,10 +1,15 @@
 """Group normalization (Wu and He, 2018, arXiv:1803.08494) and instance normalization (Ulyanov et al., 2016)."""
 
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
 from resnorm_lib.reference._arrays import as_float64, as_parameter, check_gradient, per_channel
 from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_forward
 
 
-def group_norm_forward(x, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm_forward(
+    x: ArrayLike, num_groups: int, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
+) -> tuple[ndarray, tuple]:
     r"""Normalize each group of channels of each sample: layer normalization of (N, G, everything else).
 
     .. math::
@@ -54,7 +59,7 @@ def group_norm_forward(x, num_groups, weight=None, bias=None, eps=1e-5):
     return per_channel(weight, x.ndim) * x_hat + per_channel(bias, x.ndim), (x_hat, cache, weight)
 
 
-def group_norm_backward(dy, cache):
+def group_norm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`group_norm_forward`.
 
     With :math:`g_{ncj} = w_c\,dy_{ncj}`, and means over the entries of a group,
@@ -80,7 +85,9 @@ def group_norm_backward(dy, cache):
     return dx.reshape(dy.shape), (dy * x_hat).sum(axis=others), dy.sum(axis=others)
 
 
-def instance_norm_forward(x, weight=None, bias=None, eps=1e-5):
+def instance_norm_forward(
+    x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
+) -> tuple[ndarray, tuple]:
     r"""Normalize each channel of each sample over its positions: as many groups as channels.
 
     .. math:: y_{ncj} = w_c \frac{x_{ncj} - \mu_{nc}}{\sigma_{nc}} + b_c
@@ -101,7 +108,7 @@ def instance_norm_forward(x, weight=None, bias=None, eps=1e-5):
     return group_norm_forward(x, x.shape[1], weight, bias, eps)
 
 
-def instance_norm_backward(dy, cache):
+def instance_norm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`instance_norm_forward`: dx, dweight, dbias.
 
     .. math:: dx = \frac{1}{\sigma_{nc}}\left(g - \overline{g} - \hat x\,\overline{g\,\hat x}\right)

@@ -1,11 +1,15 @@
 """Layer normalization (Ba, Kiros and Hinton, 2016, arXiv:1607.06450)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, as_parameter, check_gradient
 
 
-def layer_norm_forward(x, weight=None, bias=None, eps=1e-5):
+def layer_norm_forward(
+    x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
+) -> tuple[ndarray, tuple]:
     r"""Normalize each row of ``x`` over its last axis.
 
     .. math::
@@ -48,7 +52,7 @@ def layer_norm_forward(x, weight=None, bias=None, eps=1e-5):
     return weight * x_hat + bias, (x_hat, sigma, weight)
 
 
-def layer_norm_backward(dy, cache):
+def layer_norm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`layer_norm_forward`.
 
     With :math:`g = w \odot dy`, and means over the last axis,

@@ -1,11 +1,20 @@
 """The logits of attention under query-key normalization (arXiv:2302.05442, arXiv:2010.04245)."""
 
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
 from resnorm_lib.reference._arrays import as_float64, check_gradient
 from resnorm_lib.reference.rms_norm import rms_norm_backward, rms_norm_forward
 from resnorm_lib.reference.scale_norm import scale_norm_backward, scale_norm_forward
 
 
-def qk_norm_forward(q, k, q_weight=None, k_weight=None, eps=None):
+def qk_norm_forward(
+    q: ArrayLike,
+    k: ArrayLike,
+    q_weight: ArrayLike | None = None,
+    k_weight: ArrayLike | None = None,
+    eps: float | None = None,
+) -> tuple[ndarray, tuple]:
     r"""Return the logits of one head after root mean square normalization of queries and keys.
 
     .. math:: \hat q = N(q), \qquad \hat k = N(k), \qquad S = \frac{1}{\sqrt d}\,\hat q\,\hat k^\top
@@ -34,7 +43,7 @@ def qk_norm_forward(q, k, q_weight=None, k_weight=None, eps=None):
     return scale * q_hat @ k_hat.T, (q_hat, k_hat, scale, q_cache, k_cache)
 
 
-def qk_norm_backward(dlogits, cache):
+def qk_norm_backward(dlogits: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     r"""Gradients of :func:`qk_norm_forward`.
 
     .. math:: d\hat q = \frac{1}{\sqrt d}\,dS\,\hat k, \qquad d\hat k = \frac{1}{\sqrt d}\,dS^\top \hat q
@@ -56,7 +65,9 @@ def qk_norm_backward(dlogits, cache):
     return dq, dk, dq_weight, dk_weight
 
 
-def cosine_qk_norm_forward(q, k, gain=None, eps=1e-6):
+def cosine_qk_norm_forward(
+    q: ArrayLike, k: ArrayLike, gain: float | None = None, eps: float = 1e-6
+) -> tuple[ndarray, tuple]:
     r"""Return the logits of one head, cosines times a learned number: :math:`S_{ij} = g \cos(q_i, k_j)`.
 
     Parameters
@@ -82,7 +93,7 @@ def cosine_qk_norm_forward(q, k, gain=None, eps=1e-6):
     return q_hat @ k_hat.T, (q_hat, k_hat, q_cache, k_cache)
 
 
-def cosine_qk_norm_backward(dlogits, cache):
+def cosine_qk_norm_backward(dlogits: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray, float]:
     r"""Gradients of :func:`cosine_qk_norm_forward`: dq, dk, dgain.
 
     .. math:: d\hat q = dS\,\hat k, \qquad d\hat k = dS^\top \hat q

@@ -1,11 +1,13 @@
 """Root mean square layer normalization (Zhang and Sennrich, 2019, arXiv:1910.07467)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, as_parameter, check_gradient
 
 
-def rms_norm_forward(x, weight=None, eps=None):
+def rms_norm_forward(x: ArrayLike, weight: ArrayLike | None = None, eps: float | None = None) -> tuple[ndarray, tuple]:
     r"""Divide each row of ``x`` by its root mean square: layer normalization without centring.
 
     .. math::
@@ -43,7 +45,7 @@ def rms_norm_forward(x, weight=None, eps=None):
     return weight * x_hat, (x_hat, r, weight)
 
 
-def rms_norm_backward(dy, cache):
+def rms_norm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray]:
     r"""Gradients of :func:`rms_norm_forward`.
 
     With :math:`g = w \odot dy`, and means over the last axis,

@@ -1,11 +1,13 @@
 """Scale normalization (Nguyen and Salazar, 2019, arXiv:1910.05895)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, check_gradient
 
 
-def scale_norm_forward(x, scale=None, eps=1e-5):
+def scale_norm_forward(x: ArrayLike, scale: float | None = None, eps: float = 1e-5) -> tuple[ndarray, tuple]:
     r"""Scale each row of ``x`` to the length ``scale``.
 
     .. math:: \ell = \max(\lVert x \rVert, \varepsilon), \qquad u = \frac{x}{\ell}, \qquad y = g\,u
@@ -36,7 +38,7 @@ def scale_norm_forward(x, scale=None, eps=1e-5):
     return scale * u, (u, divisor, length >= eps, scale)
 
 
-def scale_norm_backward(dy, cache):
+def scale_norm_backward(dy: ArrayLike, cache: tuple) -> tuple[ndarray, float]:
     r"""Gradients of :func:`scale_norm_forward`.
 
     .. math::

@@ -1,12 +1,14 @@
 """Weight normalization (Salimans and Kingma, 2016, arXiv:1602.07868), weight standardization (Qiao et al., 2019)."""
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from resnorm_lib.reference._arrays import as_float64, check_gradient
 from resnorm_lib.reference.layer_norm import layer_norm_backward, layer_norm_forward
 
 
-def weight_norm_forward(g, v):
+def weight_norm_forward(g: ArrayLike, v: ArrayLike) -> tuple[ndarray, tuple]:
     r"""Compute a weight from a length and a direction for each slice along the first axis.
 
     .. math:: W_i = g_i\,u_i, \qquad u_i = \frac{v_i}{\lVert v_i \rVert}
@@ -41,7 +43,7 @@ def weight_norm_forward(g, v):
     return g.reshape(per_slice) * u, (u, length, g)
 
 
-def weight_norm_backward(dw, cache):
+def weight_norm_backward(dw: ArrayLike, cache: tuple) -> tuple[ndarray, ndarray]:
     r"""Gradients of :func:`weight_norm_forward`.
 
     .. math:: dg_i = \langle u_i, dw_i \rangle, \qquad dv_i = \frac{g_i}{\lVert v_i \rVert}\,(dw_i - u_i\,dg_i)
@@ -62,7 +64,7 @@ def weight_norm_backward(dw, cache):
     return along.reshape(g.shape), g.reshape(length.shape) / length * (dw - u * along)
 
 
-def weight_standardization_forward(w, eps=1e-5):
+def weight_standardization_forward(w: ArrayLike, eps: float = 1e-5) -> tuple[ndarray, tuple]:
     r"""Give the weights of each output channel mean 0 and variance 1 (Qiao et al., arXiv:1903.10520).
 
     .. math:: \hat W_i = \frac{W_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
@@ -90,7 +92,7 @@ def weight_standardization_forward(w, eps=1e-5):
     return w_hat.reshape(w.shape), (cache, w.shape)
 
 
-def weight_standardization_backward(dw, cache):
+def weight_standardization_backward(dw: ArrayLike, cache: tuple) -> ndarray:
     r"""Gradient of :func:`weight_standardization_forward`.
 
     .. math:: dW_i = \frac{1}{\sigma_i}\left(g_i - \overline{g_i} - \hat W_i\,\overline{g_i\,\hat W_i}\right)
