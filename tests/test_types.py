@@ -8,10 +8,10 @@ from pkgutil import iter_modules
 import pytest
 
 import resnorm_lib
-from resnorm_lib import data, engine, plot, probes
+from resnorm_lib import data, engine, ops, plot, probes, reference
 
 ENGINE = [import_module(f"resnorm_lib.engine.{info.name}") for info in iter_modules(engine.__path__)]
-MODULES = (data, probes, plot, *ENGINE)
+MODULES = (reference, data, ops, probes, plot, *ENGINE)
 
 
 def callables(module):

@@ -6,18 +6,18 @@ from torch.fx import Proxy
 __all__ = ["check_parameter", "check_same_shape", "check_shapes", "describe", "is_floating", "shape_error"]
 
 
-def is_floating(x):
+def is_floating(x: object) -> bool:
     return isinstance(x, Tensor) and x.is_floating_point()
 
 
-def describe(value):
+def describe(value: object) -> str:
     """Return shape, dtype and device of a tensor in words, or the value itself where it is none."""
     if not isinstance(value, Tensor):
         return f"is {value!r}"
     return f"has shape {tuple(value.shape)}, {value.dtype} and lies on {value.device}"
 
 
-def shape_error(x, wanted, name="x"):
+def shape_error(x: object, wanted: str, name: str = "x") -> ValueError:
     """Return the exception for an input that a norm cannot take; ``wanted`` says what its shape must be."""
     if isinstance(x, Proxy):
         return ValueError(
@@ -31,7 +31,7 @@ def shape_error(x, wanted, name="x"):
     return ValueError(f"{name} has shape {tuple(x.shape)}, but {wanted}.")
 
 
-def check_parameter(name, parameter, x, length, hint=""):
+def check_parameter(name: str, parameter: Tensor | None, x: Tensor, length: int, hint: str = "") -> None:
     """Raise unless ``parameter`` is None or a vector of ``length`` numbers on the device of ``x``."""
     if parameter is None:
         return
@@ -41,7 +41,7 @@ def check_parameter(name, parameter, x, length, hint=""):
         )
 
 
-def check_shapes(shape, **parameters):
+def check_shapes(shape: tuple[int, ...], **parameters: Tensor | None) -> None:
     """Raise unless each parameter is None or has this shape: a kernel would read past one that is too short.
 
     For modules, whose own parameters fit, but may have been replaced.
@@ -51,7 +51,7 @@ def check_shapes(shape, **parameters):
             raise ValueError(f"{name} has shape {tuple(parameter.shape)}, but it must have {tuple(shape)}.")
 
 
-def check_same_shape(x, residual):
+def check_same_shape(x: Tensor, residual: object) -> None:
     """Raise unless a branch ``x`` can be added to the stream ``residual`` without broadcasting."""
     if not is_floating(residual):
         raise ValueError(f"residual {describe(residual)}, but it must be a floating point tensor of the shape of x.")

@@ -1,17 +1,22 @@
 """What the backward passes of the operations share, and what torch's own fused norms need for theirs."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 __all__ = ["as_parameter", "channels_last_gradient", "differentiable", "in_forward_mode", "parameter_gradients"]
 
 
-def parameter_gradients(dw, db, weight, bias):
+def parameter_gradients(
+    dw: Tensor | None, db: Tensor | None, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients as autograd wants them: in the dtype of the parameter, None where there is none."""
     return as_parameter(dw, weight), as_parameter(db, bias)
 
 
-def as_parameter(gradient, parameter):
+def as_parameter(gradient: Tensor | None, parameter: Tensor | None) -> Tensor | None:
     """Return a gradient in the dtype and shape of its parameter; None where either is None, or the gradient empty."""
     if parameter is None or gradient is None or not gradient.numel():
         return None
@@ -19,7 +24,7 @@ def as_parameter(gradient, parameter):
     return gradient if gradient.shape == parameter.shape else gradient.view(parameter.shape)
 
 
-def differentiable(function, dys, *inputs):
+def differentiable(function: Callable[..., Tensor], dys: Tensor, *inputs: Tensor | None) -> list[Tensor | None]:
     """Return gradients of ``function(*inputs)`` that can be differentiated again, None for an input that needs none.
 
     The statistics are computed anew: to a second derivative those of the forward pass would be constants, and it

@@ -8,6 +8,7 @@ import importlib.util
 import os
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 from resnorm_lib._arguments import choice
@@ -62,25 +63,25 @@ class kernels:
     'auto'
     """
 
-    def __init__(self, mode):
+    def __init__(self, mode: str) -> None:
         global chosen
         choice("mode", mode, MODES)
         self._before, chosen = chosen, mode
 
-    def __enter__(self):
+    def __enter__(self) -> "kernels":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         global chosen
         chosen = self._before
 
     @staticmethod
-    def mode():
+    def mode() -> str:
         """Return the choice that holds now."""
         return chosen
 
 
-def _is_capable(device):
+def _is_capable(device: torch.device) -> bool:
     """Return whether the chip has bfloat16 arithmetic (compute capability 8.0). A compiler has checked that already."""
     if torch.compiler.is_compiling():
         return True
@@ -90,7 +91,7 @@ def _is_capable(device):
     return _capable[index]
 
 
-def has_kernels(x):
+def has_kernels(x: Tensor) -> bool:
     """Return whether a kernel can run on tensor ``x``: compiled on a GPU, interpreted on a CPU."""
     if not HAS_TRITON or x.dtype not in DTYPES:
         return False
@@ -99,14 +100,14 @@ def has_kernels(x):
     return INTERPRETED and x.device.type == "cpu"
 
 
-def is_transformed():
+def is_transformed() -> bool:
     """Return whether torch.func or forward-mode differentiation is active: a registered operation supports neither."""
     if torch.compiler.is_compiling():
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def uses_kernels(x):
+def uses_kernels(x: Tensor) -> bool:
     """Return whether an operation on ``x`` runs its kernel now, by the switch and by the device and dtype of ``x``.
 
     Raises
@@ -126,7 +127,7 @@ def uses_kernels(x):
     return True
 
 
-def is_eager(*tensors):
+def is_eager(*tensors: Tensor | None) -> bool:
     """Return whether an operation on these tensors, or None, may launch its kernel at once.
 
     Not where somebody must see it as one operation: a compiler, an export, a dispatch mode, a subclass of tensors; nor
@@ -137,16 +138,16 @@ def is_eager(*tensors):
     return not any(x is not None and (is_traced(x) or _is_batched(x)) for x in tensors)
 
 
-def _is_batched(x):
+def _is_batched(x: Tensor) -> bool:
     return torch._C._functorch.is_batchedtensor(x) or torch._C._functorch.is_legacy_batchedtensor(x)
 
 
-def is_traced(x):
+def is_traced(x: object) -> bool:
     """Return whether the body of an operation is being traced: its tensors then have shapes and no numbers."""
     return type(x) not in (torch.Tensor, torch.nn.Parameter)
 
 
-def runs_kernel(x):
+def runs_kernel(x: Tensor) -> bool:
     """Return whether the body of a registered operation runs the kernel, and not the torch version.
 
     The interpreter needs numbers: in a traced graph the torch version stands in for it.

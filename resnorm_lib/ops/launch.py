@@ -8,9 +8,11 @@ registers for each thread, shared memory for each stage.
 import contextlib
 import functools
 import sys
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from resnorm_lib.ops import dispatch
 
@@ -44,12 +46,12 @@ class Rows(NamedTuple):
     registers: int | None = None  # the most that a thread may have
     again: bool = False  # whether a row is loaded a second time, because it does not fit into registers beside its sums
 
-    def chunked(self, n):
+    def chunked(self, n: int) -> bool:
         """Return whether a row of length n is longer than the tile, so that it is read in chunks."""
         return n > self.block
 
 
-def next_power_of_two(n):
+def next_power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length() if n > 1 else 1
 
 
@@ -57,21 +59,21 @@ _forced = {}  # fields that tests replace, to reach every path with small tensor
 _planners = []
 
 
-def planned(function):
+def planned(function: Callable) -> Callable:
     """Keep what ``function`` returns for each combination of its arguments: what a launch looks up, not works out."""
     function = functools.cache(function)
     _planners.append(function)
     return function
 
 
-def forget_plans():
+def forget_plans() -> None:
     """Work every launch out anew."""
     for function in _planners:
         function.cache_clear()
 
 
 @contextlib.contextmanager
-def forced(programs=None, **fields):
+def forced(programs: int | None = None, **fields: Any) -> Iterator[None]:
     """Replace fields of every :class:`Rows`, and the number of programs, within the context. For tests."""
     before = dict(_forced)
     _forced.update(fields, programs=programs)
@@ -84,19 +86,19 @@ def forced(programs=None, **fields):
         forget_plans()
 
 
-def _adjusted(config):
+def _adjusted(config: Rows) -> Rows:
     if dispatch.INTERPRETED:  # its time grows with the number of programs, hardly with that of elements
         config = config._replace(rows=max(config.rows, 8))
     fields = {key: value for key, value in _forced.items() if key in Rows._fields}
     return config._replace(**fields) if fields else config
 
 
-def row_forward(n, itemsize):
+def row_forward(n: int, itemsize: int) -> Rows:
     """Return the launch of a forward pass over rows of length ``n``, of which the widest tensor has ``itemsize``."""
     return _adjusted(_row_forward(int(n), itemsize))
 
 
-def row_backward(n, itemsize, tensors=2, sums=2):
+def row_backward(n: int, itemsize: int, tensors: int = 2, sums: int = 2) -> Rows:
     """Return the launch of a persistent backward pass that reads ``tensors`` tensors of that length in its loop.
 
     It keeps ``sums`` sums over rows: 2 for LayerNorm with a gain and a bias, 1 for RMSNorm with a gain.
@@ -109,7 +111,7 @@ SHARED = 220 * 1024  # bytes of shared memory there, less a reserve
 
 
 @functools.cache
-def _row_forward(n, itemsize):
+def _row_forward(n: int, itemsize: int) -> Rows:
     # A row of at most this length stays in registers between its two passes: 32 numbers a thread.
     block = min(max(16, next_power_of_two(n)), 32768 if itemsize <= 4 else 8192)
     rows = max(1, min(16, 2048 // block))  # short rows share a program, or it would have too few bytes in flight
@@ -122,7 +124,7 @@ def _row_forward(n, itemsize):
 
 
 @functools.cache
-def _row_backward(n, itemsize, tensors, sums):
+def _row_backward(n: int, itemsize: int, tensors: int, sums: int) -> Rows:
     block = max(16, next_power_of_two(n))
     wide = max(4, itemsize)
     most = 0.8 * 4 * REGISTERS
@@ -147,7 +149,7 @@ current_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
 _processors = {}
 
 
-def num_programs(tiles, device, per_sm=1):
+def num_programs(tiles: int, device: torch.device, per_sm: int = 1) -> int:
     """Return how many persistent programs share ``tiles`` tiles: at most ``per_sm`` for each multiprocessor."""
     if _forced.get("programs"):
         most = _forced["programs"]
@@ -160,7 +162,7 @@ def num_programs(tiles, device, per_sm=1):
     return min(tiles, most)
 
 
-def as_rows(x, n=None):
+def as_rows(x: Tensor | None, n: int | None = None) -> tuple[Tensor | None, int]:
     """Return ``x`` as rows of n numbers that lie next to each other, and the distance of rows: a view, else a copy.
 
     n is the length of the last axis where it is not given. None gives None and 0.
@@ -175,17 +177,17 @@ def as_rows(x, n=None):
     return x, x.stride(0)
 
 
-def dense(x):
+def dense(x: Tensor | None) -> Tensor | None:
     """Return ``x`` with its numbers next to each other. None stays None."""
     return None if x is None else x.contiguous()
 
 
-def empty(x, dtype=None):
+def empty(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor of the shape of ``x``, its numbers next to each other."""
     return torch.empty_like(x, dtype=dtype, memory_format=torch.contiguous_format)
 
 
-def halves(part, wanted):
+def halves(part: Tensor, wanted: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
     """Return the buffers of two sums, each None where it is not wanted, from one that has room for those wanted."""
     return part[0] if wanted[0] else None, part[-1] if wanted[1] else None
 
@@ -201,7 +203,7 @@ class Plan:
 
     direct = None  # whether kept code is run; unknown until the first launch
 
-    def __init__(self, kernel, config=None, **constants):
+    def __init__(self, kernel: Any, config: Rows | None = None, **constants: Any) -> None:
         if config is not None:
             constants.update(ROWS=config.rows, BLOCK=config.block, STAGES=config.num_stages)
             constants.update(num_warps=config.num_warps, maxnreg=config.registers)
@@ -209,7 +211,7 @@ class Plan:
         self.constants = tuple(constants[name] for name in kernel.arg_names if name in constants)
         self.kept = {}
 
-    def __call__(self, programs, x, *arguments):
+    def __call__(self, programs: int | tuple[int, ...], x: Tensor, *arguments: Any) -> None:
         """Launch on the device of ``x``. A traced operation gets the kernel as a node of its graph."""
         grid = programs if isinstance(programs, tuple) else (programs,)
         if dispatch.INTERPRETED:
@@ -223,7 +225,7 @@ class Plan:
             with torch.cuda.device(x.device):
                 self._launch(grid, x.device.index, arguments)
 
-    def _launch(self, grid, index, arguments):
+    def _launch(self, grid: tuple[int, ...], index: int, arguments: tuple) -> None:
         pointers, key = 0, [index]
         for argument in arguments:
             if argument is None:
@@ -248,14 +250,14 @@ class Plan:
             self.kept.clear()
             self._launch_by_triton(grid, arguments)
 
-    def _launch_by_triton(self, grid, arguments):
+    def _launch_by_triton(self, grid: tuple[int, ...], arguments: tuple) -> Any:
         return self.kernel[grid](*arguments, **self.options)
 
 
 TRIED = ("3.6.", "3.7.")  # versions of Triton in which code that was kept has been run, with the same results
 
 
-def runs_kept_code():
+def runs_kept_code() -> bool:
     """Return whether compiled code is kept and run at once, in this version of Triton."""
     if Plan.direct is None:
         import triton
@@ -264,18 +266,18 @@ def runs_kept_code():
     return Plan.direct
 
 
-def is_observed():
+def is_observed() -> bool:
     """Return whether somebody, a profiler say, is to be told of each launch."""
     runtime = sys.modules["triton"].knobs.runtime
     return bool(runtime.launch_enter_hook.calls or runtime.launch_exit_hook.calls)
 
 
 @planned
-def _plan(kernel, dtypes, **constants):
+def _plan(kernel: Any, dtypes: tuple, **constants: Any) -> Plan:
     return Plan(kernel, **constants)
 
 
-def run(kernel, grid, x, *arguments, **constants):
+def run(kernel: Any, grid: tuple[int, ...], x: Tensor, *arguments: Any, **constants: Any) -> None:
     """Launch a kernel whose constants the caller works out on each call."""
     if dispatch.is_traced(x):
         Plan(kernel, **constants)(grid, x, *arguments)
@@ -284,14 +286,14 @@ def run(kernel, grid, x, *arguments, **constants):
 
 
 @planned
-def _sum_plan(n, part_dtype, dtype):
+def _sum_plan(n: int, part_dtype: torch.dtype, dtype: torch.dtype) -> tuple[Plan, int]:
     from resnorm_lib.ops.kernel_tools import sum_partials
 
     block = 32 if not dispatch.INTERPRETED else min(1024, next_power_of_two(n))
     return Plan(sum_partials, N=n, BLOCK=block, STEP=32), -(-n // block)
 
 
-def sum_programs(part, dtype, wanted):
+def sum_programs(part: Tensor, dtype: torch.dtype, wanted: Sequence[bool]) -> list[Tensor | None]:
     """Return the sums of (1 or 2, programs, N) over the programs, each None where it is not ``wanted``."""
     count, programs, n = part.shape
     if not count:

@@ -1,6 +1,10 @@
 """DynamicTanh and Derf in eager mode: the kernel is launched at once. See :mod:`resnorm_lib.ops.norm.eager`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from resnorm_lib.ops.autograd import as_parameter, differentiable
 from resnorm_lib.ops.dispatch import is_eager
@@ -26,7 +30,7 @@ class TanhOrErf(torch.autograd.Function):
         return gradients(ctx, dy, through_operation)
 
 
-def gradients(ctx, dy, backward):
+def gradients(ctx: Any, dy: Tensor, backward: Callable[..., tuple]) -> tuple[Tensor | None, ...]:
     """Return the gradients of all five inputs; ``backward`` is how the kernel is reached."""
     x, alpha, shift, weight, bias = ctx.saved_tensors
     if torch.is_grad_enabled():

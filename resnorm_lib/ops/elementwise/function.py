@@ -1,6 +1,7 @@
 """DynamicTanh, Derf and the scaled residual add, as functions: every entry by itself, no statistics."""
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
@@ -12,7 +13,7 @@ from resnorm_lib.ops.elementwise.eager import TanhOrErf
 __all__ = ["derf", "dyt", "scaled_add"]
 
 
-def dyt(x, alpha, weight=None, bias=None):
+def dyt(x: Tensor, alpha: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     r"""Dynamic tanh.
 
     .. math:: y = w \odot \tanh(\alpha x) + b
@@ -50,7 +51,7 @@ def dyt(x, alpha, weight=None, bias=None):
     return tanh_or_erf(x, alpha, None, weight, bias)
 
 
-def derf(x, alpha, shift, weight=None, bias=None):
+def derf(x: Tensor, alpha: Tensor, shift: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     r"""Dynamic erf.
 
     .. math:: y = w \odot \operatorname{erf}(\alpha x + s) + b
@@ -86,7 +87,7 @@ def derf(x, alpha, shift, weight=None, bias=None):
     return tanh_or_erf(x, alpha, shift, weight, bias)
 
 
-def scaled_add(residual, x, scale):
+def scaled_add(residual: Tensor, x: Tensor, scale: Tensor | float) -> Tensor:
     r"""Add a scaled branch to the stream, as the 1/sqrt(L) of a deep stack asks for.
 
     .. math:: y = r + c\,x
@@ -122,19 +123,19 @@ def scaled_add(residual, x, scale):
     return (residual + scale * upcast(x)).to(torch.promote_types(residual.dtype, x.dtype))  # rounded once, at the end
 
 
-def _check_floating(name, x):
+def _check_floating(name: str, x: object) -> None:
     if not is_floating(x):
         raise ValueError(f"{name} {describe(x)}, but it must be a floating point tensor.")
 
 
-def _check_number(name, value, x):
+def _check_number(name: str, value: object, x: Tensor) -> None:
     if not is_floating(value) or value.numel() != 1 or value.device != x.device:
         raise ValueError(
             f"{name} {describe(value)}, but it must be a floating point tensor of one number on {x.device}."
         )
 
 
-def _check(x, alpha, weight, bias):
+def _check(x: Tensor, alpha: Tensor, weight: Tensor | None, bias: Tensor | None) -> None:
     _check_floating("x", x)
     _check_number("alpha", alpha, x)
     for name, p in (("weight", weight), ("bias", bias)):
@@ -150,12 +151,12 @@ def _check(x, alpha, weight, bias):
         raise ValueError(f"weight has shape {tuple(weight.shape)}, but bias has {tuple(bias.shape)}.")
 
 
-def _fits_kernel(x, *parameters):
+def _fits_kernel(x: Tensor, *parameters: Tensor | None) -> bool:
     """Return whether no parameter is wider than the kernel computes: in float32, unless x has float64."""
     return x.dtype == torch.float64 or all(p is None or p.dtype != torch.float64 for p in parameters)
 
 
-def tanh_or_erf(x, alpha, shift, weight, bias):
+def tanh_or_erf(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """Return tanh, or with a ``shift`` erf, by the Triton kernel or by torch. Arguments are already validated."""
     if x.dim() and uses_kernels(x) and _fits_kernel(x, alpha, shift, weight, bias):
         first = bias if weight is None else weight

@@ -1,8 +1,10 @@
 """From tensors to launches of the elementwise kernels. All tensors here are on one device."""
 
 import functools
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
@@ -12,7 +14,7 @@ __all__ = ["backward", "columns", "forward", "row_length"]
 
 
 @functools.cache
-def columns(n):
+def columns(n: int) -> int:
     """Return how many columns a tile has: any number that leaves few lanes idle, since no entry needs its row.
 
     Examples
@@ -27,7 +29,7 @@ def columns(n):
     return next((size for size in sizes if idle[size] <= 1 / 16), min(sizes, key=idle.get))
 
 
-def tile(n, itemsize, numbers):
+def tile(n: int, itemsize: int, numbers: int) -> launch.Rows:
     """Return a tile of ``numbers`` numbers of four bytes, or of half as many of eight.
 
     The backward pass keeps four sums: two programs of 256 threads share the registers of a multiprocessor. Tiles are
@@ -39,20 +41,20 @@ def tile(n, itemsize, numbers):
     return launch._adjusted(launch.Rows(rows, block, num_warps=8, num_stages=4, per_sm=2, registers=most))
 
 
-def row_length(x, weight):
+def row_length(x: Tensor, weight: Tensor | None) -> int:
     """Return N: as many numbers as the gain has. Without one rows do not matter, and the last axis will do."""
     return x.shape[-1] if weight is None else weight.numel()
 
 
 @planned
-def forward_plan(n, dtypes, stride, erf):
+def forward_plan(n: int, dtypes: tuple, stride: int, erf: bool) -> Plan:
     from resnorm_lib.ops.elementwise import kernels
 
     config = tile(n, dtypes[0].itemsize, 4096)
     return Plan(kernels.forward, config, N=n, X_STRIDE=stride, ERF=erf, DOUBLE=dtypes[0] == torch.float64)
 
 
-def forward(x, alpha, shift, weight, bias):
+def forward(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """Return y, of the shape and dtype of x."""
     n = row_length(x, weight if bias is None else bias)
     (rows, stride), weight, bias, y = as_rows(x, n), dense(weight), dense(bias), empty(x)
@@ -66,14 +68,16 @@ def forward(x, alpha, shift, weight, bias):
 
 
 @planned
-def backward_plan(n, dtypes, strides, erf, wanted):
+def backward_plan(n: int, dtypes: tuple, strides: tuple[int, ...], erf: bool, wanted: Sequence[bool]) -> Plan:
     from resnorm_lib.ops.elementwise import kernels
 
     config, double = tile(n, dtypes[0].itemsize, 2048), dtypes[0] == torch.float64
     return Plan(kernels.backward, config, N=n, DY_STRIDE=strides[0], X_STRIDE=strides[1], ERF=erf, DOUBLE=double)
 
 
-def backward(dy, x, alpha, shift, weight, n, wanted):
+def backward(
+    dy: Tensor, x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, n: int, wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
     """Return dx, and in the dtype of statistics dalpha, dshift, dw and db, each None where it is not ``wanted``."""
     (rows, stride), (dys, dy_stride), weight = as_rows(x, n), as_rows(dy, n), dense(weight)
     dx, m, wide = empty(x), x.numel() // n if n else 0, statistics_dtype(x)

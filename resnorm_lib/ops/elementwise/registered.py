@@ -1,5 +1,7 @@
 """DynamicTanh and Derf as an operation of torch: ``resnorm::tanh_or_erf``. Imported when a kernel first runs."""
 
+from typing import Any
+
 from torch import Tensor
 from torch.library import triton_op
 
@@ -53,7 +55,7 @@ def _(dy, x, alpha, shift, weight, n, wants_alpha, wants_shift, wants_weight, wa
     return x.new_empty(x.shape), *parameters
 
 
-def through_operation(*inputs):
+def through_operation(*inputs: Any) -> tuple[Tensor, ...]:
     """Reach the backward kernel through its registered operation; the last input says which gradients are wanted."""
     return tanh_or_erf_backward(*inputs[:-1], *inputs[-1])
 

@@ -3,13 +3,14 @@
 import math
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype, upcast
 
 __all__ = ["tanh_or_erf", "tanh_or_erf_backward"]
 
 
-def tanh_or_erf(x, alpha, shift, weight, bias):
+def tanh_or_erf(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """Return w * tanh(alpha * x) + b, or with a ``shift`` s w * erf(alpha * x + s) + b, in the dtype of x."""
     z = alpha * upcast(x)
     y = torch.tanh(z) if shift is None else torch.erf(z + shift)
@@ -18,7 +19,9 @@ def tanh_or_erf(x, alpha, shift, weight, bias):
     return (y if bias is None else y + bias).to(x.dtype)
 
 
-def tanh_or_erf_backward(dy, x, alpha, shift, weight, n):
+def tanh_or_erf_backward(
+    dy: Tensor, x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, n: int
+) -> tuple[Tensor, ...]:
     """Return dx, dalpha, dshift, dw and db in the dtype of statistics, for rows of ``n`` numbers.
 
     The formulas of :func:`resnorm_lib.reference.dynamic_tanh_backward` and ``derf_backward``.

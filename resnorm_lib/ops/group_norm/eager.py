@@ -1,6 +1,10 @@
 """GroupNorm in eager mode: the kernel is launched at once. See :mod:`resnorm_lib.ops.norm.eager`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from resnorm_lib.ops.autograd import differentiable, parameter_gradients
 from resnorm_lib.ops.dispatch import is_eager
@@ -29,12 +33,12 @@ class GroupNorm(torch.autograd.Function):
         return gradients(ctx, dy, through_operation)
 
 
-def gradients(ctx, dy, backward):
+def gradients(ctx: Any, dy: Tensor, backward: Callable[..., tuple]) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, weight and bias in the order of the inputs; ``backward`` reaches the kernel."""
     x, weight, bias, mean, rstd = ctx.saved_tensors
     if torch.is_grad_enabled():
 
-        def again(x, weight, bias):
+        def again(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
             return normalize(x, ctx.num_groups, weight, bias, ctx.eps)[0]
 
         dx, dw, db = differentiable(again, dy, x, weight, bias)

@@ -1,6 +1,7 @@
 """GroupNorm: each sample by itself, over groups of its channels."""
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating
@@ -11,7 +12,9 @@ from resnorm_lib.ops.group_norm.eager import GroupNorm
 __all__ = ["group_norm"]
 
 
-def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
     r"""Normalize groups of channels of each sample.
 
     .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{ng}}{\sqrt{\sigma_{ng}^2 + \varepsilon}} + b_c
@@ -56,7 +59,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     return normalize_groups(x, num_groups, weight, bias, number("eps", eps, at_least=0))
 
 
-def normalize_groups(x, num_groups, weight, bias, eps):
+def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Normalize groups of channels by the Triton kernel or by torch. Arguments are already validated."""
     doubles = [p for p in (weight, bias) if p is not None and p.dtype == torch.float64]
     if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
@@ -80,7 +83,7 @@ def normalize_groups(x, num_groups, weight, bias, eps):
     return y.contiguous(memory_format=torch.channels_last) if channels_last else y
 
 
-def _check(x, num_groups, weight, bias):
+def _check(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None) -> None:
     if not is_floating(x) or x.dim() < 2:
         raise ValueError(f"x {describe(x)}, but it must be a floating point tensor (N, C) or (N, C, ...).")
     channels = x.shape[1]

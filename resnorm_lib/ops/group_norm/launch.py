@@ -2,9 +2,11 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
@@ -23,7 +25,7 @@ class Slab(NamedTuple):
     chunks: int  # into how many tiles a group is cut
 
 
-def slab(channels, positions, itemsize, tensors, channels_last):
+def slab(channels: int, positions: int, itemsize: int, tensors: int, channels_last: bool) -> Slab:
     """Return the tile for groups of this size, if ``tensors`` tensors of a group stay in registers."""
     limit = launch._forced.get("block") or (32768 if itemsize <= 4 else 8192) // tensors
     tile = _slab(int(channels), int(positions), limit, tensors, channels_last)
@@ -32,7 +34,7 @@ def slab(channels, positions, itemsize, tensors, channels_last):
 
 
 @functools.cache
-def _slab(channels, positions, limit, tensors, channels_last):
+def _slab(channels: int, positions: int, limit: int, tensors: int, channels_last: bool) -> Slab:
     across, along = launch.next_power_of_two(channels), launch.next_power_of_two(positions)
     size = across * along
     if size <= limit:
@@ -49,7 +51,7 @@ def _slab(channels, positions, limit, tensors, channels_last):
     return Slab(1, across, along, 8, -(-channels // across) * -(-positions // along))
 
 
-def as_samples(x, channels_last=None):
+def as_samples(x: Tensor, channels_last: bool | None = None) -> Tensor:
     """Return ``x`` as (N, C, S), dense along S or C: a view where the strides allow it, else a copy.
 
     ``channels_last``, True or False, demands one layout; None takes either.
@@ -65,31 +67,31 @@ def as_samples(x, channels_last=None):
     return like(samples, bool(channels_last)).copy_(samples)
 
 
-def is_last(samples):
+def is_last(samples: Tensor) -> bool:
     """Return whether the channels of (N, C, S) lie next to each other: at a single position they do in any layout."""
     return bool(samples.stride(1) == 1 and (samples.shape[2] == 1 or samples.stride(2) != 1))
 
 
-def like(x, channels_last):
+def like(x: Tensor, channels_last: bool) -> Tensor:
     """Return an empty tensor of the shape of ``x``, in one of the two layouts."""
     if channels_last:
         return torch.empty((len(x), *x.shape[2:], x.shape[1]), dtype=x.dtype, device=x.device).movedim(-1, 1)
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
-def strides(samples, channels_last):
+def strides(samples: Tensor, channels_last: bool) -> tuple[tuple[int, int], int]:
     """Return the strides of positions (channels-last) or channels, and of samples, in units, and the unit."""
     outer, sample = samples.stride(2 if channels_last else 1), samples.stride(0)
     unit = common_unit(outer, sample)
     return (outer // unit, sample // unit), unit
 
 
-def common_unit(*numbers):
+def common_unit(*numbers: int) -> int:
     """Return the largest power of two up to 16 that divides all."""
     return math.gcd(*(int(number) for number in numbers), 16)
 
 
-def constants(x, num_groups, tile, channels_last):
+def constants(x: Tensor, num_groups: int, tile: Slab, channels_last: bool) -> tuple[int, dict]:
     """Return S in units, and the constants with which every kernel is compiled."""
     positions = x.shape[2]
     unit = common_unit(positions)
@@ -105,7 +107,9 @@ def constants(x, num_groups, tile, channels_last):
     }
 
 
-def forward(x, num_groups, weight, bias, eps):
+def forward(
+    x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return y in the layout of x, and mean and one over the root of each group of each sample."""
     from resnorm_lib.ops.group_norm import kernels
 
@@ -144,7 +148,9 @@ def forward(x, num_groups, weight, bias, eps):
     return y, mean, rstd
 
 
-def backward(dy, x, mean, rstd, weight, num_groups, wanted):
+def backward(
+    dy: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, num_groups: int, wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
     """Return dx in the layout of x, and in the dtype of statistics dw and db, each None where it is not ``wanted``."""
     from resnorm_lib.ops.group_norm import kernels_backward as kernels
 
@@ -187,7 +193,7 @@ def backward(dy, x, mean, rstd, weight, num_groups, wanted):
     return dx, dw if wanted[0] else None, db if wanted[1] else None
 
 
-def group_means(part, weight, num_groups, positions):
+def group_means(part: Tensor, weight: Tensor | None, num_groups: int, positions: int) -> tuple[Tensor, Tensor]:
     """Return each group's means of g * x_hat and of g, from the sums of dy * x_hat and of dy over a channel."""
     part = part if weight is None else part * weight.to(part.dtype)
     _, n, c = part.shape

@@ -1,5 +1,7 @@
 """GroupNorm as an operation of torch: ``resnorm::group_norm``. Imported when it first runs."""
 
+from typing import Any
+
 from torch import Tensor
 from torch.library import triton_op
 
@@ -21,7 +23,7 @@ def group_norm(
     return as_layout(x, y), mean.flatten(), rstd.flatten()
 
 
-def as_layout(x, y):
+def as_layout(x: Tensor, y: Tensor) -> Tensor:
     """Return ``y`` in the layout that the kernels give it."""
     return launch.like(x, launch.is_last(launch.as_samples(x))).copy_(y)
 
@@ -62,7 +64,7 @@ def _(dy, x, mean, rstd, weight, num_groups, wants_weight, wants_bias):
     return launch.like(x, launch.is_last(launch.as_samples(x))), *parameters
 
 
-def through_operation(*inputs):
+def through_operation(*inputs: Any) -> tuple[Tensor, ...]:
     """Reach the backward kernel through its registered operation; the last input says which gradients are wanted."""
     return group_norm_backward(*inputs[:-1], *inputs[-1])
 

@@ -2,12 +2,16 @@
 
 import math
 
+from torch import Tensor
+
 from resnorm_lib._precision import statistics_dtype
 
 __all__ = ["normalize", "normalize_backward"]
 
 
-def normalize(x, num_groups, weight, bias, eps):
+def normalize(
+    x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return y, and mean and one over the root of each group, as (N, G, 1)."""
     wide = statistics_dtype(x)
     groups = x.to(wide).reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
@@ -23,7 +27,9 @@ def normalize(x, num_groups, weight, bias, eps):
     return y.to(x.dtype), mean, rstd
 
 
-def normalize_backward(dy, x, mean, rstd, weight, num_groups):
+def normalize_backward(
+    dy: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, num_groups: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return dx, dw and db in the dtype of the statistics: :func:`resnorm_lib.reference.group_norm_backward`."""
     n, c = x.shape[:2]
     wide, positions = statistics_dtype(x), x.shape[2:].numel()

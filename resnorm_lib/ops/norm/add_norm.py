@@ -1,6 +1,7 @@
 """A residual add and the norm after it in one operation: what is added is normalized while it is still at hand."""
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._arguments import choice, flag, number
 from resnorm_lib.ops._checks import check_same_shape
@@ -12,7 +13,17 @@ from resnorm_lib.ops.norm.torch_version import Settings
 __all__ = ["add_norm"]
 
 
-def add_norm(x, residual, weight=None, bias=None, *, norm="layer", eps=None, prenorm=True, zero_centered_gain=False):
+def add_norm(
+    x: Tensor,
+    residual: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    norm: str = "layer",
+    eps: float | None = None,
+    prenorm: bool = True,
+    zero_centered_gain: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
     r"""Add a branch to the stream and normalize the sum.
 
     .. math:: s = r + x, \qquad y = N(s)
@@ -74,7 +85,7 @@ def add_norm(x, residual, weight=None, bias=None, *, norm="layer", eps=None, pre
     return (y, s) if prenorm else y
 
 
-def _kernel(inputs, settings, keep):
+def _kernel(inputs: tuple, settings: Settings, keep: bool) -> tuple[Tensor, Tensor | None]:
     """Return y and the sum, which is None unless ``keep``."""
     if is_eager(*inputs):
         fused = fused_norm(*inputs, settings, keep)

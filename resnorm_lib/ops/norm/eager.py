@@ -4,17 +4,28 @@ An operation that is registered with torch is dispatched and traced on every cal
 the launch itself. The formula of the gradients, :func:`gradients`, is the same for both.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from resnorm_lib.ops.autograd import differentiable, parameter_gradients
 from resnorm_lib.ops.dispatch import is_eager
 from resnorm_lib.ops.norm import launch
-from resnorm_lib.ops.norm.torch_version import normalize
+from resnorm_lib.ops.norm.torch_version import Settings, normalize
 
 __all__ = ["fused_norm", "gradients"]
 
 
-def fused_norm(x, residual, weight, bias, settings, keep=False):
+def fused_norm(
+    x: Tensor,
+    residual: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    settings: Settings,
+    keep: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
     """Return y, the norm of x, or of residual + x; with ``keep`` the pair of y and that sum."""
     if torch.is_grad_enabled():
         return FusedNorm.apply(x, residual, weight, bias, settings, keep)
@@ -42,14 +53,16 @@ class FusedNorm(torch.autograd.Function):
         return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], through_operation), None, None
 
 
-def gradients(ctx, dy, ds, wanted, backward):
+def gradients(
+    ctx: Any, dy: Tensor | None, ds: Tensor | None, wanted: Sequence[bool], backward: Callable[..., tuple]
+) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, residual, weight and bias; ``backward`` is how the kernel is reached."""
     s, weight, bias, mean, rstd = ctx.saved_tensors
     x_dtype, residual_dtype = ctx.dtypes
     dy = s.new_zeros(s.shape, dtype=x_dtype) if dy is None else dy
     if torch.is_grad_enabled():
 
-        def again(s, weight, bias):
+        def again(s: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
             return normalize(s, weight, bias, ctx.settings, x_dtype)[0]
 
         total, dw, db = differentiable(again, dy, s, weight, bias)

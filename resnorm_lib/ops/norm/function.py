@@ -14,7 +14,14 @@ from resnorm_lib.ops.norm.torch_version import Settings
 __all__ = ["layer_norm", "normalize_rows", "rms_norm"]
 
 
-def layer_norm(x, weight=None, bias=None, eps=1e-5, *, zero_centered_gain=False):
+def layer_norm(
+    x: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *,
+    zero_centered_gain: bool = False,
+) -> Tensor:
     r"""Normalize each row of ``x`` over its last axis.
 
     .. math:: y = w \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + b
@@ -57,7 +64,9 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, *, zero_centered_gain=False)
     return _normalize(x, x.shape[-1:], weight, bias, eps, False, zero_centered_gain)
 
 
-def rms_norm(x, weight=None, eps=None, *, zero_centered_gain=False):
+def rms_norm(
+    x: Tensor, weight: Tensor | None = None, eps: float | None = None, *, zero_centered_gain: bool = False
+) -> Tensor:
     r"""Divide each row of ``x`` by its root mean square over the last axis.
 
     .. math:: y = w \odot \frac{x}{\sqrt{\frac1N \sum_i x_i^2 + \varepsilon}}
@@ -96,7 +105,7 @@ def rms_norm(x, weight=None, eps=None, *, zero_centered_gain=False):
     return _normalize(x, x.shape[-1:], weight, None, eps, True, zero_centered_gain)
 
 
-def check_rows(x, weight, bias, zero_centered_gain):
+def check_rows(x: Tensor, weight: Tensor | None, bias: Tensor | None, zero_centered_gain: bool) -> None:
     """Raise unless x has rows to normalize and the parameters have the length of a row."""
     if not is_floating(x) or x.dim() == 0 or x.shape[-1] == 0:
         raise ValueError(f"x {describe(x)}, but it must be a floating point tensor (..., N) with N at least 1.")
@@ -106,7 +115,16 @@ def check_rows(x, weight, bias, zero_centered_gain):
     flag("zero_centered_gain", zero_centered_gain)
 
 
-def normalize_rows(x, normalized_shape, weight, bias, eps, *, rms, zero_centered_gain=False):
+def normalize_rows(
+    x: Tensor,
+    normalized_shape: tuple[int, ...],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | None,
+    *,
+    rms: bool,
+    zero_centered_gain: bool = False,
+) -> Tensor:
     """Return ``x`` normalized over its last axes, for a module whose parameters fit ``normalized_shape``.
 
     Raises
@@ -119,7 +137,15 @@ def normalize_rows(x, normalized_shape, weight, bias, eps, *, rms, zero_centered
     return _normalize(x, normalized_shape, weight, bias, eps, rms, zero_centered_gain)
 
 
-def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
+def _normalize(
+    x: Tensor,
+    shape: tuple[int, ...],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | None,
+    rms: bool,
+    zero_centered_gain: bool,
+) -> Tensor:
     """Normalize the last axes of x by the Triton kernel or by torch. Arguments are already validated."""
     if (x.is_cuda or dispatch.chosen == "on") and dispatch.uses_kernels(x):
         if (weight is not None and weight.shape != shape) or (bias is not None and bias.shape != shape):
@@ -140,7 +166,7 @@ def _normalize(x, shape, weight, bias, eps, rms, zero_centered_gain):
     return _torch_norm(x.to(wide), shape, weight, bias, eps, rms).to(x.dtype)
 
 
-def _kernel(x, weight, bias, settings):
+def _kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, settings: Settings) -> Tensor:
     if dispatch.is_eager(x, weight, bias):
         return fused_norm(x, None, weight, bias, settings)
     from resnorm_lib.ops.norm.registered import norm
@@ -148,12 +174,14 @@ def _kernel(x, weight, bias, settings):
     return norm(x, weight, bias, *settings)[0]
 
 
-def kernel_eps(eps, x):
+def kernel_eps(eps: float | None, x: Tensor) -> float:
     """Return eps as a number: torch's RMSNorm has the machine epsilon of the statistics where none is given."""
     return torch.finfo(statistics_dtype(x)).eps if eps is None else eps
 
 
-def _torch_norm(x, shape, weight, bias, eps, rms):
+def _torch_norm(
+    x: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float | None, rms: bool
+) -> Tensor:
     if rms:  # the eps is named, because torch 2.6 took that of float16 or bfloat16 for such an x: 0.008 under the root
         return torch.rms_norm(x, shape, weight, kernel_eps(eps, x))
     return torch_version.layer_norm(x, shape, weight, bias, eps)

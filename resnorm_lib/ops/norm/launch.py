@@ -1,16 +1,29 @@
 """From tensors to launches of the norm kernels: rows, strides, outputs, tiles. All tensors here are on one device."""
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
 from resnorm_lib.ops.launch import Plan, as_rows, dense, empty, planned
+from resnorm_lib.ops.norm.torch_version import Settings
 
 __all__ = ["backward", "forward"]
 
 
 @planned
-def forward_plan(n, x_dtype, stream_dtype, weight_dtype, bias_dtype, strides, settings, keep):
+def forward_plan(
+    n: int,
+    x_dtype: torch.dtype,
+    stream_dtype: torch.dtype | None,
+    weight_dtype: torch.dtype | None,
+    bias_dtype: torch.dtype | None,
+    strides: tuple[int, ...],
+    settings: Settings,
+    keep: bool,
+) -> tuple[Plan, torch.dtype, torch.dtype]:
     """Return the plan for tensors of these dtypes and strides, the dtype of what is normalized, and of statistics."""
     from resnorm_lib.ops.norm import kernels
 
@@ -25,7 +38,9 @@ def forward_plan(n, x_dtype, stream_dtype, weight_dtype, bias_dtype, strides, se
     return plan, dtype, wide
 
 
-def forward(x, residual, weight, bias, settings, keep):
+def forward(
+    x: Tensor, residual: Tensor | None, weight: Tensor | None, bias: Tensor | None, settings: Settings, keep: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
     """Return y, the sum s (None unless ``keep``), the means (None for RMSNorm) and one over the root of each row."""
     (rows, stride), (stream, stream_stride), weight, bias = as_rows(x), as_rows(residual), dense(weight), dense(bias)
     n = x.shape[-1]
@@ -45,7 +60,15 @@ def forward(x, residual, weight, bias, settings, keep):
 
 
 @planned
-def backward_plan(n, widest, dtypes, later, strides, settings, wanted):
+def backward_plan(
+    n: int,
+    widest: int,
+    dtypes: tuple,
+    later: bool,
+    strides: tuple[int, ...],
+    settings: Settings,
+    wanted: Sequence[bool],
+) -> Plan:
     """Return the plan for these dtypes and strides; ``later`` says whether a gradient of the sum comes in."""
     from resnorm_lib.ops.norm import kernels_backward as kernels
 
@@ -59,7 +82,18 @@ def backward_plan(n, widest, dtypes, later, strides, settings, wanted):
     )  # fmt: skip
 
 
-def backward(dy, ds, s, mean, rstd, weight, settings, x_dtype, parameter_dtype, wanted):
+def backward(
+    dy: Tensor,
+    ds: Tensor | None,
+    s: Tensor,
+    mean: Tensor | None,
+    rstd: Tensor,
+    weight: Tensor | None,
+    settings: Settings,
+    x_dtype: torch.dtype,
+    parameter_dtype: torch.dtype,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, ...]:
     """Return dx, dr (None where dx is dr: where x has the dtype of s), dw and db (None where not ``wanted``)."""
     n = s.shape[-1]
     m = s.numel() // n if n else 0

@@ -4,6 +4,8 @@ This is what torch.compile and export see; eager mode launches the kernels itsel
 To register a Triton operation torch imports its compiler, which takes a second. So this is imported when first needed.
 """
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 from torch.library import triton_op
@@ -27,7 +29,9 @@ def norm(
     return normalize_flat(x, weight, bias, settings, x.dtype)
 
 
-def normalize_flat(s, weight, bias, settings, dtype):
+def normalize_flat(
+    s: Tensor, weight: Tensor | None, bias: Tensor | None, settings: Settings, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return what the kernel does, from the torch version: a dense y, and statistics with one axis, never None."""
     y, mean, rstd = normalize(s, weight, bias, settings, dtype)
     return y.contiguous(), rstd.new_empty(0) if settings.rms else mean.flatten(), rstd.flatten()
@@ -38,7 +42,7 @@ def _(x, weight, bias, eps, rms, zero_centered_gain):
     return x.new_empty(x.shape), *fake_statistics(x, rms)
 
 
-def fake_statistics(s, rms):
+def fake_statistics(s: Tensor, rms: bool) -> Iterator[Tensor]:
     rows = s.numel() // s.shape[-1]
     return (s.new_empty(size, dtype=statistics_dtype(s)) for size in (0 if rms else rows, rows))
 
@@ -81,7 +85,18 @@ def _(dy, ds, s, mean, rstd, weight, rms, zero_centered_gain, x_dtype, parameter
     return s.new_empty(s.shape, dtype=x_dtype), dr, *parameters
 
 
-def through_operation(dy, ds, s, mean, rstd, weight, settings, x_dtype, parameter_dtype, wanted):
+def through_operation(
+    dy: Tensor,
+    ds: Tensor | None,
+    s: Tensor,
+    mean: Tensor | None,
+    rstd: Tensor,
+    weight: Tensor | None,
+    settings: Settings,
+    x_dtype: torch.dtype,
+    parameter_dtype: torch.dtype,
+    wanted: Sequence[bool],
+) -> tuple[Tensor, ...]:
     """Reach the backward kernel through its registered operation, so that a graph keeps it."""
     return norm_backward(dy, ds, s, mean, rstd, weight, *settings[1:], x_dtype, parameter_dtype, *wanted)
 

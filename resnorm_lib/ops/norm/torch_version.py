@@ -7,6 +7,7 @@ kernels in the tests. All work on the last axis, in float32, or float64 for floa
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops.autograd import in_forward_mode
@@ -22,12 +23,14 @@ class Settings(NamedTuple):
     zero_centered_gain: bool  # the gain is 1 + weight
 
 
-def gain(weight, settings, dtype):
+def gain(weight: Tensor, settings: Settings, dtype: torch.dtype) -> Tensor:
     """Return the gain in the dtype of the statistics: in a narrower one, 1 + w would round w away."""
     return 1 + weight.to(dtype) if settings.zero_centered_gain else weight.to(dtype)
 
 
-def normalize(s, weight, bias, settings, dtype):
+def normalize(
+    s: Tensor, weight: Tensor | None, bias: Tensor | None, settings: Settings, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return y in ``dtype``, the means (None for RMSNorm) and one over the root, each with a last axis of one."""
     wide = statistics_dtype(s)
     s = s.to(wide)
@@ -42,7 +45,7 @@ def normalize(s, weight, bias, settings, dtype):
     return y.to(dtype), mean, rstd
 
 
-def layer_norm(x, shape, weight, bias, eps):
+def layer_norm(x: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Return torch's fused layer norm over the last axes, and where its second derivatives are wrong the formula."""
     if not in_forward_mode():
         return torch.layer_norm(x, shape, weight, bias, eps)
@@ -50,7 +53,9 @@ def layer_norm(x, shape, weight, bias, eps):
     return normalize(x.flatten(-len(shape)), weight, bias, Settings(eps, False, False), x.dtype)[0].view(x.shape)
 
 
-def normalize_backward(dy, s, mean, rstd, weight, settings):
+def normalize_backward(
+    dy: Tensor, s: Tensor, mean: Tensor | None, rstd: Tensor, weight: Tensor | None, settings: Settings
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of s, weight and bias, in the dtype of the statistics, which the forward pass has kept.
 
     The formulas of :func:`resnorm_lib.reference.layer_norm_backward`.
