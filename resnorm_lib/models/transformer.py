@@ -69,8 +69,8 @@ class TransformerEncoder(nn.Module):
         A norm of channels (``"batch"``) takes every token as a sample, and refuses padding while it takes its
         statistics from the batch.
     activation : {"gelu", "gelu_tanh", "relu"}
-    qk_norm : {"rms", "layer"}, optional
-        Normalize the queries and keys of each head.
+    qk_norm : {"rms", "layer"}, class or callable, optional
+        Normalize the queries and keys of each head, by a norm that is built for the width of a head.
     dropout : number, default 0
     role, other_depth
         As for :class:`resnorm_lib.residual.BranchPosition`, where the encoder is half of an encoder-decoder.

@@ -40,7 +40,9 @@ class _Attention(nn.Module):
         self.dim, self.num_heads = positive_int("dim", dim), positive_int("num_heads", num_heads)
         if dim % num_heads:
             raise ValueError(f"num_heads is {num_heads}, but it must divide dim, which is {dim}.")
-        self.qk_norm = None if qk_norm is None else QKNorm(dim // num_heads, choice("qk_norm", qk_norm, QK_NORMS))
+        if qk_norm is not None and not callable(qk_norm):
+            choice("qk_norm", qk_norm, QK_NORMS)
+        self.qk_norm = None if qk_norm is None else QKNorm(dim // num_heads, qk_norm)
         self.inner_norm = nn.Identity()
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
 
@@ -68,7 +70,7 @@ class SelfAttention(_Attention):
         Width of what it reads and writes; ``dim`` by default.
     causal : bool, default False
         A token sees none after it.
-    qk_norm : {"rms", "layer"}, optional
+    qk_norm : {"rms", "layer"}, class or callable, optional
         Normalize the queries and keys of each head: :class:`resnorm_lib.norms.QKNorm`.
     dropout : number, default 0
         Of the attention's weights and of the output.

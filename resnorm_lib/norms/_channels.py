@@ -1,7 +1,11 @@
 """What the norms of channels share: their arguments, checks of the input, and torch's fused kernels in 16 bits."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib._precision import HALF, upcast
@@ -9,7 +13,14 @@ from resnorm_lib.norms._checks import shape_error
 from resnorm_lib.ops.autograd import in_forward_mode
 
 
-def channel_arguments(num_features, eps, momentum, affine, track_running_stats, of_batches=True):
+def channel_arguments(
+    num_features: int,
+    eps: float,
+    momentum: float | None,
+    affine: bool,
+    track_running_stats: bool,
+    of_batches: bool = True,
+) -> tuple:
     """Return the first arguments of torch's channel norms after checking each. Those of batches need a positive eps."""
     if number("eps", eps, at_least=0) == 0 and of_batches:
         raise ValueError(f"eps is {eps}, but it must be positive: torch takes no statistics of a batch without it.")
@@ -22,19 +33,19 @@ def channel_arguments(num_features, eps, momentum, affine, track_running_stats, 
     )
 
 
-def bias_option(bias):
+def bias_option(bias: bool) -> dict[str, bool]:
     """Return the keyword ``bias`` for torch's constructors, or none if it is True: older versions do not take it."""
     return {} if flag("bias", bias) else {"bias": False}
 
 
-def check_channels(x, channels, position=""):
+def check_channels(x: object, channels: int, position: str = "") -> None:
     """Raise unless ``x`` is a floating point tensor (N, channels, ...), with ``position`` an axis that must follow."""
     least = 3 if position else 2
     if not isinstance(x, torch.Tensor) or x.dim() < least or x.shape[1] != channels or not x.is_floating_point():
         raise shape_error(x, f"it must be (N, {channels}, {position}...)")
 
 
-def check_spread(x, num_features):
+def check_spread(x: Tensor, num_features: int) -> None:
     """Raise unless each channel of the batch has at least two entries."""
     if x.numel() < 2 * num_features:
         raise ValueError(
@@ -43,14 +54,24 @@ def check_spread(x, num_features):
         )
 
 
-def count_batch(norm):
+def count_batch(norm: _BatchNorm) -> float | Tensor:
     """Count a batch, and return its weight in the running statistics: the momentum, or 1/n if that is None."""
     norm.num_batches_tracked.add_(1)
     # 1/n stays a tensor: turning it into a float would make the CPU wait for the GPU, and break a compiled graph.
     return 1 / norm.num_batches_tracked.to(upcast(norm.running_mean).dtype) if norm.momentum is None else norm.momentum
 
 
-def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
+def normalize(
+    kernel: Callable[..., Tensor],
+    x: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    use_batch: bool,
+    momentum: float | None,
+    eps: float,
+) -> Tensor:
     """Return what ``kernel`` (F.batch_norm or F.instance_norm) computes, with right derivatives in forward mode too."""
     if not use_batch or not in_forward_mode():
         return _fused(kernel, x, mean, var, weight, bias, use_batch, momentum, eps)
@@ -59,7 +80,17 @@ def normalize(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
     return _by_formula(x, (0, *range(2, x.dim())) if kernel is F.batch_norm else range(2, x.dim()), weight, bias, eps)
 
 
-def _fused(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
+def _fused(
+    kernel: Callable[..., Tensor],
+    x: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    use_batch: bool,
+    momentum: float | None,
+    eps: float,
+) -> Tensor:
     """Call ``kernel`` with statistics in float32 for 16-bit inputs.
 
     If all tensors have 16 bits, or x is the only tensor, torch rounds the mean and the standard deviation of the batch
@@ -77,7 +108,7 @@ def _fused(kernel, x, mean, var, weight, bias, use_batch, momentum, eps):
     return y
 
 
-def _by_formula(x, axes, weight, bias, eps):
+def _by_formula(x: Tensor, axes: Iterable[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Normalize over the axes in elementary operations."""
     axes, wide = tuple(axes), upcast(x)
     centred = wide - wide.mean(axes, keepdim=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -57,9 +58,9 @@ class AdaNorm(nn.Module):
         scale: float = 1.0,
         k: float = 0.1,
         eps: float = 1e-5,
-        device=None,
-        dtype=None,
-    ):
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.normalized_shape = as_shape("normalized_shape", normalized_shape)
         self.scale = number("scale", scale, at_least=0)

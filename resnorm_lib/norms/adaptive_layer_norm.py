@@ -1,5 +1,6 @@
 """Adaptive layer normalization (adaLN-Zero): gain, bias and gate are computed from a condition."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ __all__ = ["AdaptiveLayerNorm"]
 class _ZeroLinear(nn.Linear):
     """A linear map that starts at 0, and returns to 0 when each part of a model is reset by itself."""
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -65,7 +66,14 @@ class AdaptiveLayerNorm(nn.Module):
     (tensor([[[-1.,  1.]]]), tensor([[[0., 0.]]]))
     """
 
-    def __init__(self, dim: int, condition_features: int, eps: float = 1e-6, device=None, dtype=None):
+    def __init__(
+        self,
+        dim: int,
+        condition_features: int,
+        eps: float = 1e-6,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.dim = positive_int("dim", dim)
         self.condition_features = positive_int("condition_features", condition_features)

@@ -80,11 +80,11 @@ class BatchNorm(_BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
-    ):
+    ) -> None:
         checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats)
         super().__init__(*checked, device, dtype, **bias_option(bias))
 
@@ -101,7 +101,7 @@ class BatchNorm(_BatchNorm):
             return self._average(x, share)
         return normalize(F.batch_norm, x, mean, var, self.weight, self.bias, True, share, self.eps)
 
-    def _average(self, x, share):
+    def _average(self, x: Tensor, share: Tensor) -> Tensor:
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = normalize(F.batch_norm, x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
         self.running_mean.lerp_(mean, share.to(mean.dtype))

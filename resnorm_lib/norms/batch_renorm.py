@@ -85,11 +85,11 @@ class BatchRenorm(_BatchNorm):
         eps: float = 1e-5,
         momentum: float | None = 0.01,
         affine: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
-    ):
+    ) -> None:
         checked = channel_arguments(num_features, eps, momentum, affine, False)
         super().__init__(*checked, device, dtype, **bias_option(bias))
         self.r_max = number("r_max", r_max, at_least=1)
@@ -101,7 +101,7 @@ class BatchRenorm(_BatchNorm):
         self.register_buffer("running_std", torch.ones(num_features, device=device, dtype=dtype))
         self.register_buffer("num_batches_tracked", torch.tensor(0, device=device))
 
-    def reset_running_stats(self):
+    def reset_running_stats(self) -> None:
         """Put the running statistics back to mean 0 and standard deviation 1, of no batch."""
         if self.track_running_stats:
             self.running_mean.zero_()
@@ -123,7 +123,7 @@ class BatchRenorm(_BatchNorm):
         shift = shift if bias is None else shift + bias
         return normalize(F.batch_norm, x, None, None, gain, shift, True, 0.0, self.eps)
 
-    def _check_first_run(self):
+    def _check_first_run(self) -> None:
         """Raise within a backward pass: the statistics, on which r and d depend, have moved since the first run."""
         if self.track_running_stats and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() >= 0:
             raise ValueError(
@@ -132,7 +132,7 @@ class BatchRenorm(_BatchNorm):
             )
 
     @torch.no_grad()
-    def _correction(self, x):
+    def _correction(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # Detached as well, because forward-mode derivatives pass through no_grad.
         var, mean = torch.var_mean(upcast(x.detach()), (0, *range(2, x.dim())), correction=0)
         std = (var + self.eps).sqrt()
@@ -149,7 +149,7 @@ class BatchRenorm(_BatchNorm):
         return f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}"
 
 
-def _before_update(running):
+def _before_update(running: Tensor) -> Tensor:
     """Return a running statistic so that a compiled backward pass, too, finds its value from before the update.
 
     torch (2.13) may keep the buffer instead of r and d, and compute them again when it has moved (pull request 197039).

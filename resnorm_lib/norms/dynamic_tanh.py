@@ -16,7 +16,14 @@ __all__ = ["Derf", "DynamicTanh"]
 class _Squash(nn.Module):
     """The base of DynamicTanh and Derf: a learned scalar ``alpha``, a gain and a bias."""
 
-    def __init__(self, normalized_shape, alpha_init_value, elementwise_affine, device, dtype):
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        alpha_init_value: float,
+        elementwise_affine: bool,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
         super().__init__()
         self.normalized_shape = as_shape("normalized_shape", normalized_shape)
         self.elementwise_affine = flag("elementwise_affine", elementwise_affine)
@@ -26,7 +33,7 @@ class _Squash(nn.Module):
             self.register_parameter(name, None if values is None else nn.Parameter(values))
         self.alpha = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put gain, bias and alpha back to their starting values."""
         if self.elementwise_affine:
             nn.init.ones_(self.weight)
@@ -78,9 +85,9 @@ class DynamicTanh(_Squash):
         normalized_shape: int | Sequence[int],
         alpha_init_value: float = 0.5,
         elementwise_affine: bool = True,
-        device=None,
-        dtype=None,
-    ):
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(normalized_shape, alpha_init_value, elementwise_affine, device, dtype)
         self.reset_parameters()
 
@@ -125,14 +132,14 @@ class Derf(_Squash):
         alpha_init_value: float = 0.5,
         shift_init_value: float = 0.0,
         elementwise_affine: bool = True,
-        device=None,
-        dtype=None,
-    ):
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(normalized_shape, alpha_init_value, elementwise_affine, device, dtype)
         self.shift_init_value = number("shift_init_value", shift_init_value)
         self.shift = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.constant_(self.shift, self.shift_init_value)

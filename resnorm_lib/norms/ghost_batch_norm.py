@@ -63,11 +63,11 @@ class GhostBatchNorm(BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
-    ):
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.ghost_batch_size = positive_int("ghost_batch_size", ghost_batch_size)
 
@@ -82,7 +82,7 @@ class GhostBatchNorm(BatchNorm):
         first, rest = x.split([longer * (rows + 1), (parts - longer) * rows])
         return torch.cat([self._normalize(first, longer), self._normalize(rest, parts - longer)])
 
-    def _normalize(self, x, parts):
+    def _normalize(self, x: Tensor, parts: int) -> Tensor:
         """Normalize parts of equal length in one call, in which the channels of each part are channels of their own."""
         rows = x.shape[0] // parts
         check_spread(x[:rows], self.num_features)
@@ -98,7 +98,7 @@ class GhostBatchNorm(BatchNorm):
         return y.contiguous(memory_format=torch.channels_last if images else torch.contiguous_format)
 
     @torch.no_grad()
-    def _remember(self, means, variances):
+    def _remember(self, means: Tensor, variances: Tensor) -> None:
         """Update the running statistics with one part after another: a later part has the larger weight."""
         parts = len(means)
         self.num_batches_tracked.add_(parts)

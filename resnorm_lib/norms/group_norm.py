@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -64,11 +65,11 @@ class GroupNorm(nn.GroupNorm):
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
-    ):
+    ) -> None:
         num_groups, num_channels = positive_int("num_groups", num_groups), positive_int("num_channels", num_channels)
         if num_channels % num_groups:
             raise ValueError(f"num_groups is {num_groups}, but it must divide num_channels, which is {num_channels}.")
@@ -82,7 +83,14 @@ class GroupNorm(nn.GroupNorm):
 
 @named("group")
 def group_norm_of(
-    dim: int, num_groups: int | None = None, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True
+    dim: int,
+    num_groups: int | None = None,
+    eps: float = 1e-5,
+    affine: bool = True,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    bias: bool = True,
 ) -> GroupNorm:
     """Group normalization with ``num_groups`` groups: by default the greatest common divisor of 32 and ``dim``."""
     dim = positive_int("dim", dim)
@@ -147,11 +155,11 @@ class InstanceNorm(_InstanceNorm):
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
-    ):
+    ) -> None:
         number("momentum", momentum)
         checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats, of_batches=False)
         super().__init__(*checked, device, dtype, **bias_option(bias))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag, number
@@ -66,17 +67,17 @@ class LayerNorm(nn.LayerNorm):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         zero_centered_gain: bool = False,
-    ):
+    ) -> None:
         self.zero_centered_gain = flag("zero_centered_gain", zero_centered_gain)
         shape, eps = as_shape("normalized_shape", normalized_shape), number("eps", eps, at_least=0)
         affine, bias = flag("elementwise_affine", elementwise_affine), flag("bias", bias)
         super().__init__(shape, eps, affine, bias, device, dtype)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the gain back to 1 and the bias to 0."""
         super().reset_parameters()
         if self.zero_centered_gain and self.weight is not None:

@@ -54,7 +54,7 @@ class QKNorm(nn.Module):
     tensor([[-1.1310]])
     """
 
-    def __init__(self, head_dim: int, norm: str | Callable[..., nn.Module] = "rms", **options):
+    def __init__(self, head_dim: int, norm: str | Callable[..., nn.Module] = "rms", **options) -> None:
         super().__init__()
         self.head_dim = positive_int("head_dim", head_dim)
         norm = norm if callable(norm) else choice("norm", norm, ("layer", "rms"))
@@ -103,7 +103,14 @@ class CosineQKNorm(nn.Module):
     tensor([[-8.]])
     """
 
-    def __init__(self, head_dim: int, gain: float | None = None, eps: float = 1e-6, device=None, dtype=None):
+    def __init__(
+        self,
+        head_dim: int,
+        gain: float | None = None,
+        eps: float = 1e-6,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.head_dim = positive_int("head_dim", head_dim)
         self.eps = number("eps", eps, at_least=0)
@@ -111,14 +118,14 @@ class CosineQKNorm(nn.Module):
         self.gain = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the gain back to its starting value."""
         nn.init.constant_(self.gain, self.gain_init_value)
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return self._unit("q", q, self.gain), self._unit("k", k)
 
-    def _unit(self, name, x, gain=1.0):
+    def _unit(self, name: str, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         check_last_axes(x, (self.head_dim,), name)
         return (gain * F.normalize(upcast(x), dim=-1, eps=self.eps)).to(x.dtype)
 

@@ -12,10 +12,10 @@ __all__ = ["NORMS", "make_norm", "named"]
 NORMS: dict[str, Callable[..., nn.Module]] = {}
 
 
-def named(name: str):
+def named(name: str) -> Callable:
     """Return a decorator that puts a class, or a function of the number of features, into ``NORMS`` under ``name``."""
 
-    def register(build):
+    def register(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         if NORMS.get(name, build).__qualname__ != build.__qualname__:
             raise ValueError(f"name is {name!r}, but {NORMS[name].__qualname__} has that name already.")
         NORMS[name] = build
@@ -77,7 +77,7 @@ def make_norm(norm: str | Callable[..., nn.Module] | None, dim: int, **options) 
     return module
 
 
-def _check_options(name, build, options):
+def _check_options(name: str, build: Callable[..., nn.Module], options: dict) -> None:
     known = list(inspect.signature(build).parameters)[1:]
     for option in options:
         if option not in known:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag, number
@@ -57,16 +58,16 @@ class RMSNorm(nn.RMSNorm):
         normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         zero_centered_gain: bool = False,
-    ):
+    ) -> None:
         self.zero_centered_gain = flag("zero_centered_gain", zero_centered_gain)
         shape, eps = as_shape("normalized_shape", normalized_shape), eps if eps is None else number("eps", eps, 0)
         super().__init__(shape, eps, flag("elementwise_affine", elementwise_affine), device, dtype)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the gain back to 1."""
         super().reset_parameters()
         if self.zero_centered_gain and self.weight is not None:

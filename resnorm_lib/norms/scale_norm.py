@@ -43,14 +43,16 @@ class ScaleNorm(nn.Module):
     tensor([[0.4000, 0.8000, 0.8000, 1.6000]])
     """
 
-    def __init__(self, dim: int, eps: float = 1e-5, device=None, dtype=None):
+    def __init__(
+        self, dim: int, eps: float = 1e-5, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.dim = positive_int("dim", dim)
         self.eps = number("eps", eps, at_least=0)
         self.scale = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Put the learned length back to the square root of ``dim``."""
         nn.init.constant_(self.scale, self.dim**0.5)
 

@@ -29,14 +29,14 @@ class WeightNorm(nn.Module):
     tensor([[6., 8.]])
     """
 
-    def __init__(self, dim: int | None = 0):
+    def __init__(self, dim: int | None = 0) -> None:
         super().__init__()
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 0):
             # Not from the end: torch takes -1 for None, and its state dict would not fit.
             raise ValueError(f"dim is {dim!r}, but it must be an axis of the weight, counted from 0, or None.")
         self.dim = dim
 
-    def _length(self, v):
+    def _length(self, v: Tensor) -> Tensor:
         if self.dim is None:
             return torch.linalg.vector_norm(v)
         if self.dim >= v.dim():
@@ -70,7 +70,7 @@ class WeightStandardization(nn.Module):
             [-1.,  1.]])
     """
 
-    def __init__(self, eps: float = 1e-5):
+    def __init__(self, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = number("eps", eps, at_least=0)
 
@@ -166,7 +166,7 @@ def weight_standardization(module: nn.Module, name: str = "weight", eps: float =
     return _parametrize(module, name, standardization)
 
 
-def _parametrize(module, name, parametrization):
+def _parametrize(module: nn.Module, name: str, parametrization: nn.Module) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ValueError(f"module is {module!r}, but it must be an nn.Module.")
     if not isinstance(getattr(module, str(name), None), nn.Parameter):

@@ -206,6 +206,19 @@ def test_a_target_token_sees_the_source_but_not_its_future():
 
 
 @pytest.mark.parametrize(("build", "sizes"), [(DecoderLM, ENCODER), (EncoderDecoder, BOTH)])
+def test_queries_and_keys_take_any_norm_of_the_width_of_a_head(build, sizes):
+    model = build(**sizes, qk_norm=partial(nn.LayerNorm, bias=False))
+    width = sizes["dim"] // sizes["num_heads"]
+    found = [module.qk_norm for module in model.modules() if hasattr(module, "qk_norm")]
+    assert found
+    for pair in found:
+        for norm in (pair.q_norm, pair.k_norm):
+            assert type(norm) is nn.LayerNorm
+            assert norm.bias is None
+            assert norm.normalized_shape == (width,)
+
+
+@pytest.mark.parametrize(("build", "sizes"), [(DecoderLM, ENCODER), (EncoderDecoder, BOTH)])
 def test_normalized_queries_and_keys_make_their_length_irrelevant(build, sizes):
     """Longer queries sharpen attention, unless every head normalizes them (up to eps)."""
     tokens, change = words(2, 8), {}
