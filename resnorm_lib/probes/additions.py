@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 from torch.autograd.graph import get_gradient_edge
 
 from resnorm_lib.probes.lineage import carried, part
@@ -38,7 +39,7 @@ class Additions:
             return None
         nodes = self.lineage.of(a), self.lineage.of(b)
         parting = part(*nodes)
-        if parting is None:
+        if parting is None or (alpha < 0 and not parting.first):  # f(x) - x turns the stream round
             return None
         before = self._before(parting)
         addition = Addition(self.path.name, parting, before)
@@ -71,7 +72,7 @@ class Additions:
             record |= moments(x)
             if x.dim() > 2 and samples not in (None, features) and x.numel():
                 record["token_rank"] = token_rank(x, samples, features)
-        if x.requires_grad:
+        if _has_edge(x):
             addition.edges.append(get_gradient_edge(x))
             self.hooks.append(x.register_hook(partial(_measure_gradient, record, samples)))
 
@@ -81,6 +82,13 @@ class Additions:
             return self.sample_axis
         places = [axis for axis, size in enumerate(shape) if size == self.samples]
         return places[0] if len(places) == 1 else None
+
+
+def _has_edge(x):
+    """Whether autograd can give the gradient of x: not if x is a view, taken without gradients, of what has one."""
+    if not x.requires_grad:
+        return False
+    return x.grad_fn is not None or not (x._is_view() or torch.is_inference_mode_enabled())
 
 
 def _measure_gradient(record, samples, gradient):

@@ -27,7 +27,7 @@ def mean_square(output: Any) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If the output holds no floating point number.
+        If the output holds no floating point number, or none at all.
 
     Examples
     --------
@@ -35,7 +35,9 @@ def mean_square(output: Any) -> torch.Tensor:
     tensor(7.5000)
     """
     parts = [x if x.dtype == torch.float64 else x.float() for x in tensors_in(output) if x.is_floating_point()]
-    if not sum(part.numel() for part in parts):
+    if parts and not sum(part.numel() for part in parts):
+        raise ValueError("the output is empty, but it must hold a number: give a batch with a sample in it, or a loss.")
+    if not parts:
         raise ValueError(f"the output is {type(output).__name__} without a floating point number: give a loss.")
     return sum(part.square().sum() for part in parts) / sum(part.numel() for part in parts)
 
@@ -58,8 +60,11 @@ class Call:
         self.sample_axis = positive_int("sample_axis", sample_axis, at_least=0)
         self.args, self.kwargs, self.targets = _divide(batch, () if loss is None else _wanted(loss))
         self.loss = loss
-        if not tensors_in(self.args, self.kwargs):
+        tensors = tensors_in(self.args, self.kwargs)
+        if not tensors:
             raise ValueError("batch holds no tensor for the model.")
+        if any(tensor.is_nested for tensor in tensors):
+            raise ValueError("batch holds a nested tensor, which has no shape, but it must hold plain ones: pad it.")
 
     def loss_of(self, output):
         value = self.loss(output, *self.targets)

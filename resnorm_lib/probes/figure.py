@@ -15,12 +15,21 @@ PANELS = {
 
 def draw(report):
     """Return a figure with a panel for every statistic that was measured, a line for every stream."""
-    from resnorm_lib.plot import figure, style_of
+    import matplotlib.pyplot as plt
 
     streams = report.streams[: len(COLORS)]
     shown = [field for field in PANELS if any(_line(stream, field)[0] for stream in streams)]
     if not shown:
         raise ValueError("there is nothing to draw: no residual stream was found (findings() says more).")
+    with plt.rc_context():  # the house style is of this figure alone
+        fig = _panels(streams, shown)
+        fig.draw_without_rendering()  # axes make their ticks when first drawn, in the style of that moment
+    return fig
+
+
+def _panels(streams, shown):
+    from resnorm_lib.plot import figure, style_of
+
     rows = -(-len(shown) // 2)
     fig, axes = figure(rows, 2, size=(7.2, 2.2 * rows), squeeze=False)
     for ax, field in zip(axes.flat, shown):

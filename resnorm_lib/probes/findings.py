@@ -34,7 +34,10 @@ def _ended(subject, text):
 
 def _about_the_search(report):
     if not report.streams:
-        yield "search", "No residual stream was found: nowhere is a value added to what was computed from it"
+        yield (
+            "search",
+            "No residual stream was found: no + or - that was seen adds a value to what was computed from it",
+        )
     if report.concatenations:
         some = ", ".join(dict.fromkeys(report.concatenations[:3]))
         yield (
@@ -42,6 +45,9 @@ def _about_the_search(report):
             f"A value is concatenated with what was computed from it (in {some}; {len(report.concatenations)} times in "
             "all), as in a DenseNet: that is a shortcut, but no residual addition",
         )
+    for reason, modules in report.unfollowed.items():
+        more = f" and {len(modules) - 3} more" if len(modules) > 3 else ""
+        yield "search", f"Not all of {', '.join(modules[:3])}{more} could be followed: {reason}"
     if report.hidden:
         yield "search", f"What happens inside {', '.join(report.hidden)} could not be seen, and is taken for one call"
     if report.skips:

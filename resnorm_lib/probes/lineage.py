@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 from torch.utils.weak import TensorWeakRef
 
-from resnorm_lib.probes.operations import aliases, feature_axis_after, is_linear, mixes
+from resnorm_lib.probes.operations import (
+    aliases,
+    carries_no_gradient,
+    feature_axis_after,
+    gives_itself,
+    is_linear,
+    mixes,
+)
 
 __all__ = ["Lineage", "Node", "carried", "part"]
 
@@ -54,15 +61,23 @@ class Lineage:
     ----------
     weights : iterable of tensors
         The parameters and buffers of the model.
+    inputs : iterable of tensors
+        What the model is called with.
     """
 
-    def __init__(self, weights):
+    def __init__(self, weights, inputs=()):
         self.weights = {id(tensor) for tensor in weights}
         self.nodes, self.count = {}, 0
+        for tensor in inputs:
+            self.of(tensor)
 
     def knows(self, tensor):
         node = self.nodes.get(id(tensor))
         return node is not None and node.reference() is tensor
+
+    def strange(self, tensor):
+        """Whether no call that was seen has made the tensor, and it is neither an input nor a weight."""
+        return not self.knows(tensor) and id(tensor) not in self.weights
 
     def of(self, tensor):
         """Return the node of a tensor. A tensor that no call has made gets a new node without parents."""
@@ -74,17 +89,23 @@ class Lineage:
         return node
 
     def record(self, name, inputs, results):
-        """Add the nodes of a call's results. A result that is one of the inputs was changed in place."""
+        """Add the nodes of a call's results. A result that is one of the inputs was changed in place, or left alone."""
         parents = tuple({self.of(tensor): None for tensor in inputs})
         weights = [tensor for tensor, node in ((t, self.of(t)) for t in inputs) if node.weight]
         cost, linear = int(mixes(name, weights)), is_linear(name, weights)
         if linear and parents[0].value().linear:
             cost = 0  # two linear maps in a row are one (a low-rank adapter)
         # A weight that is handed to every sample (learned queries) is an activation from there on.
-        only_weights = bool(parents) and len(weights) == len(inputs) and name not in ("expand", "repeat")
+        only_weights = bool(parents) and len(weights) == len(inputs) and name not in ("expand", "expand_as", "repeat")
         axis = feature_axis_after(name, parents[0].axis if parents else None)
         for result in results:
-            alias = len(parents) == 1 and aliases(name, inputs[0], result) and result is not inputs[0]
+            itself = bool(inputs) and result is inputs[0]
+            if itself and gives_itself(name, result, self.nodes.get(id(result))):
+                continue
+            if carries_no_gradient(result):
+                self.add(result, weight=only_weights)
+                continue
+            alias = len(parents) == 1 and aliases(name, inputs[0], result) and not itself
             self.add(result, parents, cost=cost, weight=only_weights, alias=alias, axis=axis, linear=linear)
 
 

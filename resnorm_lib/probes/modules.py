@@ -99,6 +99,8 @@ class ModulePath:
         else:
             return
         inputs, outputs = tensors_in(args), tensors_in(output)
+        if any(map(torch._C._functorch.is_functorch_wrapped_tensor, inputs + outputs)):
+            return
         unknown = [tensor for tensor in outputs if not self.lineage.knows(tensor)]
         if unknown and not any(tensor is x for tensor in unknown for x in inputs):
             self.hidden.append(visit.name)

@@ -5,17 +5,21 @@ import torch
 __all__ = [
     "CONCATENATIONS",
     "aliases",
+    "carries_no_gradient",
     "feature_axis_after",
+    "gives_itself",
+    "hides_a_sum",
     "is_linear",
     "is_relu",
     "mixes",
     "plain_name",
-    "takes_no_values",
+    "values_of",
 ]
 
 PRODUCTS = {
     *("linear", "bilinear", "matmul", "mm", "bmm", "mv", "addmm", "addbmm", "baddbmm", "einsum", "tensordot", "lstm"),
     *("gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention", "multi_head_attention_forward"),
+    "grad",  # torch.autograd.grad inside a model: every entry depends on all of the function
 }
 # These may take a weight matrix (positions that are added), and still work on every feature by itself.
 ENTRY_BY_ENTRY = {
@@ -25,24 +29,41 @@ ENTRY_BY_ENTRY = {
 SAME_VALUE = {
     *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze", "unsqueeze"),
     *("contiguous", "clone", "to", "type", "type_as", "float", "double", "half", "bfloat16", "detach", "identity"),
+    *("view_as", "reshape_as"),
 }
 MOVES_AXES = SAME_VALUE | {"get"}  # x.T and x.mT are attributes: their function is called __get__
 CHANNELS_SECOND = {"batch_norm", "group_norm", "instance_norm", "local_response_norm"}
 FEATURES_LAST = {"linear", "layer_norm", "rms_norm", "embedding", "multi_head_attention_forward"}
-CONCATENATIONS = {"cat", "concat", "concatenate"}
+CONCATENATIONS = {"cat", "concat", "concatenate", "stack"}
+# Their second operand gives dtype, device or shape, and no value.
+LIKE_ANOTHER = {"to", "type_as", "view_as", "reshape_as", "expand_as"}
+# Sums inside one call: the branch and the stream are operands, the addition is never seen.
+SUMS_INSIDE = {
+    *("addcmul", "addcdiv", "addmm", "addmv", "addr", "addbmm", "baddbmm", "lerp", "rsub", "index_add"),
+    *("scatter_add", "scatter_reduce", "index_put"),
+}
+DROPOUTS = {"dropout", "alpha_dropout", "feature_dropout"}  # give back the input itself where nothing is dropped
 RELU_LIKE = {"relu", "relu6", "threshold", "clamp_min"}
 OTHER_NAMES = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul", "subtract": "sub", "multiply": "mul"}
 
 
-def plain_name(function):
+def plain_name(function, args=()):
     """Return ``add`` for ``torch.add``, ``Tensor.add_``, ``Tensor.__iadd__`` and their like."""
     name = getattr(function, "__name__", str(function)).strip("_")
+    if name == "getitem" and _keeps_order(args[1] if len(args) > 1 else None):
+        return "view"  # x[:], x[None]
     return OTHER_NAMES.get(name, name)
+
+
+def _keeps_order(index):
+    """Whether the index is made of slices, numbers, ``None`` and ``...`` alone, so that no entry changes its place."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is ... or isinstance(part, slice) for part in parts)
 
 
 def mixes(name, weights):
     """Whether an output feature depends on several input features: a product, a convolution, a weight matrix."""
-    if name in PRODUCTS or name.startswith("conv"):
+    if name in PRODUCTS or name.startswith(("conv", "linear_")):  # linear_dynamic holds its weights packed
         return True
     matrix = any(weight.dim() > 1 and weight.is_floating_point() for weight in weights)
     return matrix and name not in ENTRY_BY_ENTRY and name not in SAME_VALUE
@@ -72,6 +93,28 @@ def feature_axis_after(name, before):
     return None if name in MOVES_AXES else before
 
 
-def takes_no_values(name):
-    """Whether the call uses only shape and dtype of its arguments."""
-    return name.endswith("_like") or name.startswith("new_")
+def values_of(name, tensors):
+    """Return those of a call's arguments whose values it uses, not only their shape, dtype or device."""
+    if name.endswith("_like") or name.startswith("new_"):
+        return []
+    return tensors[:1] if name in LIKE_ANOTHER else tensors
+
+
+def carries_no_gradient(tensor):
+    """Whether the tensor is a mask or holds indices: its derivative with respect to what it came from is 0.
+
+    Smaller integers may be quantized values, which stand for the numbers they came from.
+    """
+    return tensor.dtype in (torch.bool, torch.int64)
+
+
+def gives_itself(name, tensor, known):
+    """Whether a call that returned its argument left it alone: a cast to the same dtype, dropout of nothing."""
+    if tensor.is_inference():  # counts no changes
+        return name in SAME_VALUE | DROPOUTS
+    return known is not None and known.tensor() is tensor
+
+
+def hides_a_sum(name):
+    """Whether the call adds some of its operands, so that the addition itself is not seen."""
+    return name in SUMS_INSIDE

@@ -42,11 +42,14 @@ class Report:
         Modules that concatenate a value with what was computed from it.
     hidden : tuple of str
         Modules whose calls could not be seen.
+    unfollowed : dict
+        From a reason why calls could not be followed to the modules that made them.
     """
 
-    def __init__(self, streams, skips, norms, units, loss, missing, concatenations, hidden):
+    def __init__(self, streams, skips, norms, units, loss, missing, concatenations, hidden, unfollowed):
         self.streams, self.skips, self.norms, self.units = streams, skips, norms, units
-        self.loss, self.missing, self.concatenations, self.hidden = loss, missing, concatenations, hidden
+        self.loss, self.missing, self.concatenations = loss, missing, concatenations
+        self.hidden, self.unfollowed = hidden, unfollowed
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the points of all streams as dicts, each with the name of its stream."""
@@ -98,6 +101,7 @@ def make_report(watch, streams, loss, missing):
         missing=missing,
         concatenations=tuple(watch.concatenations),
         hidden=tuple(dict.fromkeys(watch.path.hidden)),
+        unfollowed={reason: tuple(modules) for reason, modules in watch.unfollowed.items()},
     )
 
 
@@ -113,6 +117,8 @@ def _point(depth, module, shortcut, record):
     facts = dict.fromkeys(Point._fields) | _numbers(record) | {"depth": depth, "module": module, "shortcut": shortcut}
     if facts["branch_ratio"] in (0, math.inf):  # a side of length 0 has no direction
         facts["cosine"] = None
+    if facts["gradient_correlation"] is not None and math.isnan(facts["gradient_correlation"]):
+        facts["gradient_correlation"] = None  # fewer than two samples have a gradient
     return Point(**facts)
 
 

@@ -4,6 +4,7 @@ Call them inside :func:`measuring`. Every function returns tensors without axes,
 number off a GPU makes the processor wait, so that is left for the end.
 """
 
+import math
 from contextlib import contextmanager
 
 import torch
@@ -76,13 +77,14 @@ def gradient_correlation(gradient, sample_axis):
     .. math:: \frac{1}{N(N-1)} \sum_{i \ne j} u_i \cdot u_j = \frac{\lVert \sum_i u_i \rVert^2 - N}{N(N-1)},
         \qquad u_i = g_i / \lVert g_i \rVert
 
-    with :math:`g_i` all entries of sample i. Samples without any gradient are left out.
+    with :math:`g_i` all entries of sample i. Samples without any gradient are left out; of fewer than two it is nan.
     """
     rows = upcast(gradient).movedim(sample_axis, 0).flatten(1)
     sizes = torch.linalg.vector_norm(rows, dim=1)
     total = torch.where(sizes > 0, 1 / sizes, 0.0) @ rows
     count = (sizes > 0).sum()
-    return (dot(total, total) - count) / (count * (count - 1))
+    pairs = count * (count - 1)
+    return torch.where(pairs > 0, (dot(total, total) - count) / pairs, math.nan)
 
 
 def dead_share(x, feature_axis):

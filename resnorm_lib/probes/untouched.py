@@ -32,16 +32,23 @@ def untouched(model):
 
 
 def _copies(module):
-    return {name: buffer.clone() for name, buffer in module.named_buffers(recurse=False)}
+    return {name: _distinct(buffer).clone() for name, buffer in module.named_buffers(recurse=False)}
+
+
+def _distinct(buffer):
+    """Return a view of the entries that have a place in memory of their own: of an expanded axis, the first."""
+    if buffer.layout != torch.strided or buffer.is_nested:
+        return buffer
+    return buffer[tuple(slice(1) if stride == 0 else slice(None) for stride in buffer.stride())]
 
 
 def _put_back(module, found, values):
     if not isinstance(module, torch.jit.ScriptModule):  # which cannot make or drop buffers
         module._buffers.clear()
         module._buffers.update(found)
-    with torch.no_grad():
-        for name, value in values.items():
-            found[name].copy_(value)
+    for name, value in values.items():
+        with torch.inference_mode(found[name].is_inference()), torch.no_grad():
+            _distinct(found[name]).copy_(value)
 
 
 @contextmanager

@@ -1,17 +1,28 @@
 """Watching one forward pass: every call of torch, and the module in which it was made."""
 
+import math
 from contextlib import contextmanager
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 from resnorm_lib.probes.additions import Additions
-from resnorm_lib.probes.lineage import Lineage, part
+from resnorm_lib.probes.lineage import Lineage, carried, part
 from resnorm_lib.probes.modules import ModulePath, tensors_in
 from resnorm_lib.probes.norm_gains import NORM_CALLS, entrywise_slope, gain
-from resnorm_lib.probes.operations import CONCATENATIONS, is_relu, plain_name, takes_no_values
+from resnorm_lib.probes.operations import CONCATENATIONS, hides_a_sum, is_relu, plain_name, values_of
 from resnorm_lib.probes.statistics import dead_share, measuring
 
 __all__ = ["Watch"]
+
+UNSEEN = "an addend was made by calls that torch does not show, such as autograd.grad or code in C"
+
+
+def _out_of_reach(tensor):
+    """Return why nothing can be measured of the tensor, or ``None``."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return "inside torch.func (vmap, grad, jvp) a value stands for many, or for a function of it"
+    return "a nested tensor has no shape" if tensor.is_nested else None
 
 
 class Watch(TorchFunctionMode):
@@ -28,10 +39,11 @@ class Watch(TorchFunctionMode):
     def __init__(self, model, inputs, sample_axis):
         super().__init__()
         samples = next((x.shape[sample_axis] for x in inputs if x.dim() > sample_axis), None)
-        self.lineage = Lineage([*model.parameters(), *model.buffers()])
+        self.lineage = Lineage([*model.parameters(), *model.buffers()], inputs)
         self.path = ModulePath(model, self.lineage, self._on_custom_norm)
         self.additions = Additions(self.lineage, self.path, samples, sample_axis)
         self.norms, self.units, self.concatenations = [], [], []
+        self.unfollowed = {}  # reason: the modules in which a call could not be followed
 
     @contextmanager
     def watching(self):
@@ -39,13 +51,18 @@ class Watch(TorchFunctionMode):
             yield
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, plain_name(function)
-        addition = self._before_addition(args, kwargs) if name == "add" else None
+        kwargs, name = kwargs or {}, plain_name(function, args)
+        inputs = tensors_in(args, kwargs)
+        if reason := next(filter(None, map(_out_of_reach, inputs)), None):
+            self._on_unfollowed(reason)
+            return function(*args, **kwargs)
+        addition = self._before_addition(name, args, kwargs) if name in ("add", "sub") else None
         result = function(*args, **kwargs)
         made = tensors_in(args[:1]) if name == "setitem" else tensors_in(result)
         if made:
-            inputs = [] if takes_no_values(name) else tensors_in(args, kwargs)
+            inputs = values_of(name, inputs)
             self._on_concatenation(name, inputs)
+            self._on_sum_inside(name, inputs)
             self.lineage.record(name, inputs, made)
             self.path.note(name, self.lineage.of(made[0]))
         if addition is not None:
@@ -56,9 +73,23 @@ class Watch(TorchFunctionMode):
             self._on_relu(name, result)
         return result
 
-    def _before_addition(self, args, kwargs):
+    def _before_addition(self, name, args, kwargs):
         both = tensors_in(args, kwargs.get("input"), kwargs.get("other"))
-        return self.additions.before(*both, kwargs.get("alpha", 1)) if len(both) == 2 else None
+        if len(both) != 2:
+            return None
+        if both[0].shape == both[1].shape and both[0].dim() > 1 and any(map(self.lineage.strange, both)):
+            self._on_unfollowed(UNSEEN)
+        sign = 1 if name == "add" else -1
+        return self.additions.before(*both, sign * kwargs.get("alpha", 1))
+
+    def _on_unfollowed(self, reason):
+        self.unfollowed.setdefault(reason, {})[self.path.name] = None
+
+    def _on_sum_inside(self, name, inputs):
+        if hides_a_sum(name) and len(inputs) > 1:
+            first, *others = map(self.lineage.of, inputs)
+            if any(part(first, other) or carried(other, {first.value()}, math.inf) for other in others):
+                self._on_unfollowed(f"{name} adds inside one call, and additions are looked for in + and - alone")
 
     def _on_concatenation(self, name, inputs):
         if name in CONCATENATIONS and len(inputs) > 1:

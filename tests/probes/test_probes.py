@@ -165,7 +165,9 @@ def test_other_sums_are_not_taken_for_residual_ones():
     report = probe(Sums(), draw(5, 6))
     assert report.streams == ()
     assert report.skips == ()
-    assert report.findings() == ["No residual stream was found: nowhere is a value added to what was computed from it."]
+    assert report.findings() == [
+        "No residual stream was found: no + or - that was seen adds a value to what was computed from it."
+    ]
 
 
 def test_two_branches_side_by_side_are_no_shortcut_and_branch():

@@ -87,7 +87,7 @@ def made(blocks=6, **fields):
         known = plain | {name: value(depth) for name, value in fields.items()}
         known = dict.fromkeys(Point._fields) | known | {"depth": depth, "module": f"h.{max(depth, 1)}"}
         points.append(Point(**known))
-    return Report((Stream("h", tuple(points)),), (), (), (), 1.0, "", (), ())
+    return Report((Stream("h", tuple(points)),), (), (), (), 1.0, "", (), (), {})
 
 
 def why(text):
