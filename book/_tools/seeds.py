@@ -144,7 +144,7 @@ def write(fresh):
     """Put fresh results into the report; chapters that were not run keep theirs, chapters that are gone lose them."""
     names = {path.stem for path in chapters()}
     kept = {name: result for name, result in (load()["chapters"] | fresh).items() if name in names}
-    write_document({"seeds": list(SEEDS), "chapters": dict(sorted(kept.items()))}, REPORT, indent=1)
+    write_document({"seeds": list(SEEDS), "chapters": dict(sorted(kept.items()))}, REPORT, indent=1, allow_nan=True)
 
 
 def main():

@@ -30,7 +30,7 @@ def with_settings(config: T, **settings) -> T:
 def _like(name: str, old: Any, value: Any) -> Any:
     """Return ``value`` if it has the type of ``old``. An integer passes for a float, and a list for a tuple."""
     if isinstance(old, tuple):
-        if not isinstance(value, (list, tuple)) or not value:
+        if not isinstance(value, (list, tuple)) or (old and not value):
             raise ValueError(f"{name} is {value!r}, but it must be a list such as {_shown(old)}.")
         return tuple(_like(f"{name}[{i}]", old[0], item) if old else item for i, item in enumerate(value))
     kinds = {float: (float, int)}.get(type(old), (type(old),))

@@ -68,7 +68,7 @@ def write_document(document: Any, path: str | Path, **layout: Any) -> None:
     ValueError
         If the document holds a number that is not finite.
     """
-    write_whole(json.dumps(document, allow_nan=False, **layout) + "\n", path)
+    write_whole(json.dumps(document, **{"allow_nan": False} | layout) + "\n", path)
 
 
 def write_whole(text: str, path: str | Path) -> None:

@@ -49,7 +49,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_record(code, run, tmp_pa
     write(run, path)
     before = path.read_text()
 
-    def full(self, text):
+    def full(self, text, **options):
         raise OSError(code, "No space left on device" if code == errno.ENOSPC else "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.write_text", full)

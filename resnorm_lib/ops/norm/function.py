@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import dispatch
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating, shape_error
 from resnorm_lib.ops.norm import torch_version
@@ -176,7 +176,9 @@ def _kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, settings: Set
 
 def kernel_eps(eps: float | None, x: Tensor) -> float:
     """Return eps as a number: torch's RMSNorm has the machine epsilon of the statistics where none is given."""
-    return torch.finfo(statistics_dtype(x)).eps if eps is None else eps
+    if eps is not None:
+        return eps
+    return torch.finfo(torch.float64 if x.dtype == torch.float64 else torch.float32).eps
 
 
 def _torch_norm(
@@ -184,4 +186,6 @@ def _torch_norm(
 ) -> Tensor:
     if rms:  # the eps is named, because torch 2.6 took that of float16 or bfloat16 for such an x: 0.008 under the root
         return torch.rms_norm(x, shape, weight, kernel_eps(eps, x))
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return torch.layer_norm(x, shape, weight, bias, eps)
     return torch_version.layer_norm(x, shape, weight, bias, eps)
