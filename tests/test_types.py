@@ -8,10 +8,10 @@ from pkgutil import iter_modules
 import pytest
 
 import resnorm_lib
-from resnorm_lib import data, engine, norms, ops, plot, probes, reference
+from resnorm_lib import data, engine, models, norms, ops, plot, probes, reference, residual
 
 ENGINE = [import_module(f"resnorm_lib.engine.{info.name}") for info in iter_modules(engine.__path__)]
-MODULES = (reference, data, ops, norms, probes, plot, *ENGINE)
+MODULES = (reference, data, ops, norms, residual, models, probes, plot, *ENGINE)
 
 
 def callables(module):

@@ -3,13 +3,14 @@
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
 from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, stack_of_layers
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
+from resnorm_lib.norms.registry import Norm
 
 __all__ = ["EncoderDecoder"]
 
@@ -59,16 +60,16 @@ class EncoderDecoder(nn.Module):
         num_heads: int,
         context_length: int,
         hidden: int | None = None,
-        scheme="pre_norm",
-        norm="layer",
+        scheme: str | type | partial = "pre_norm",
+        norm: Norm = "layer",
         activation: str = "relu",
-        qk_norm=None,
+        qk_norm: Norm = None,
         dropout: float = 0.0,
         tied: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         super().__init__()
         positive_int("encoder_depth", encoder_depth)
         positive_int("decoder_depth", decoder_depth)
@@ -100,12 +101,16 @@ class EncoderDecoder(nn.Module):
         """Give the head another start. All else resets itself, before this: ``apply`` reaches the inner parts first."""
         start_head(self.head, self.blocks)
 
-    def decode(self, target, memory, memory_padding=None, padding=None):
+    def decode(
+        self, target: Tensor, memory: Tensor, memory_padding: Tensor | None = None, padding: Tensor | None = None
+    ) -> Tensor:
         """Return the logits, given the encoder's output ``memory``. Generation needs to compute that only once."""
         memory_padding = check_padding("memory_padding", memory_padding, memory[..., 0])
         context = {"memory": memory, "memory_padding": memory_padding}
         context["padding"] = check_padding("target_padding", padding, target, self.blocks, self.final_norm)
         return self.head(self.final_norm(self.blocks(self.embedding(target), **context)))
 
-    def forward(self, source, target, source_padding=None, target_padding=None):
+    def forward(
+        self, source: Tensor, target: Tensor, source_padding: Tensor | None = None, target_padding: Tensor | None = None
+    ) -> Tensor:
         return self.decode(target, self.encoder(source, source_padding), source_padding, target_padding)

@@ -50,7 +50,7 @@ def gpt2_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return ours
 
 
-def _place(name):
+def _place(name: str) -> tuple[str, bool]:
     """Return where a weight of GPT-2 stands in a DecoderLM, and whether it must be transposed."""
     layer = re.fullmatch(r"h\.(\d+)\.(.+)\.(weight|bias)", name)
     around = re.fullmatch(r"(wte|wpe|ln_f|lm_head)\.(weight|bias)", name)
@@ -98,7 +98,7 @@ def from_gpt2(state: Mapping[str, Tensor], num_heads: int, **options) -> Decoder
     return model
 
 
-def _check_shapes(sizes, depth, wanted):
+def _check_shapes(sizes: dict, depth: int, wanted: dict) -> None:
     """Raise unless each weight of a GPT-2 of this depth is there and has the shape that the model wants."""
     layers = [f"h.{layer}.{part}" for layer in range(depth) for part in LAYER]
     for key in [f"{part}.{kind}" for part in ("ln_f", *layers) for kind in ("weight", "bias")] + ["wpe.weight"]:

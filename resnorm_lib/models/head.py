@@ -1,5 +1,8 @@
 """The last linear map of a language model, and how it shares its weight with the embedding."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,13 +45,13 @@ class TiedLinear(nn.Linear):
     when a model leaves the meta device, and when a state dict is assigned.
     """
 
-    def __init__(self, embedding: nn.Module):
+    def __init__(self, embedding: nn.Module) -> None:
         words, dim = embedding.token.weight.shape
         super().__init__(dim, words, bias=False, device="meta")
         self.tied_to = (embedding,)  # in a tuple, so that it is no part of this layer
         self.tie()
 
-    def tie(self):
+    def tie(self) -> None:
         """Take the parameter of the embedding, unless pruning or a parametrization has put another in its place."""
         if "weight" in self._parameters and "weight" in self.tied_to[0].token._parameters:
             self.weight = self.tied_to[0].token.weight
@@ -62,16 +65,16 @@ class TiedLinear(nn.Linear):
     def reset_parameters(self) -> None:
         """Do nothing: the embedding resets the weight."""
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TiedLinear":
         super()._apply(fn, recurse)
         self.tie()
         return self
 
-    def _save_to_state_dict(self, destination, prefix, keep_vars):
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
         if "weight" not in self._parameters:
             super()._save_to_state_dict(destination, prefix, keep_vars)
 
-    def _load_from_state_dict(self, state_dict, prefix, *others):
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *others: Any) -> None:
         if "weight" not in self._parameters:
             return super()._load_from_state_dict(state_dict, prefix, *others)
         self.tie()

@@ -1,9 +1,12 @@
 """A deep multilayer perceptron, plain or residual: the smallest network in which depth matters."""
 
+from functools import partial
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import positive_int
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual import ResidualStack, branch_widths
 from resnorm_lib.residual.branch import output_projection
 
@@ -53,12 +56,12 @@ class MLP(nn.Module):
         depth: int,
         *,
         out_features: int,
-        scheme="pre_norm",
-        norm="batch",
+        scheme: str | type | partial = "pre_norm",
+        norm: Norm = "batch",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         super().__init__()
         width, depth = positive_int("width", width), positive_int("depth", depth)
         in_features = positive_int("in_features", in_features)
@@ -71,12 +74,12 @@ class MLP(nn.Module):
         self._scale_head()
         self.to(device=device, dtype=dtype)
 
-    def _start_embedding(self):
+    def _start_embedding(self) -> None:
         nn.init.normal_(self.embed.weight, std=self.embed.in_features**-0.5)
         nn.init.zeros_(self.embed.bias)
 
     @torch.no_grad()
-    def _scale_head(self):
+    def _scale_head(self) -> None:
         for parameter in self.head.parameters():
             parameter.mul_(self.blocks.head_gain)
 
@@ -86,12 +89,12 @@ class MLP(nn.Module):
         self.head.reset_parameters()
         self._scale_head()
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.head(self.final_norm(self.blocks(self.embed(x))))
 
 
 class _Branch(nn.Sequential):
-    def __init__(self, reads, writes):
+    def __init__(self, reads: int, writes: int) -> None:
         super().__init__(nn.ReLU(), nn.Linear(reads, writes))
         self.reset_parameters()
 

@@ -1,12 +1,14 @@
 """Residual networks for images: those of ImageNet, of CIFAR, wide ones, and their plain twins."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import choice, number, positive_int
 from resnorm_lib.models.resnet_blocks import BLOCKS, convolution, scheme_norm, without
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual import BranchPosition, Stack, branch_widths, feature_norm, out_dim
 
 __all__ = ["ResNet", "cifar_resnet", "resnet18", "resnet34", "resnet50", "wide_resnet"]
@@ -73,14 +75,14 @@ class ResNet(nn.Module):
         stem: str = "imagenet",
         stem_width: int | None = None,
         shortcut: str = "B",
-        scheme=None,
-        norm="batch",
+        scheme: str | type | partial | None = None,
+        norm: Norm = "batch",
         inner_width: float = 0.25,
         dropout: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         super().__init__()
         kind = BLOCKS[choice("block", block, BLOCKS)]
         if scheme is None:
@@ -106,7 +108,7 @@ class ResNet(nn.Module):
         self.to(device=device, dtype=dtype)
 
     @torch.no_grad()
-    def _scale_head(self):
+    def _scale_head(self) -> None:
         for parameter in self.fc.parameters():
             parameter.mul_(self.stages[-1].head_gain)
 
@@ -115,7 +117,7 @@ class ResNet(nn.Module):
         self.fc.reset_parameters()
         self._scale_head()
 
-    def build_stem(self, kind, stem, width, norm):
+    def build_stem(self, kind: type, stem: str, width: int, norm: Norm) -> None:
         large = stem == "imagenet"
         self.conv1 = convolution(self.in_channels, width, *((7, 2) if large else (3, 1)), bias=without(norm))
         # With pre-activation the first block normalizes what comes from here.
@@ -123,7 +125,9 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU() if kind.activates else nn.Identity()
         self.maxpool = nn.MaxPool2d(3, 2, padding=1) if large else nn.Identity()
 
-    def build_stages(self, kind, layers, widths, arriving, common):
+    def build_stages(
+        self, kind: type, layers: Sequence[int], widths: Sequence[int], arriving: int, common: dict
+    ) -> int:
         scheme, options = common["scheme"], common["options"]
         layers = [positive_int(f"layers[{i}]", count) for i, count in enumerate(layers)]
         index = 0
@@ -143,11 +147,11 @@ class ResNet(nn.Module):
         return arriving
 
     @property
-    def stages(self):
+    def stages(self) -> list[Stack]:
         """Return the stacks of blocks, in order."""
         return [getattr(self, f"layer{stage}") for stage in range(1, self.num_stages + 1)]
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"x has shape {tuple(x.shape)}, but it must be (N, {self.in_channels}, height, width).")
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -156,22 +160,22 @@ class ResNet(nn.Module):
         return self.fc(self.activation(self.final_norm(x)).mean((2, 3)))
 
 
-def resnet18(num_classes=1000, *, block="basic", **options):
+def resnet18(num_classes: int = 1000, *, block: str = "basic", **options) -> ResNet:
     """Return ResNet-18 (11,689,512 parameters); ``options`` are those of :class:`ResNet`, here and below."""
     return ResNet(block, (2, 2, 2, 2), (64, 128, 256, 512), num_classes, **options)
 
 
-def resnet34(num_classes=1000, *, block="basic", **options):
+def resnet34(num_classes: int = 1000, *, block: str = "basic", **options) -> ResNet:
     """Return ResNet-34 (21,797,672 parameters)."""
     return ResNet(block, (3, 4, 6, 3), (64, 128, 256, 512), num_classes, **options)
 
 
-def resnet50(num_classes=1000, *, block="bottleneck", **options):
+def resnet50(num_classes: int = 1000, *, block: str = "bottleneck", **options) -> ResNet:
     """Return ResNet-50 (25,557,032 parameters), with the stride in the 3x3 convolution."""
     return ResNet(block, (3, 4, 6, 3), (64, 128, 256, 512), num_classes, **options)
 
 
-def cifar_resnet(depth, num_classes=10, *, block="basic", shortcut="A", **options):
+def cifar_resnet(depth: int, num_classes: int = 10, *, block: str = "basic", shortcut: str = "A", **options) -> ResNet:
     """Return a network of He et al. (2016) for CIFAR-10: 3 stages of n blocks, depth 6n + 2 (20, 32, 44, 56, 110).
 
     Raises
@@ -190,7 +194,7 @@ def cifar_resnet(depth, num_classes=10, *, block="basic", shortcut="A", **option
     return ResNet(block, (blocks,) * 3, (16, 32, 64), num_classes, stem="cifar", shortcut=shortcut, **options)
 
 
-def wide_resnet(depth, width, num_classes=10, *, block="pre_basic", **options):
+def wide_resnet(depth: int, width: int, num_classes: int = 10, *, block: str = "pre_basic", **options) -> ResNet:
     """Return WRN-depth-width of Zagoruyko and Komodakis (2016), arXiv:1605.07146: few, wide blocks.
 
     Raises

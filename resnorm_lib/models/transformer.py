@@ -1,15 +1,17 @@
 """Transformers: an encoder, a decoder-only language model, and an encoder-decoder."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual import BranchPosition, ResidualStack, branch_widths
 
 __all__ = ["DecoderLM", "TransformerEncoder"]
@@ -18,7 +20,7 @@ __all__ = ["DecoderLM", "TransformerEncoder"]
 class TokenEmbedding(nn.Module):
     """Map tokens (N, T) to vectors (N, T, dim): word plus position, both with initial std dim^-1/2."""
 
-    def __init__(self, vocab_size, dim, context_length, dropout=0.0):
+    def __init__(self, vocab_size: int, dim: int, context_length: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.token = nn.Embedding(positive_int("vocab_size", vocab_size), positive_int("dim", dim))
         self.position = nn.Embedding(positive_int("context_length", context_length), dim)
@@ -32,12 +34,12 @@ class TokenEmbedding(nn.Module):
             nn.init.normal_(embedding.weight, std=self.gain * embedding.embedding_dim**-0.5)
 
     @torch.no_grad()
-    def scale(self, gain):
+    def scale(self, gain: float) -> None:
         self.gain = gain
         self.token.weight.mul_(gain)
         self.position.weight.mul_(gain)
 
-    def forward(self, tokens):
+    def forward(self, tokens: Tensor) -> Tensor:
         longest = self.position.num_embeddings
         if tokens.dim() != 2 or tokens.is_floating_point() or tokens.shape[1] > longest:
             raise ValueError(
@@ -47,7 +49,15 @@ class TokenEmbedding(nn.Module):
         return self.dropout(self.token(tokens) + self.position(torch.arange(tokens.shape[1], device=tokens.device)))
 
 
-def stack_of_layers(branches, dim, depth, scheme, norm, options, **position):
+def stack_of_layers(
+    branches: Sequence[Callable[..., nn.Module]],
+    dim: int,
+    depth: int,
+    scheme: str | type | partial,
+    norm: Norm,
+    options: dict,
+    **position,
+) -> ResidualStack:
     """Return ``depth`` layers, each with a branch from every one of the factories ``branches``."""
     widths = branch_widths(dim, scheme, positive_int("depth", depth) * len(branches), **options)
     built = [build(reads=reads, writes=writes) for build, (reads, writes) in zip(cycle(branches), widths)]
@@ -104,17 +114,17 @@ class TransformerEncoder(nn.Module):
         num_heads: int,
         context_length: int,
         hidden: int | None = None,
-        scheme="pre_norm",
-        norm="layer",
+        scheme: str | type | partial = "pre_norm",
+        norm: Norm = "layer",
         activation: str = "gelu",
-        qk_norm=None,
+        qk_norm: Norm = None,
         dropout: float = 0.0,
         role: str = "alone",
         other_depth: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         super().__init__()
         self.embedding = TokenEmbedding(vocab_size, dim, context_length, dropout)
         attention = partial(SelfAttention, dim, num_heads, causal=self.causal, qk_norm=qk_norm, dropout=dropout)
@@ -126,15 +136,15 @@ class TransformerEncoder(nn.Module):
         self.to(device=device, dtype=dtype)
 
     @property
-    def out_dim(self):
+    def out_dim(self) -> int:
         return self.blocks.out_dim
 
-    def features(self, tokens, padding=None):
+    def features(self, tokens: Tensor, padding: Tensor | None = None) -> Tensor:
         """Return the stream after the last block, normalized where the scheme asks for it."""
         padding = check_padding("padding", padding, tokens, self.blocks, self.final_norm)
         return self.final_norm(self.blocks(self.embedding(tokens), padding=padding))
 
-    def forward(self, tokens, padding=None):
+    def forward(self, tokens: Tensor, padding: Tensor | None = None) -> Tensor:
         """Return the features. ``padding`` (N, T) is True at padding positions; each row needs a real token."""
         return self.features(tokens, padding)
 
@@ -176,7 +186,7 @@ class DecoderLM(TransformerEncoder):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         super().__init__(vocab_size, dim, activation=activation, **options)
         self.head = make_head(self.blocks, self.embedding, tied)
         self.to(device=device, dtype=dtype)
@@ -185,5 +195,5 @@ class DecoderLM(TransformerEncoder):
         """Give the head another start. All else resets itself, before this: ``apply`` reaches the inner parts first."""
         start_head(self.head, self.blocks)
 
-    def forward(self, tokens, padding=None):
+    def forward(self, tokens: Tensor, padding: Tensor | None = None) -> Tensor:
         return self.head(self.features(tokens, padding))

@@ -4,12 +4,16 @@ A model hands the same keywords to all branches, and each ignores what it has no
 padding positions; ``memory`` (N, S, m), the encoder's output for a decoder; ``memory_padding`` (N, S).
 """
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice, flag, number, positive_int
 from resnorm_lib.norms import QKNorm
+from resnorm_lib.norms.registry import Norm
+from resnorm_lib.residual.scheme import Branch
 
 __all__ = ["CrossAttention", "FeedForward", "SelfAttention"]
 
@@ -17,12 +21,12 @@ QK_NORMS = ("rms", "layer")
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh")}
 
 
-def linear(reads, writes, parts=1):
+def linear(reads: int, writes: int, parts: int = 1) -> nn.Linear:
     """Return a linear layer, or several fused in one, initialised as by Glorot and Bengio (2010), with biases 0."""
     return start(nn.Linear(reads, parts * writes), parts)
 
 
-def start(layer, parts=1):
+def start(layer: nn.Linear, parts: int = 1) -> nn.Linear:
     """Return the layer after giving it this initialisation."""
     for weight in layer.weight.chunk(parts):
         nn.init.xavier_uniform_(weight)
@@ -30,12 +34,12 @@ def start(layer, parts=1):
     return layer
 
 
-def width(name, value, default):
+def width(name: str, value: int | None, default: int) -> int:
     return positive_int(name, default if value is None else value)
 
 
 class _Attention(nn.Module):
-    def __init__(self, dim, num_heads, qk_norm, dropout):
+    def __init__(self, dim: int, num_heads: int, qk_norm: Norm, dropout: float) -> None:
         super().__init__()
         self.dim, self.num_heads = positive_int("dim", dim), positive_int("num_heads", num_heads)
         if dim % num_heads:
@@ -46,10 +50,10 @@ class _Attention(nn.Module):
         self.inner_norm = nn.Identity()
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
 
-    def heads(self, x):
+    def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
 
-    def attend(self, q, k, v, **mask):
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, **mask: Any) -> Tensor:
         q, k, v = self.heads(q), self.heads(k), self.heads(v)
         if self.qk_norm is not None:
             q, k = self.qk_norm(q, k)
@@ -88,7 +92,17 @@ class SelfAttention(_Attention):
 
     mixes_values = True
 
-    def __init__(self, dim, num_heads, *, reads=None, writes=None, causal=False, qk_norm=None, dropout=0.0):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        reads: int | None = None,
+        writes: int | None = None,
+        causal: bool = False,
+        qk_norm: Norm = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(dim, num_heads, qk_norm, dropout)
         self.causal = flag("causal", causal)
         self.qkv = linear(width("reads", reads, dim), dim, parts=3)
@@ -99,10 +113,10 @@ class SelfAttention(_Attention):
         start(self.qkv, parts=3)
         start(self.output_projection)
 
-    def scaled_weights(self):
+    def scaled_weights(self) -> list[Tensor]:
         return [self.qkv.weight[2 * self.dim :], self.output_projection.weight]
 
-    def forward(self, x, *, padding=None, mix_values=None, **_):
+    def forward(self, x: Tensor, *, padding: Tensor | None = None, mix_values: Branch | None = None, **_) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, -1)
         if mix_values is not None:
             v = mix_values(v)
@@ -135,7 +149,17 @@ class CrossAttention(_Attention):
     torch.Size([1, 5, 8])
     """
 
-    def __init__(self, dim, num_heads, *, reads=None, writes=None, memory_dim=None, qk_norm=None, dropout=0.0):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        reads: int | None = None,
+        writes: int | None = None,
+        memory_dim: int | None = None,
+        qk_norm: Norm = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(dim, num_heads, qk_norm, dropout)
         self.query = linear(width("reads", reads, dim), dim)
         self.key_value = linear(width("memory_dim", memory_dim, dim), dim, parts=2)
@@ -147,10 +171,10 @@ class CrossAttention(_Attention):
         start(self.key_value, parts=2)
         start(self.output_projection)
 
-    def scaled_weights(self):
+    def scaled_weights(self) -> list[Tensor]:
         return [self.key_value.weight[self.dim :], self.output_projection.weight]
 
-    def forward(self, x, *, memory=None, memory_padding=None, **_):
+    def forward(self, x: Tensor, *, memory: Tensor | None = None, memory_padding: Tensor | None = None, **_) -> Tensor:
         if memory is None:
             raise ValueError("memory is None, but cross-attention must be given what it reads: memory=(N, S, m).")
         k, v = self.key_value(memory).chunk(2, -1)
@@ -184,7 +208,16 @@ class FeedForward(nn.Module):
     torch.Size([1, 5, 8])
     """
 
-    def __init__(self, dim, hidden=None, *, reads=None, writes=None, activation="gelu", dropout=0.0):
+    def __init__(
+        self,
+        dim: int,
+        hidden: int | None = None,
+        *,
+        reads: int | None = None,
+        writes: int | None = None,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         hidden = width("hidden", hidden, 4 * positive_int("dim", dim))
         self.up = linear(width("reads", reads, dim), hidden)
@@ -198,8 +231,8 @@ class FeedForward(nn.Module):
         start(self.up)
         start(self.output_projection)
 
-    def scaled_weights(self):
+    def scaled_weights(self) -> list[Tensor]:
         return [self.up.weight, self.output_projection.weight]
 
-    def forward(self, x, **_):
+    def forward(self, x: Tensor, **_) -> Tensor:
         return self.dropout(self.output_projection(self.inner_norm(self.activation(self.up(x)))))

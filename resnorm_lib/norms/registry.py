@@ -10,6 +10,7 @@ from resnorm_lib._arguments import choice, positive_int
 __all__ = ["NORMS", "make_norm", "named"]
 
 NORMS: dict[str, Callable[..., nn.Module]] = {}
+Norm = str | Callable[..., nn.Module] | None  # what ``norm=`` takes
 
 
 def named(name: str) -> Callable:
@@ -36,7 +37,7 @@ def identity(dim: int) -> nn.Module:
     return nn.Identity()
 
 
-def make_norm(norm: str | Callable[..., nn.Module] | None, dim: int, **options) -> nn.Module:
+def make_norm(norm: Norm, dim: int, **options) -> nn.Module:
     """Build a norm for ``dim`` features.
 
     Parameters

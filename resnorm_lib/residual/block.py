@@ -1,18 +1,24 @@
 """A block: one branch that joins the stream by a scheme."""
 
+from functools import partial
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import positive_int
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.read_only import check_traceable, check_unwritten, copying, times_written
 from resnorm_lib.residual.registry import resolve_scheme
-from resnorm_lib.residual.scheme import Scheme, check_update, identity
+from resnorm_lib.residual.scheme import Branch, Scheme, State, check_update, identity
 
 __all__ = ["Block", "Residual", "make_scheme", "residual_blocks"]
 
 
-def make_scheme(scheme, dim: int, norm="layer", position: BranchPosition | None = None, **options) -> Scheme:
+def make_scheme(
+    scheme: str | type | partial, dim: int, norm: Norm = "layer", position: BranchPosition | None = None, **options
+) -> Scheme:
     """Return the scheme of one block, built from a name, a class or a partial of a class.
 
     Raises
@@ -31,7 +37,7 @@ def make_scheme(scheme, dim: int, norm="layer", position: BranchPosition | None 
     return build(positive_int("dim", dim), norm, check_position(position), **options)
 
 
-def check_position(position):
+def check_position(position: object) -> BranchPosition:
     """Return the position, by default one that knows nothing."""
     if position is not None and not isinstance(position, BranchPosition):
         raise ValueError(f"position is {position!r}, but it must be a BranchPosition.")
@@ -45,16 +51,16 @@ class Block(nn.Module):
     the branch, and ``activation``, which every stream goes through after the join.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.downsample = self.activation = None
 
-    def join(self, dim, scheme, norm, position, options):
+    def join(self, dim: int, scheme: str | type | partial, norm: Norm, position: BranchPosition, options: dict) -> None:
         """Build the scheme, and give the branch the initialisation that it requires."""
         self.scheme = make_scheme(scheme, dim, norm, position, **options)
         self.scheme.initialise(self._modules.get("branch", self))
 
-    def forward(self, state, *args, **context):
+    def forward(self, state: State, *args: Any, **context: Any) -> State:
         scheme, branch, shortcut = self.scheme, self.branch, self.downsample
         _check_state(scheme, state)
         streams = state if scheme.carries_state else (state,)
@@ -66,12 +72,12 @@ class Block(nn.Module):
         check_unwritten(written, *streams)
         return state
 
-    def past(self, x, read=None):
+    def past(self, x: Tensor, read: Tensor | None = None) -> Tensor:
         """Return what goes past the branch, which reads ``read``. Only blocks with a ``downsample`` ask."""
         return self.downsample(x)
 
 
-def _check_state(scheme, state):
+def _check_state(scheme: Scheme, state: State) -> None:
     check_traceable(state)
     if scheme.carries_state != isinstance(state, tuple):
         raise ValueError(
@@ -82,8 +88,8 @@ def _check_state(scheme, state):
         )
 
 
-def _call_with(branch, args, context):
-    def call(read, **more):
+def _call_with(branch: Branch, args: tuple, context: dict) -> Branch:
+    def call(read: Tensor, **more) -> Tensor:
         update = branch(read, *args, **context, **more)
         check_update(update)
         return update
@@ -132,15 +138,15 @@ class Residual(Block):
         self,
         branch: nn.Module,
         dim: int,
-        scheme="pre_norm",
+        scheme: str | type | partial = "pre_norm",
         *,
-        norm="layer",
+        norm: Norm = "layer",
         num_branches: int | None = None,
         position: BranchPosition | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         super().__init__()
         if not isinstance(branch, nn.Module):
             raise ValueError(f"branch is {branch!r}, but it must be an nn.Module.")

@@ -14,13 +14,15 @@ a branch may have          meaning
 A linear layer, a convolution, and an ``nn.Sequential`` of them need none of this: their order says it all.
 """
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 __all__ = ["output_projection", "put_inner_norm", "scaled_weights"]
 
 
-def _linear_layers(branch, wanted):
+def _linear_layers(branch: nn.Module, wanted: str) -> list[nn.Module]:
     if isinstance(branch, nn.Linear | _ConvNd):
         return [branch]
     if isinstance(branch, nn.Sequential):
@@ -33,7 +35,7 @@ def _linear_layers(branch, wanted):
     )
 
 
-def scaled_weights(branch):
+def scaled_weights(branch: nn.Module) -> list[Tensor]:
     """Return the weights from what the branch reads to what it writes.
 
     Raises
@@ -51,7 +53,7 @@ def scaled_weights(branch):
     return [layer.weight for layer in _linear_layers(branch, "scaled_weights()")]
 
 
-def output_projection(branch):
+def output_projection(branch: nn.Module) -> nn.Module:
     """Return the last linear map of the branch.
 
     Raises
@@ -67,7 +69,7 @@ def output_projection(branch):
     return layers[-1]
 
 
-def put_inner_norm(branch, make_norm):
+def put_inner_norm(branch: nn.Module, make_norm: Callable[[int], nn.Module]) -> None:
     """Put ``make_norm(dim)`` in front of the output projection.
 
     Raises

@@ -1,12 +1,14 @@
 """Schemes in which a branch also sees what earlier blocks made: the state is more than x."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import number, positive_int
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.fused import add_then_norm
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import Scheme, identity, residual_add
+from resnorm_lib.residual.scheme import Branch, Scheme, identity, residual_add
 
 
 @named("resi_dual", r"N(x + F(x)) \text{ and } s + F(x)", "untouched in s")
@@ -23,19 +25,19 @@ class ResiDual(Scheme):
     places_norm = True
     carries_state = True
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, None, position)
         self.norm = self.make_norm(norm, dim)
         self.norm_sum = self.make_norm(norm, dim) if position.is_last else nn.Identity()
 
-    def open(self, x):
+    def open(self, x: Tensor) -> tuple:
         return x, x
 
-    def forward(self, state, branch, shortcut=identity):
+    def forward(self, state: tuple, branch: Branch, shortcut: Branch = identity) -> tuple[Tensor, Tensor]:
         (x, total), update = map(shortcut, state), branch(state[0])
         return add_then_norm(self.norm, x, update), self.norm_sum(total + update)
 
-    def close(self, state):
+    def close(self, state: tuple) -> Tensor:
         return residual_add(*state)
 
 
@@ -54,19 +56,19 @@ class Concat(Scheme):
         Width that each branch adds.
     """
 
-    def __init__(self, dim, norm, position, *, growth=12):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition, *, growth: int = 12) -> None:
         self.growth = positive_int("growth", growth)
         super().__init__(dim, norm, position)
 
-    def read_dim(self, dim):
+    def read_dim(self, dim: int) -> int:
         return self.position.in_dim or dim + self.position.local_index * self.growth
 
     @classmethod
-    def widths(cls, dim, index, growth=12, **options):
+    def widths(cls, dim: int, index: int, growth: int = 12, **options) -> tuple[int, int]:
         growth = positive_int("growth", growth)
         return dim + index * growth, growth
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read, axis = self.norm(x), self.position.feature_axis or -1
         stream, update = shortcut(x, read), branch(read)
         expected = (*stream.movedim(axis, -1).shape[:-1], self.growth)
@@ -91,7 +93,7 @@ class DenseFormer(Scheme):
 
     carries_state = True
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.ends_layer = (position.local_index + 1) % position.branches_per_layer == 0
         if self.ends_layer:
@@ -104,10 +106,10 @@ class DenseFormer(Scheme):
             nn.init.zeros_(self.average)
             nn.init.ones_(self.average[-1])
 
-    def open(self, x):
+    def open(self, x: Tensor) -> tuple:
         return x, x
 
-    def forward(self, state, branch, shortcut=identity):
+    def forward(self, state: tuple, branch: Branch, shortcut: Branch = identity) -> tuple[Tensor, ...]:
         x, *outputs = map(shortcut, state)
         x = residual_add(x, branch(self.norm(state[0])))
         if not self.ends_layer:
@@ -115,7 +117,7 @@ class DenseFormer(Scheme):
         outputs = (*outputs, x)
         return sum(weight * output for weight, output in zip(self.average, outputs, strict=True)), *outputs
 
-    def close(self, state):
+    def close(self, state: tuple) -> Tensor:
         return state[0]
 
 
@@ -138,7 +140,7 @@ class ValueResidual(Scheme):
 
     carries_state = True
 
-    def __init__(self, dim, norm, position, *, initial=0.5):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition, *, initial: float = 0.5) -> None:
         super().__init__(dim, norm, position)
         self.initial, self.mixes = number("initial", initial), False
         self.weights = nn.Parameter(torch.full((2,), self.initial))
@@ -147,31 +149,31 @@ class ValueResidual(Scheme):
         if self.weights is not None:
             nn.init.constant_(self.weights, self.initial)
 
-    def initialise(self, branch):
+    def initialise(self, branch: nn.Module) -> None:
         self.mixes = getattr(branch, "mixes_values", False)
         if not self.mixes or self.position.index == 0:
             self.weights = None  # layer 1 has no earlier values to mix with
 
-    def check(self, blocks):
+    def check(self, blocks: nn.Module) -> None:
         if not any(block.scheme.mixes for block in blocks):
             raise ValueError(
                 "value_residual mixes the values of an attention, but no branch of this stack has mixes_values=True: "
                 "it would be pre_norm. Choose that, or a network with attention."
             )
 
-    def open(self, x):
+    def open(self, x: Tensor) -> tuple:
         return x, None
 
-    def map_streams(self, state, function):
+    def map_streams(self, state: tuple, function: Branch) -> tuple:
         return function(state[0]), state[1]
 
-    def forward(self, state, branch, shortcut=identity):
+    def forward(self, state: tuple, branch: Branch, shortcut: Branch = identity) -> tuple:
         x, first = self.map_streams(state, shortcut)
         if not self.mixes:
             return residual_add(x, branch(self.norm(state[0]))), first
         seen = []
 
-        def mix(values):
+        def mix(values: Tensor) -> Tensor:
             seen.append(values)
             if first is None:
                 return values.clone()  # the branch may write into it, and later layers read these
@@ -180,5 +182,5 @@ class ValueResidual(Scheme):
         update = branch(self.norm(state[0]), mix_values=mix)
         return residual_add(x, update), seen[0] if first is None else first
 
-    def close(self, state):
+    def close(self, state: tuple) -> Tensor:
         return state[0]

@@ -4,8 +4,10 @@ Fusion needs LayerNorm or RMSNorm over the last axis, a stream and a branch of o
 ``forward`` of its own on a module that would no longer be called. On a CPU nothing is fused.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from resnorm_lib.norms import LayerNorm, RMSNorm
@@ -21,7 +23,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 FUSED = {norm: norm.forward for norm in (LayerNorm, RMSNorm)}
 
 
-def is_bare(module):
+def is_bare(module: nn.Module) -> bool:
     """Return whether nobody has put a hook, a compiled call or a method into this one module.
 
     Then its work may be done without calling it.
@@ -31,7 +33,7 @@ def is_bare(module):
     return not any(hasattr(type(module), name) for name in vars(module) if callable(vars(module)[name]))
 
 
-def fuses(norm, stream, update):
+def fuses(norm: nn.Module, stream: Tensor, update: Tensor) -> bool:
     """Return whether ``norm(stream + update)`` can be one kernel."""
     return (
         uses_kernels(stream)
@@ -43,7 +45,7 @@ def fuses(norm, stream, update):
     )
 
 
-def add_then_norm(norm, stream, update):
+def add_then_norm(norm: nn.Module, stream: Tensor, update: Tensor) -> Tensor:
     """Return ``norm(stream + update)``; the shapes must be equal."""
     same_shape(stream, update)
     if fuses(norm, stream, update):
@@ -51,7 +53,7 @@ def add_then_norm(norm, stream, update):
     return norm(residual_add(stream, update))
 
 
-def may_look_ahead(blocks, state, scheme):
+def may_look_ahead(blocks: Sequence[Block], state: Tensor, scheme: type) -> bool:
     """Return whether each block computes the formula of ``scheme`` (pre-norm), and no hook would miss a call."""
     if not uses_kernels(state) or torch_module._has_any_global_hook():
         return False
@@ -67,7 +69,7 @@ def may_look_ahead(blocks, state, scheme):
     )
 
 
-def look_ahead(blocks, state, context):
+def look_ahead(blocks: Sequence[Block], state: Tensor, context: dict) -> Tensor:
     """Step through pre-norm blocks, fusing each addition with the norm of the next block."""
     read = blocks[0].scheme.norm(state)
     for block, following in pairwise(blocks):

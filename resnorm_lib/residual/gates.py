@@ -1,18 +1,20 @@
 """Schemes that decide with a learned gate how much of the stream and how much of the branch goes on."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import number
+from resnorm_lib.norms.registry import Norm
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import Scheme, identity, same_shape
+from resnorm_lib.residual.scheme import Branch, Scheme, identity, same_shape
 
 
 class FeatureLinear(nn.Linear):
     """Apply a linear map to the features, on whichever axis they are. ``bias`` is the start of its bias."""
 
-    def __init__(self, dim, axis, bias=None):
+    def __init__(self, dim: int, axis: int | None, bias: float | None = None) -> None:
         self.start_of_bias = bias
         super().__init__(dim, dim, bias=bias is not None)
         self.axis = -1 if axis is None else axis
@@ -22,7 +24,7 @@ class FeatureLinear(nn.Linear):
         if self.bias is not None:
             nn.init.constant_(self.bias, self.start_of_bias)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(self.axis, -1)).movedim(-1, self.axis)
 
 
@@ -41,11 +43,11 @@ class Highway(Scheme):
         Start of b.
     """
 
-    def __init__(self, dim, norm, position, *, bias=-2.0):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition, *, bias: float = -2.0) -> None:
         super().__init__(dim, norm, position)
         self.gate = FeatureLinear(dim, position.feature_axis, number("bias", bias))
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
@@ -72,7 +74,7 @@ class GRUGate(Scheme):
         Start of b.
     """
 
-    def __init__(self, dim, norm, position, *, bias=2.0):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition, *, bias: float = 2.0) -> None:
         super().__init__(dim, norm, position)
         self.of_branch = nn.ModuleList(FeatureLinear(dim, position.feature_axis) for _ in range(3))
         self.of_stream = nn.ModuleList(FeatureLinear(dim, position.feature_axis) for _ in range(3))
@@ -82,7 +84,7 @@ class GRUGate(Scheme):
     def reset_parameters(self) -> None:
         nn.init.constant_(self.bias, self.start_of_bias)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         stream, u = shortcut(x, read), F.relu(branch(read))
         same_shape(stream, u)

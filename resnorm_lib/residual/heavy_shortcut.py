@@ -1,14 +1,18 @@
 """Post-norm schemes that give the shortcut more weight than the branch."""
 
-import torch
-from torch import nn
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.block import residual_blocks
 from resnorm_lib.residual.branch import scaled_weights
 from resnorm_lib.residual.fused import add_then_norm
 from resnorm_lib.residual.placement import PostNorm
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import identity
+from resnorm_lib.residual.scheme import Branch, Scheme, identity
 from resnorm_lib.residual.start import StartsBranch
 
 __all__ = ["Admin", "DeepNorm", "profile_admin"]
@@ -35,7 +39,7 @@ class DeepNorm(StartsBranch, PostNorm):
     where post-norm is wanted and the network is deep.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         branches = position.required_num_branches
         self.alpha, self.beta = branches**0.25, (4 * branches) ** -0.25
@@ -43,11 +47,11 @@ class DeepNorm(StartsBranch, PostNorm):
             both = (position.num_layers**4 * position.other_depth) ** (1 / 16)
             self.alpha, self.beta = 0.81 * both, 0.87 / both
 
-    def start(self, branch):
+    def start(self, branch: nn.Module) -> None:
         for weight in scaled_weights(branch):
             weight.mul_(self.beta)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return add_then_norm(self.norm, self.alpha * shortcut(x, x), branch(x))
 
 
@@ -60,20 +64,20 @@ class Admin(PostNorm):
     Training then changes :math:`\omega`. Use it where post-norm is wanted and the network is deep.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.omega = nn.Parameter(torch.ones(dim))
 
     def reset_parameters(self) -> None:
         nn.init.ones_(self.omega)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         stream = shortcut(x, x)
         return add_then_norm(self.norm, self.per_feature(self.omega, stream) * stream, branch(x))
 
 
 @torch.no_grad()
-def profile_admin(model: nn.Module, *args, **kwargs) -> None:
+def profile_admin(model: nn.Module, *args: Any, **kwargs) -> None:
     r"""Set :math:`\omega` of every Admin block by one forward pass, before training.
 
     .. math::
@@ -111,12 +115,12 @@ def profile_admin(model: nn.Module, *args, **kwargs) -> None:
         raise ValueError("model has no block with scheme='admin', so that there is nothing to profile.")
     variance = {}  # of the weighted sum before the norm, in each half of the network
 
-    def measure(scheme, args):
+    def measure(scheme: Scheme, args: tuple) -> tuple[Tensor, Branch, Branch]:
         x, branch, shortcut = args
         before = variance.get(scheme.position.role, 1.0)
         scheme.omega.fill_(before**0.5)
 
-        def measured(read):
+        def measured(read: Tensor) -> Tensor:
             update = branch(read)
             variance[scheme.position.role] = (before * x.var(correction=0) + update.var(correction=0)).item()
             return update

@@ -3,17 +3,19 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import flag, positive_int
+from resnorm_lib.norms.registry import Norm
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import Scheme, identity, same_shape
+from resnorm_lib.residual.scheme import Branch, Scheme, identity, same_shape
 
 __all__ = ["HyperConnections", "StochasticHyperConnections", "sinkhorn"]
 
 
-def sinkhorn(logits, iterations=20):
+def sinkhorn(logits: Tensor, iterations: int = 20) -> Tensor:
     r"""Return a matrix with positive entries whose rows and columns all sum to 1, as nearly as the iterations get.
 
     From :math:`e^{A}`, divide the columns by their sums, then the rows, and again (in logarithms, so that nothing
@@ -77,7 +79,9 @@ class HyperConnections(Scheme):
     carries_state = True
     least_streams = 1
 
-    def __init__(self, dim, norm, position, *, streams=4, dynamic=True):
+    def __init__(
+        self, dim: int, norm: Norm, position: BranchPosition, *, streams: int = 4, dynamic: bool = True
+    ) -> None:
         super().__init__(dim, norm, position)
         n = self.streams = positive_int("streams", streams, at_least=self.least_streams)
         self.dynamic, self.favourite = flag("dynamic", dynamic), position.required_index % n
@@ -99,23 +103,23 @@ class HyperConnections(Scheme):
             nn.init.zeros_(self.theta)
             nn.init.constant_(self.strength, 0.01)
 
-    def starts(self):
+    def starts(self) -> tuple[float, float, float]:
         """Return the start of the favourite entry of ``reads``, of the others, and of ``writes``."""
         return 1.0, 0.0, 1.0
 
-    def start_of_mixing(self, eye):
+    def start_of_mixing(self, eye: Tensor) -> Tensor:
         return eye
 
-    def open(self, x):
+    def open(self, x: Tensor) -> tuple[Tensor]:
         return (x.expand(self.streams, *x.shape),)
 
-    def map_streams(self, state, function):
+    def map_streams(self, state: tuple, function: Branch) -> tuple[Tensor]:
         return (torch.stack([function(stream) for stream in state[0].unbind(0)]),)
 
-    def close(self, state):
+    def close(self, state: tuple) -> Tensor:
         return state[0].mean(0)
 
-    def forward(self, state, branch, shortcut=identity):
+    def forward(self, state: tuple, branch: Branch, shortcut: Branch = identity) -> tuple[Tensor]:
         streams = state[0]
         inside = streams if shortcut is identity else self.map_streams(state, shortcut)[0]
         reading, writing, mixing = self.maps(inside)
@@ -127,23 +131,23 @@ class HyperConnections(Scheme):
         mixed = sum(mixing[:, j] * inside[j] for j in range(self.streams))
         return (mixed + writing * update,)
 
-    def maps(self, streams):
+    def maps(self, streams: Tensor) -> tuple[Tensor, ...]:
         """Return r and w as (n, ...) and R as (n, n, ...), to be multiplied with streams ``(n, *x.shape)``."""
         fixed = self.fixed(streams)
         if not self.dynamic:
             return self.constrain(*fixed)
         return self.constrain(*(one + other for one, other in zip(fixed, self.decided(streams))))
 
-    def fixed(self, streams):
+    def fixed(self, streams: Tensor) -> tuple[Tensor, ...]:
         ones, n = (1,) * (streams.dim() - 1), self.streams
         eye = torch.eye(n, dtype=self.mixes.dtype, device=self.mixes.device)
         mixes = self.start_of_mixing(eye) + self.mixes
         return self.reads.view(n, *ones), self.writes.view(n, *ones), mixes.view(n, n, *ones)
 
-    def constrain(self, reading, writing, mixing):
+    def constrain(self, reading: Tensor, writing: Tensor, mixing: Tensor) -> tuple[Tensor, ...]:
         return reading, writing, mixing
 
-    def decided(self, streams):
+    def decided(self, streams: Tensor) -> tuple[Tensor, ...]:
         """Return what the streams add to r, w and R; the feature axis has one entry."""
         axis = 2 if self.position.feature_axis == 1 else -1
         unit = F.rms_norm(streams.movedim(axis, -1), (streams.shape[axis],), eps=1e-6)
@@ -168,13 +172,13 @@ class StochasticHyperConnections(HyperConnections):
 
     least_streams = 2  # one stream has nothing to mix, and its r could not be 1
 
-    def starts(self):
+    def starts(self) -> tuple[float, float, float]:
         others = 0.03 / (self.streams - 1)
         return math.log(0.97 / 0.03), math.log(others / (1 - others)), 0.0
 
-    def start_of_mixing(self, eye):
+    def start_of_mixing(self, eye: Tensor) -> Tensor:
         return -8 * (1 - eye)
 
-    def constrain(self, reading, writing, mixing):
+    def constrain(self, reading: Tensor, writing: Tensor, mixing: Tensor) -> tuple[Tensor, ...]:
         mixing = sinkhorn(mixing.movedim((0, 1), (-2, -1))).movedim((-2, -1), (0, 1))
         return torch.sigmoid(reading), 2 * torch.sigmoid(writing), mixing

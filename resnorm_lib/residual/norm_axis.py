@@ -1,9 +1,10 @@
 """Adapters for features on another axis than the one that a norm takes them from."""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from resnorm_lib.norms import make_norm
+from resnorm_lib.norms.registry import Norm
 
 __all__ = ["feature_norm"]
 
@@ -11,27 +12,27 @@ __all__ = ["feature_norm"]
 class EachToken(nn.Module):
     """Apply a norm of (N, C, ...) to features on the last axis. Each token is a sample, so none sees another."""
 
-    def __init__(self, norm):
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.norm = norm
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.norm(x.reshape(-1, x.shape[-1])).reshape(x.shape)
 
 
 class EachPixel(nn.Module):
     """Apply a norm of the last axis to features on axis 1: every pixel is normalized by itself."""
 
-    def __init__(self, norm):
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.norm = norm
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x.movedim(1, -1)).movedim(-1, 1)
         return y.contiguous() if x.is_contiguous() else y
 
 
-def feature_norm(norm, dim: int, axis: int | None = None) -> nn.Module:
+def feature_norm(norm: Norm, dim: int, axis: int | None = None) -> nn.Module:
     """Return a norm for ``dim`` features on the given axis (``None``: on the axis where the norm looks for them).
 
     ``norm`` is whatever :func:`resnorm_lib.norms.make_norm` takes. torch's names tell where a norm looks for its

@@ -1,8 +1,12 @@
 """Branches of one layer that read the same input instead of each other's output."""
 
+from torch import Tensor, nn
+
+from resnorm_lib.norms.registry import Norm
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.read_only import check_unwritten, times_written
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import Scheme, identity, residual_add
+from resnorm_lib.residual.scheme import Branch, Scheme, identity, residual_add
 
 
 @named("parallel", r"x + F_1(N(x)) + F_2(N(x))", "untouched")
@@ -18,20 +22,20 @@ class Parallel(Scheme):
     places_norm = True
     carries_state = True
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm if position.starts_layer else None, position)
 
-    def check(self, blocks):
+    def check(self, blocks: nn.Module) -> None:
         if not self.position.starts_layer:
             raise ValueError("a stack with scheme='parallel' starts within a layer, but its branches share one norm.")
 
-    def open(self, x):
+    def open(self, x: Tensor) -> tuple:
         return x, None
 
-    def map_streams(self, state, function):
+    def map_streams(self, state: tuple, function: Branch) -> tuple:
         return function(state[0]), state[1]
 
-    def forward(self, state, branch, shortcut=identity):
+    def forward(self, state: tuple, branch: Branch, shortcut: Branch = identity) -> tuple:
         x, read = state
         if self.position.starts_layer:
             read = self.norm(x)
@@ -39,5 +43,5 @@ class Parallel(Scheme):
         check_unwritten(written, read)  # the layer's other branches read it too
         return residual_add(shortcut(x, read), update), read
 
-    def close(self, state):
+    def close(self, state: tuple) -> Tensor:
         return state[0]

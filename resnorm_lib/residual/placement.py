@@ -2,13 +2,15 @@
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import number
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.branch import put_inner_norm, scaled_weights
 from resnorm_lib.residual.fused import add_then_norm, look_ahead, may_look_ahead
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import Scheme, identity, residual_add, same_shape
+from resnorm_lib.residual.scheme import Branch, Scheme, State, identity, residual_add, same_shape
 from resnorm_lib.residual.start import StartsBranch
 
 
@@ -21,7 +23,7 @@ class Plain(Scheme):
 
     has_shortcut = False
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return branch(self.norm(x))
 
 
@@ -35,10 +37,10 @@ class Add(Scheme):
 
     needs_final_norm = False
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, None, position)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return residual_add(shortcut(x, x), branch(x))
 
 
@@ -53,11 +55,11 @@ class PreNorm(Scheme):
 
     places_norm = True
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         return residual_add(shortcut(x, read), branch(read))
 
-    def run(self, blocks, state, context):
+    def run(self, blocks: nn.Module, state: State, context: dict) -> State:
         if may_look_ahead(blocks, state, PreNorm):
             return look_ahead(list(blocks), state, context)
         return super().run(blocks, state, context)
@@ -74,11 +76,11 @@ class PostNorm(Scheme):
     needs_final_norm = False
     places_norm = True
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, None, position)
         self.norm = self.make_norm(norm, dim)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return add_then_norm(self.norm, shortcut(x, x), branch(x))
 
 
@@ -93,7 +95,7 @@ class ResPostNorm(PostNorm):
 
     needs_final_norm = True
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         stream, update = shortcut(x, x), branch(x)
         same_shape(stream, update)
         return stream + self.norm(update)
@@ -107,11 +109,11 @@ class Sandwich(PreNorm):
     amount, whatever its weights: use it where activations overflow in half precision.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.norm_out = self.make_norm(norm, dim)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
@@ -126,11 +128,11 @@ class PeriLN(Sandwich):
     is added to :class:`Sandwich` is the norm of the embeddings: all that the stream sums up has one scale.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.norm_in = self.make_norm(norm, self.read_dim(dim)) if position.index == 0 else nn.Identity()
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return super().forward(self.norm_in(x), branch, shortcut)
 
 
@@ -144,7 +146,7 @@ class SubLN(StartsBranch, PreNorm):
     branch needs ``inner_norm``. Use it for deep Transformers of all kinds with one recipe.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.inner_norm = norm
         branches = position.required_num_branches
@@ -156,10 +158,10 @@ class SubLN(StartsBranch, PreNorm):
         if position.role == "encoder":
             self.gain = math.sqrt(math.log(3 * position.other_depth) * math.log(branches) / 3)
 
-    def prepare(self, branch):
+    def prepare(self, branch: nn.Module) -> None:
         put_inner_norm(branch, lambda dim: self.make_norm(self.inner_norm, dim))
 
-    def start(self, branch):
+    def start(self, branch: nn.Module) -> None:
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 
@@ -173,11 +175,11 @@ class LNScaling(PreNorm):
     twice. Use it where the last layers of a deep pre-norm network do nothing.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.scale = position.layer**-0.5
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         return residual_add(shortcut(x, read), branch(self.scale * read))
 
@@ -197,13 +199,13 @@ class MixLN(PreNorm):
         The share a of layers with post-norm.
     """
 
-    def __init__(self, dim, norm, position, *, share=0.25):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition, *, share: float = 0.25) -> None:
         super().__init__(dim, norm, position)
         self.is_post = position.layer <= number("share", share, at_least=0, at_most=1) * position.num_layers
         self.needs_final_norm = not self.is_post
         if self.is_post:
             self.norm = self.make_norm(norm, dim)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         formula = PostNorm if self.is_post else PreNorm
         return formula.forward(self, x, branch, shortcut)

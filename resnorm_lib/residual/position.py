@@ -54,7 +54,7 @@ class BranchPosition:
     role: str = "alone"
     other_depth: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         choice("role", self.role, ROLES)
         if self.num_branches is not None:
             positive_int("num_branches", self.num_branches)

@@ -14,7 +14,7 @@ def counts(tensor: Tensor) -> bool:
     return not torch.compiler.is_compiling() and not tensor.is_inference()
 
 
-def check_traceable(state) -> None:
+def check_traceable(state: object) -> None:
     """Raise a ``ValueError`` where ``torch.fx.symbolic_trace`` asks."""
     if isinstance(state, Proxy):
         raise ValueError("torch.fx.symbolic_trace cannot follow the checks of a block: use torch.export.export.")

@@ -1,5 +1,7 @@
 """A stack of reversible blocks whose backward pass recomputes each state from the next one, so that none is kept."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -82,7 +84,7 @@ class _Recomputed(torch.autograd.Function):
         return None, None, grad_p, grad_q, *grads
 
 
-def _again(ctx, block, random, own, p, grad):
+def _again(ctx: Any, block: nn.Module, random: tuple, own: dict[str, Tensor], p: Tensor, grad: Tensor) -> tuple:
     """Return what a block adds, and the gradients of what it reads and of its own parameters."""
     cpu, devices, states = random
     kind, *_ = ctx.autocast

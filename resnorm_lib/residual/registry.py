@@ -1,6 +1,7 @@
 """The schemes by name, and one function that finds the class behind a name, a class or a partial of a class."""
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 
 from resnorm_lib._arguments import choice
@@ -10,13 +11,13 @@ __all__ = ["SCHEMES", "named", "resolve_scheme", "scheme_table"]
 SCHEMES: dict[str, type] = {}
 
 
-def named(name: str, formula: str, identity_path: str):
+def named(name: str, formula: str, identity_path: str) -> Callable:
     """Return a decorator that puts a class into ``SCHEMES`` under ``name``.
 
     The formula (LaTeX) and what happens to the identity path make up the row of the class in the documentation.
     """
 
-    def register(scheme):
+    def register(scheme: type) -> type:
         if SCHEMES.get(name, scheme).__qualname__ != scheme.__qualname__:
             raise ValueError(f"name is {name!r}, but {SCHEMES[name].__qualname__} has that name already.")
         scheme.formula, scheme.identity_path = formula, identity_path
@@ -36,7 +37,7 @@ def scheme_table() -> str:
     return "\n".join((rule, lines[0], rule, *lines[1:], rule))
 
 
-def resolve_scheme(scheme, options: dict) -> tuple[type, dict]:
+def resolve_scheme(scheme: str | type | partial, options: dict) -> tuple[type, dict]:
     """Return the class that ``scheme`` means and all its options, those of a partial included.
 
     Raises

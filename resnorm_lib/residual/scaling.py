@@ -1,13 +1,15 @@
 """Schemes that multiply the branch: by a constant, by something learned, or by the toss of a coin."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import flag, number
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.ops.elementwise.function import scaled_add
 from resnorm_lib.residual.branch import output_projection, scaled_weights
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
-from resnorm_lib.residual.scheme import Scheme, identity, residual_add, same_shape
+from resnorm_lib.residual.scheme import Branch, Scheme, identity, residual_add, same_shape
 from resnorm_lib.residual.start import StartsBranch
 
 
@@ -23,11 +25,11 @@ class DepthScaled(Scheme):
 
     exponent = 0.5
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.scale = 1 / position.required_num_branches**self.exponent
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
@@ -54,14 +56,14 @@ class ReZero(Scheme):
     untouched, and at the start all there is. Start: :math:`\alpha = 0`. Use it for very deep networks without norms.
     """
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.alpha = nn.Parameter(torch.zeros(1))
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.alpha)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         return residual_add(shortcut(x, read), self.alpha * branch(read))
 
@@ -77,7 +79,7 @@ class SkipInit(ReZero):
 
     needs_final_norm = False
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, None, position)
 
 
@@ -94,7 +96,7 @@ class LayerScale(Scheme):
         The start of every :math:`\lambda_i`; by default what the paper gives for the depth.
     """
 
-    def __init__(self, dim, norm, position, *, initial=None):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition, *, initial: float | None = None) -> None:
         super().__init__(dim, norm, position)
         if initial is None:
             initial = 0.1 if position.num_layers <= 18 else 1e-5 if position.num_layers <= 24 else 1e-6
@@ -104,7 +106,7 @@ class LayerScale(Scheme):
     def reset_parameters(self) -> None:
         nn.init.constant_(self.gain, self.initial)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         stream, update = shortcut(x, read), branch(read)
         same_shape(stream, update)
@@ -125,7 +127,7 @@ class Fixup(StartsBranch):
     head_gain = 0.0
     needs_final_norm = False
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, None, position)
         self.bias_in = nn.Parameter(torch.zeros(1))
         self.gain = nn.Parameter(torch.ones(1))
@@ -137,7 +139,7 @@ class Fixup(StartsBranch):
         for bias in (self.bias_in, self.bias_out):
             nn.init.zeros_(bias)
 
-    def start(self, branch):
+    def start(self, branch: nn.Module) -> None:
         *others, last = scaled_weights(branch)
         for weight in others:
             weight.mul_(self.position.required_num_branches ** (-1 / (2 * len(others))))
@@ -146,7 +148,7 @@ class Fixup(StartsBranch):
         if bias is not None:
             bias.zero_()
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = x + self.bias_in
         return residual_add(shortcut(x, read), self.gain * branch(read) + self.bias_out)
 
@@ -164,17 +166,17 @@ class TFixup(StartsBranch):
 
     needs_final_norm = False
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, None, position)
         decoder_layers = position.other_depth if position.role == "encoder" else position.num_layers
         self.embedding_gain = (9 * decoder_layers) ** -0.25
         self.gain = self.embedding_gain if position.role == "decoder" else 0.67 * position.num_layers**-0.25
 
-    def start(self, branch):
+    def start(self, branch: nn.Module) -> None:
         for weight in scaled_weights(branch):
             weight.mul_(self.gain)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return residual_add(shortcut(x, x), branch(x))
 
 
@@ -196,17 +198,19 @@ class StochasticDepth(Scheme):
         Toss a coin for each row of the batch, as most code does today, and not one for all.
     """
 
-    def __init__(self, dim, norm, position, *, survival=0.5, per_sample=True):
+    def __init__(
+        self, dim: int, norm: Norm, position: BranchPosition, *, survival: float = 0.5, per_sample: bool = True
+    ) -> None:
         super().__init__(dim, norm, position)
         survival = number("survival", survival, at_least=0, at_most=1)
         self.keep = 1 - (position.required_index + 1) / position.required_num_branches * (1 - survival)
         self.per_sample = flag("per_sample", per_sample)
 
-    def forward(self, x, branch, shortcut=identity):
+    def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         read = self.norm(x)
         return residual_add(shortcut(x, read), self.drop(branch(read)))
 
-    def drop(self, update):
+    def drop(self, update: Tensor) -> Tensor:
         if not self.training:
             return self.keep * update
         rows = update.shape[0] if self.per_sample else 1

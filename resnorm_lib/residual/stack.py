@@ -1,15 +1,20 @@
 """Stacks of blocks: everything about a scheme that concerns more than one block."""
 
 import dataclasses
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.block import Residual, check_position
 from resnorm_lib.residual.norm_axis import feature_norm
 from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.read_only import check_traceable
 from resnorm_lib.residual.registry import resolve_scheme
+from resnorm_lib.residual.scheme import State
 
 __all__ = ["ResidualStack", "Stack", "branch_widths", "out_dim"]
 
@@ -24,23 +29,23 @@ class Stack(nn.Sequential):
     Calling a stack with further keywords hands these on to every branch. A slice is a stack of the same blocks.
     """
 
-    def __init__(self, *blocks):
+    def __init__(self, *blocks: nn.Module) -> None:
         super().__init__(*blocks)
         if blocks:
             self[0].scheme.check(self)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice) -> nn.Module:
         return Stack(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
 
-    def open(self, x: Tensor):
+    def open(self, x: Tensor) -> State:
         """Return the state that the first block gets: x itself, or a tuple where the scheme carries more."""
         return self[0].scheme.open(x)
 
-    def close(self, state) -> Tensor:
+    def close(self, state: State) -> Tensor:
         """Return the stream from the state that the last block gives."""
         return self[-1].scheme.close(state)
 
-    def forward(self, x, **context):
+    def forward(self, x: Tensor, **context: Any) -> Tensor:
         check_traceable(x)
         if not len(self):
             return x
@@ -95,17 +100,17 @@ class ResidualStack(Stack):
 
     def __init__(
         self,
-        branches,
+        branches: Iterable[nn.Module],
         dim: int,
-        scheme="pre_norm",
+        scheme: str | type | partial = "pre_norm",
         *,
-        norm="layer",
+        norm: Norm = "layer",
         branches_per_layer: int = 1,
         position: BranchPosition | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
-    ):
+    ) -> None:
         branches = list(branches)
         if not branches:
             raise ValueError("branches is empty, but a stack needs at least one.")
@@ -120,13 +125,13 @@ class ResidualStack(Stack):
         )
         self.out_dim = out_dim(dim, scheme, len(branches), **options)
 
-    def make_final_norm(self, norm) -> nn.Module:
+    def make_final_norm(self, norm: Norm) -> nn.Module:
         """Return the norm that a model must put after the stack: N, or the identity where the scheme needs none."""
         axis = self[-1].scheme.position.feature_axis
         return feature_norm(norm if self.needs_final_norm else None, self.out_dim, axis)
 
 
-def branch_widths(dim: int, scheme, num_branches: int, **options) -> list[tuple[int, int]]:
+def branch_widths(dim: int, scheme: str | type | partial, num_branches: int, **options) -> list[tuple[int, int]]:
     """Return what each branch of a stack reads and writes: the width of the stream, unless the scheme concatenates.
 
     Examples
@@ -138,7 +143,7 @@ def branch_widths(dim: int, scheme, num_branches: int, **options) -> list[tuple[
     return [scheme.widths(dim, index, **options) for index in range(num_branches)]
 
 
-def out_dim(dim: int, scheme, num_branches: int, **options) -> int:
+def out_dim(dim: int, scheme: str | type | partial, num_branches: int, **options) -> int:
     """Return the width of a stream after so many blocks: that of the input, unless the scheme concatenates."""
     scheme, options = resolve_scheme(scheme, options)
     return scheme.widths(dim, num_branches, **options)[0]

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.block import Block
+from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.scheme import Scheme
 
 __all__ = ["StartsBranch"]
@@ -16,7 +18,7 @@ MARK = "_started_by"
 class StartsBranch(Scheme):
     """The base of such schemes: ``start`` multiplies weights of the branch, ``prepare`` changes its modules."""
 
-    def __init__(self, dim, norm, position):
+    def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
         self.branches = ()  # the branch whose start is this scheme's task; a tuple, so that it is no module of this one
 
