@@ -8,10 +8,11 @@ from pkgutil import iter_modules
 import pytest
 
 import resnorm_lib
-from resnorm_lib import data, engine, models, norms, ops, plot, probes, reference, residual
+from resnorm_lib import bench, data, engine, models, norms, ops, plot, probes, reference, residual
 
-ENGINE = [import_module(f"resnorm_lib.engine.{info.name}") for info in iter_modules(engine.__path__)]
-MODULES = (reference, data, ops, norms, residual, models, probes, plot, *ENGINE)
+NAMES = (f"{room.__name__}.{info.name}" for room in (engine, bench) for info in iter_modules(room.__path__))
+FILES = [file for file in map(import_module, NAMES) if hasattr(file, "__all__")]
+MODULES = (reference, data, ops, norms, residual, models, probes, plot, *FILES)
 
 
 def callables(module):

@@ -5,15 +5,17 @@ import json
 import shlex
 import sys
 import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from resnorm_lib.bench import host, memory, operations, plot, ratios
-from resnorm_lib.bench.cases import DTYPES, MAIN, OPS, default_cases, parse_shape
+from resnorm_lib.bench.cases import DTYPES, MAIN, OPS, Case, default_cases, parse_shape
 from resnorm_lib.bench.record import Record
 from resnorm_lib.bench.schema import SCHEMA
-from resnorm_lib.bench.steps import SIZES, WAYS, time_steps
+from resnorm_lib.bench.steps import SIZES, WAYS, Size, time_steps
 from resnorm_lib.bench.timing import Clock
 from resnorm_lib.bench.versions import VERSIONS
 from resnorm_lib.engine.documents import write_document
@@ -21,12 +23,12 @@ from resnorm_lib.engine.fingerprint import of_experiment
 from resnorm_lib.engine.machine import machine
 
 
-def parser():
+def parser() -> ArgumentParser:
     """Return the parser, with the function that does a sub-command's work as its default ``work``."""
     result = argparse.ArgumentParser(prog="python -m resnorm_lib.bench", description="How fast the library is.")
     commands = result.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(work, name, about):
+    def command(work: Callable[[Namespace], int], name: str, about: str) -> ArgumentParser:
         words = commands.add_parser(name, help=about, description=about)
         words.set_defaults(work=work, parser=words)
         return words
@@ -58,7 +60,7 @@ def parser():
     return result
 
 
-def clock_of(options):
+def clock_of(options: Namespace) -> Clock:
     """Return the clock of the device that is asked for; end with a sentence where torch has no such device."""
     name = options.device
     if name is None and not torch.cuda.is_available():
@@ -75,7 +77,7 @@ def clock_of(options):
     return Clock(device, runs=40 if quick else 100, seconds=0.1 if quick and device.type == "cpu" else 0.5)
 
 
-def chosen_cases(options, is_cpu):
+def chosen_cases(options: Namespace, is_cpu: bool) -> list[Case]:
     try:
         shapes = [parse_shape(text) for text in options.shapes.split(",")] if options.shapes else None
     except ValueError as error:
@@ -86,7 +88,7 @@ def chosen_cases(options, is_cpu):
     return cases
 
 
-def run_operations(options):
+def run_operations(options: Namespace) -> int:
     """Record all cases; return 130 after Ctrl-C, with what is finished on disk."""
     if not Path(options.out).resolve().parent.is_dir():
         options.parser.error("--out must name the file of the record, in a folder that is there.")
@@ -102,12 +104,12 @@ def run_operations(options):
     return 0
 
 
-def run_steps(options):
+def run_steps(options: Namespace) -> int:
     timed_steps(clock_of(options), options)
     return 0
 
 
-def timed_steps(clock, options):
+def timed_steps(clock: Clock, options: Namespace) -> tuple[Size, dict[str, dict]]:
     """Print and return the time of a training step for each way of making norms that is wanted and possible."""
     size = SIZES[clock.device.type]
     left_out = {"ours"} if not clock.is_cuda else set()  # on a CPU ours is torch's
@@ -121,7 +123,7 @@ def timed_steps(clock, options):
     return size, summary
 
 
-def time_cases(cases, clock, document, options, steps_after):
+def time_cases(cases: list[Case], clock: Clock, document: Record, options: Namespace, steps_after: int | None) -> None:
     """Measure the cases in their order, and after some of them the training steps, unless ``steps_after`` is None.
 
     It stops before a case that would not end within the budget.
@@ -149,13 +151,13 @@ def time_cases(cases, clock, document, options, steps_after):
     document.write(status="complete")
 
 
-def described(row):
+def described(row: dict) -> str:
     peak = row["share_of_peak"]
     share = f"{100 * peak:5.1f} % of peak" if peak else f"{100 * row['share_of_copy']:5.1f} % of a copy"
     return f"{row['version']:15} {row['direction']:8} {1e6 * row['median_s']:9.1f} us  {share}"
 
 
-def run_ratios(options):
+def run_ratios(options: Namespace) -> int:
     """Measure the ratios; end with a sentence where one is above its goal, after the record is written."""
     document = ratios.report(options.only, options.command)
     if options.out:
@@ -165,7 +167,7 @@ def run_ratios(options):
     return 0
 
 
-def run_host(options):
+def run_host(options: Namespace) -> int:
     """Print what each operation costs the processor, and its ratio to the goal's measure."""
     device = torch.device(options.device or "cpu")
     torch.set_num_threads(1)
@@ -178,17 +180,17 @@ def run_host(options):
     return 0
 
 
-def draw(options):
+def draw(options: Namespace) -> int:
     plot.draw(options.record, options.png)
     return 0
 
 
-def print_schema(options):
+def print_schema(options: Namespace) -> int:
     print(json.dumps(SCHEMA, indent=1))
     return 0
 
 
-def main(words=None):
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; ``words`` are its arguments.
 
     Returns

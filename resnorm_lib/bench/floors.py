@@ -15,66 +15,66 @@ ON_CHIP = 16 * 227 * 1024
 
 
 class Floor(NamedTuple):
-    """Bytes of both passes; ``partial`` of those of the backward pass are partial sums."""
+    """Count the bytes of both passes. ``partial`` says how many bytes of the backward pass are partial sums."""
 
     forward: int
     backward: int
     partial: int
 
 
-def rms_norm(m, n, e, ew, p):
-    """x -> y, rstd; then dy, x, w, rstd -> dx, dw."""
+def rms_norm(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count RMSNorm: x, w -> y, rstd; then dy, x, w, rstd -> dx, dw."""
     a, partial = m * n * e, 8 * p * n
     return Floor(2 * a + n * ew + 4 * m, 3 * a + n * ew + 4 * m + partial + n * ew, partial)
 
 
-def layer_norm(m, n, e, ew, p):
-    """x -> y, mean, rstd; then dy, x, w, both statistics -> dx, dw, db."""
+def layer_norm(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count LayerNorm: x, w, b -> y, mean, rstd; then dy, x, w, mean, rstd -> dx, dw, db."""
     a, partial = m * n * e, 16 * p * n
     return Floor(2 * a + 2 * n * ew + 8 * m, 3 * a + n * ew + 8 * m + partial + 2 * n * ew, partial)
 
 
-def add_rms_norm(m, n, e, ew, p):
-    """x, r -> s, y; then dy, ds, s -> d, the gradient of x and of r at once."""
+def add_rms_norm(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count RMSNorm after an add: x, r -> s, y; then dy, ds, s -> d, which is the gradient of x and of r."""
     a, alone = m * n * e, rms_norm(m, n, e, ew, p)
     return Floor(alone.forward + 2 * a, alone.backward + a, alone.partial)
 
 
-def add_layer_norm(m, n, e, ew, p):
-    """The same with a mean and an offset."""
+def add_layer_norm(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count LayerNorm after an add."""
     a, alone = m * n * e, layer_norm(m, n, e, ew, p)
     return Floor(alone.forward + 2 * a, alone.backward + a, alone.partial)
 
 
-def add_rms_norm_post(m, n, e, ew, p):
-    """x, r -> y, and s, which the backward pass needs; then dy, s -> d: the stream ends here, and no ds comes back."""
+def add_rms_norm_post(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count post-norm: x, r -> y and s, which the backward pass reads; then dy, s -> d. Nothing reads s, so no ds."""
     fused = add_rms_norm(m, n, e, ew, p)
     return Floor(fused.forward, fused.backward - m * n * e, fused.partial)
 
 
-def add_rms_norm_fp32(m, n, e, ew, p):
-    """A stream in float32: r, s, ds and dr have 4 bytes, x, y, dy and dx have e; dx and dr are two tensors."""
+def add_rms_norm_fp32(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count a stream in float32: numbers of r, s, ds, dr have 4 bytes, those of x, y, dy, dx have e; dx is not dr."""
     wide, alone = 4 * m * n, rms_norm(m, n, e, ew, p)
     narrow = m * n * e
     return Floor(alone.forward + 2 * wide, alone.backward - narrow + 3 * wide, alone.partial)
 
 
-def dyt(m, n, e, ew, p):
-    """x -> y; then dy, x, w -> dx, dw, db, dalpha. A number alone is not counted."""
+def dyt(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count DynamicTanh: x, w, b -> y; then dy, x, w -> dx, dw, db, dalpha. Single numbers are not counted."""
     a, partial = m * n * e, 16 * p * n
     return Floor(2 * a + 2 * n * ew, 3 * a + n * ew + partial + 2 * n * ew, partial)
 
 
-def scaled_add(m, n, e, ew, p):
-    """r, x -> y; then dy -> dx. The gradient of r is dy itself."""
+def scaled_add(m: int, n: int, e: int, ew: int, p: int) -> Floor:
+    """Count a scaled add: r, x -> y; then dy -> dx. The gradient of r is dy itself."""
     a = m * n * e
     return Floor(3 * a, 2 * a, 0)
 
 
-def group_norm(samples, channels, positions, groups, e, ew):
-    """x -> y and two statistics for each group of each sample; then dy, x -> dx, dw, db.
+def group_norm(samples: int, channels: int, positions: int, groups: int, e: int, ew: int) -> Floor:
+    """Count GroupNorm: x -> y and two statistics for each group of each sample; then dy, x -> dx, dw, db.
 
-    Sums by channel of each sample are the partial sums here. A group beyond :data:`ON_CHIP` is read twice.
+    The partial sums are those of each channel of each sample. A group larger than :data:`ON_CHIP` is read twice.
     """
     a, statistics, partial = samples * channels * positions * e, 8 * samples * groups, 16 * samples * channels
     again = channels // groups * positions * e > ON_CHIP

@@ -8,10 +8,12 @@ tensors.
 import contextlib
 import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from resnorm_lib import ops
 from resnorm_lib.bench.timing import in_turns
@@ -29,12 +31,12 @@ class Nothing:
     function = packed_metadata = None
 
     @staticmethod
-    def run(*arguments):
+    def run(*arguments: object) -> None:
         pass
 
 
 @contextlib.contextmanager
-def without_launch():
+def without_launch() -> Iterator[None]:
     """Let the operations do on a CPU's tensors what they do on a GPU's, all but the launch."""
     nothing = Nothing()
     launch.forget_plans()
@@ -53,10 +55,10 @@ def without_launch():
     launch.forget_plans()
 
 
-def calls(device):
+def calls(device: torch.device | str) -> dict[str, tuple[Callable, tuple[Tensor, ...]]]:
     """Return by name a function of nothing that calls an operation on one row, and the tensors that want gradients."""
 
-    def leaf(*shape):
+    def leaf(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).requires_grad_()
 
     x, r, w, b, a = leaf(1, WIDTH), leaf(1, WIDTH), leaf(WIDTH), leaf(WIDTH), leaf(1)
@@ -72,14 +74,14 @@ def calls(device):
     }
 
 
-def forward_and_backward(call, inputs):
+def forward_and_backward(call: Callable[[], object], inputs: Sequence[Tensor]) -> Callable[[], object]:
     outputs = call()
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     gradients = [torch.ones_like(y) for y in outputs]
     return lambda: torch.autograd.grad(call(), inputs, gradients)
 
 
-def measure(device, turns=30, repeats=50):
+def measure(device: torch.device | str, turns: int = 30, repeats: int = 50) -> list[dict]:
     """Return rows of the record: what each operation costs the processor, and its ratio to torch's layer_norm.
 
     Parameters
@@ -97,7 +99,7 @@ def measure(device, turns=30, repeats=50):
         turns, which other programs have disturbed least.
     """
 
-    def seconds(call):
+    def seconds(call: Callable[[], object]) -> float:
         start = time.perf_counter()
         for _ in range(repeats):
             call()

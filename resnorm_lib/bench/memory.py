@@ -6,15 +6,17 @@ import platform
 
 import torch
 
+from resnorm_lib.bench.timing import Clock
+
 __all__ = ["copy_bandwidth", "describe", "keep_memory", "peak_bandwidth", "processors"]
 
 
-def processors(device):
+def processors(device: torch.device) -> int:
     """Return the number of multiprocessors of a GPU, and 1 for a CPU."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
-def peak_bandwidth(device):
+def peak_bandwidth(device: torch.device) -> float | None:
     """Return the nominal bandwidth of a GPU's memory in bytes per second, or None for a CPU.
 
     It is the memory clock, twice for both edges, times the width of the bus: 3.35e12 for an H100 with HBM3, which has
@@ -27,7 +29,7 @@ def peak_bandwidth(device):
     return 2 * clock * 1e3 * width / 8 or None
 
 
-def copy_bandwidth(clock):
+def copy_bandwidth(clock: Clock) -> float:
     """Measure a copy that is far larger than any cache, and return the bytes per second that it reads and writes."""
     size = 2**30 if clock.is_cuda else 30 * 2**20
     source = torch.ones(size // 4, dtype=torch.float32, device=clock.device)
@@ -35,7 +37,7 @@ def copy_bandwidth(clock):
     return 2 * size / clock.time(lambda: target.copy_(source))["median_s"]
 
 
-def keep_memory():
+def keep_memory() -> bool:
     """Let the C library keep what is freed and hand it out again, as torch does on a GPU.
 
     Otherwise each large tensor gets new pages from the system, which clears every page when it is first touched: that
@@ -55,7 +57,7 @@ def keep_memory():
     return done
 
 
-def describe(device, clock):
+def describe(device: torch.device, clock: Clock) -> dict:
     """Return what a record says of the device's memory, beside :func:`resnorm_lib.engine.machine.machine`."""
     is_cuda = device.type == "cuda"
     properties = torch.cuda.get_device_properties(device) if is_cuda else None

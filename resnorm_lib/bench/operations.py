@@ -2,18 +2,29 @@
 
 import contextlib
 import gc
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from resnorm_lib.bench import memory
-from resnorm_lib.bench.record import which
+from resnorm_lib.bench.cases import Case
+from resnorm_lib.bench.record import Record, which
+from resnorm_lib.bench.timing import Clock
 from resnorm_lib.bench.torch_versions import Absent, torch_eager
 from resnorm_lib.bench.versions import VERSIONS
 
 __all__ = ["measure"]
 
 
-def measure(case, clock, record, versions, graphs=True, on_row=lambda row: None):
+def measure(
+    case: Case,
+    clock: Clock,
+    record: Record,
+    versions: Sequence[str],
+    graphs: bool = True,
+    on_row: Callable[[dict], object] = lambda row: None,
+) -> None:
     """Time both passes of all versions of a case; note a version that fails, and go on with the next one."""
     for version in versions:
         try:
@@ -31,7 +42,7 @@ def measure(case, clock, record, versions, graphs=True, on_row=lambda row: None)
                 torch.cuda.empty_cache()
 
 
-def rows_of(case, version, clock, record, graphs):
+def rows_of(case: Case, version: str, clock: Clock, record: Record, graphs: bool) -> Iterator[dict]:
     """Yield the row of the forward pass and the row of the backward pass of one version."""
     function = VERSIONS[version](case)
     inputs = case.inputs(clock.device)
@@ -43,7 +54,7 @@ def rows_of(case, version, clock, record, graphs):
     forward = lambda: function(*inputs)  # noqa: E731
     yield row_of(case, version, "forward", clock, record, lambda: forward, floor.forward, 0, graphs) | {"error": error}
 
-    def make_backward():
+    def make_backward() -> Callable[[], object]:
         leaves = [x.detach().requires_grad_() for x in inputs]  # new ones: a leaf keeps the stream of its first use
         ys = as_tuple(function(*leaves))
         return lambda: torch.autograd.grad(ys, leaves, dys, retain_graph=True)
@@ -53,7 +64,17 @@ def rows_of(case, version, clock, record, graphs):
     yield row | {"error": None}
 
 
-def row_of(case, version, direction, clock, record, make, size, partial, graphs):
+def row_of(
+    case: Case,
+    version: str,
+    direction: str,
+    clock: Clock,
+    record: Record,
+    make: Callable[[], Callable[[], object]],
+    size: int,
+    partial: int,
+    graphs: bool,
+) -> dict:
     call = make()
     timed = clock.time(call)
     row = which(case, version) | {"direction": direction} | timed
@@ -65,12 +86,12 @@ def row_of(case, version, direction, clock, record, make, size, partial, graphs)
     return row | {"graph": graph}
 
 
-def as_tuple(outputs):
+def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def relative_error(case, inputs, outputs, rows=16):
-    """||y - y64|| / ||y64|| of the first rows: that all versions compute the same."""
+def relative_error(case: Case, inputs: Sequence[Tensor], outputs: tuple[Tensor, ...], rows: int = 16) -> float:
+    """Return ||y - y64|| / ||y64|| of the first rows, which shows that all versions compute the same."""
     shape = case.shape
     narrow = [(x[:rows] if x.shape == shape else x).detach().double() for x in inputs]
     exact = as_tuple(torch_eager(case)(*narrow))[0]

@@ -2,11 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # matplotlib is imported when something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 __all__ = ["draw"]
 
 
-def draw(path, png):
+def draw(path: str | Path, png: str | Path) -> "Figure":
     """Draw the record at ``path`` into the file ``png``: our forward passes on the left, backward ones on the right.
 
     Shares are of the nominal bandwidth, or, on a CPU, which has no such number here, of the measured copy.
@@ -44,7 +50,7 @@ def draw(path, png):
     return fig
 
 
-def draw_panel(ax, rows, peak, ceiling):
+def draw_panel(ax: "Axes", rows: list[dict], peak: float | None, ceiling: float | None) -> None:
     """Draw one pass: a mark for each shape and dtype, hollow once the colours begin again."""
     from resnorm_lib.bench.cases import OPS
     from resnorm_lib.plot import COLORS, style_of
@@ -60,7 +66,7 @@ def draw_panel(ax, rows, peak, ceiling):
     ax.set_ylim(bottom=0)
 
 
-def share(row, peak):
+def share(row: dict, peak: bool) -> float:
     """Return the share that a row reaches, by its CUDA graph if there is one: at small sizes a launch takes longest."""
     best = row["graph"] if row["graph"] and "median_s" in row["graph"] else row
     return best["share_of_peak" if peak else "share_of_copy"]

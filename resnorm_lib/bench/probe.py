@@ -50,7 +50,7 @@ def price(
     if not parameters or loss is None:
         raise ValueError("there is no backward pass to compare with: the model needs parameters, and loss must be one.")
 
-    def plain():
+    def plain() -> None:
         value = call.loss_of(model(*call.args, **call.kwargs))
         torch.autograd.grad(value, parameters, allow_unused=True)
 

@@ -7,13 +7,13 @@ falls on both alike. The ratio of a pair is the median over all turns.
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib import norms
 from resnorm_lib.bench.plain import PlainDecoder, PlainResNet20, copy_state
@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 # -- the pairs -------------------------------------------------------------------------------------------------------
 
 
-def norm_pairs():
+def norm_pairs() -> Iterator[Pair]:
     """Yield both passes of norms: of large inputs, where memory counts, and of small ones, where Python does."""
     for shape in ((1024, 512), (64, 64, 128), (32, 64)):
         for name in ("LayerNorm", "RMSNorm"):
@@ -53,27 +53,27 @@ def norm_pairs():
         yield norm_pair("GroupNorm", shape, norms.GroupNorm(8, shape[1]), nn.GroupNorm(8, shape[1]))
 
 
-def norm_pair(name, shape, ours, theirs):
+def norm_pair(name: str, shape: tuple[int, ...], ours: nn.Module, theirs: nn.Module) -> Pair:
     x, gradient = torch.randn(shape, requires_grad=True), torch.randn(shape)
     assert torch.equal(ours(x), theirs(x))
     passes = (lambda norm=norm: norm(x).backward(gradient) for norm in (ours, theirs))
     return Pair("norm", f"{name} {by(shape)}", *passes, turns=151)
 
 
-def step_pairs():
+def step_pairs() -> Iterator[Pair]:
     """Yield training steps of a whole network and of its textbook twin: forward, loss, backward and optimizer."""
     for name, turns, ours, plain, x, target in networks():
         torch.testing.assert_close(ours(x), plain(x))
         yield Pair("training step", name, *(training_step(model, x, target) for model in (ours, plain)), turns)
 
 
-def probe_pairs():
+def probe_pairs() -> Iterator[Pair]:
     """Yield a probe, and a forward and backward pass of the same network."""
     for name, turns, model, _, x, target in networks():
         yield Pair("probe", name, partial(probe, model, (x, target), loss), passes(model, x, target), turns)
 
 
-def import_pairs():
+def import_pairs() -> Iterator[Pair]:
     """Yield whole processes that import everything a network is built from, and torch alone."""
     both = (partial(subprocess.run, [sys.executable, "-c", code], check=True) for code in (FLOORS, "import torch"))
     yield Pair("import", "norms, residual, models, probes", *both, turns=11)
@@ -85,11 +85,11 @@ PAIRS = {"norm": norm_pairs, "training step": step_pairs, "probe": probe_pairs, 
 # -- what the pairs run ----------------------------------------------------------------------------------------------
 
 
-def by(shape):
+def by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def networks():
+def networks() -> Iterator[tuple]:
     """Yield name, turns, our network, its twin, input and target: large, and small enough for Python to count."""
     for images, turns in ((128, 15), (16, 41)):
         x, target = torch.randn(images, 3, 32, 32), torch.randint(10, (images,))
@@ -99,32 +99,34 @@ def networks():
         yield f"6-layer decoder {rows}x64 tokens", turns, *decoders(), words[:, :-1], words[:, 1:].flatten()
 
 
-def resnets():
+def resnets() -> tuple[nn.Module, nn.Module]:
     ours = cifar_resnet(20)
     return ours, copy_state(ours, PlainResNet20())
 
 
-def decoders(vocab_size=256, dim=128, depth=6, heads=4, context_length=64):
+def decoders(
+    vocab_size: int = 256, dim: int = 128, depth: int = 6, heads: int = 4, context_length: int = 64
+) -> tuple[nn.Module, nn.Module]:
     ours = DecoderLM(vocab_size, dim, depth=depth, num_heads=heads, context_length=context_length)
     return ours, copy_state(ours, PlainDecoder(vocab_size, dim, depth, heads, context_length))
 
 
-def loss(output, target):
+def loss(output: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(output.flatten(0, -2), target)
 
 
-def passes(model, x, target):
-    def forward_and_backward():
+def passes(model: nn.Module, x: Tensor, target: Tensor) -> Callable[[], object]:
+    def forward_and_backward() -> Callable[[], object]:
         model.zero_grad()
         loss(model(x), target).backward()
 
     return forward_and_backward
 
 
-def training_step(model, x, target):
+def training_step(model: nn.Module, x: Tensor, target: Tensor) -> Callable[[], object]:
     optimizer, forward_and_backward = torch.optim.SGD(model.parameters(), lr=1e-3), passes(model, x, target)
 
-    def step():
+    def step() -> None:
         forward_and_backward()
         optimizer.step()
 
@@ -134,20 +136,20 @@ def training_step(model, x, target):
 # -- measuring and reporting -----------------------------------------------------------------------------------------
 
 
-def seconds(function, calls):
+def seconds(function: Callable[[], object], calls: int) -> float:
     start = processor_time()
     for _ in range(calls):
         function()
     return (processor_time() - start) / calls
 
 
-def turn(ours, theirs, calls):
+def turn(ours: Callable[[], object], theirs: Callable[[], object], calls: int) -> tuple[float, float]:
     """Run ours, theirs, theirs, ours, so that drift and a warm cache fall on both alike; return the seconds of both."""
     a, b, c, d = (seconds(function, calls) for function in (ours, theirs, theirs, ours))
     return (a + d) / 2, (b + c) / 2
 
 
-def measure(pair):
+def measure(pair: Pair) -> dict:
     """Compare the two in turns, and return the row of the report."""
     pair.ours(), pair.theirs()
     calls = max(1, round(SHORTEST / seconds(pair.theirs, 1)))
@@ -159,7 +161,7 @@ def measure(pair):
     return {"group": pair.group, "name": pair.name, "goal": GOALS[pair.group], "turns": pair.turns} | rounded
 
 
-def report(groups=tuple(GOALS), command="make bench"):
+def report(groups: Sequence[str] = tuple(GOALS), command: str = "make bench") -> dict:
     """Measure all pairs of the groups with one thread, print a line for each, and return the document of the record.
 
     Parameters

@@ -8,7 +8,7 @@ __all__ = ["SCHEMA", "VERSION"]
 VERSION = 3
 
 
-def _says(kind, description):
+def _says(kind: dict, description: str) -> dict:
     return kind | {"description": description}
 
 

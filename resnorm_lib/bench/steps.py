@@ -5,13 +5,14 @@ machine does falls on all alike; the ratios within a turn are compared.
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from resnorm_lib.bench.timing import in_turns, quartiles, summary
+from resnorm_lib.bench.timing import Clock, in_turns, quartiles, summary
 from resnorm_lib.bench.torch_versions import layer_norm_chain
 from resnorm_lib.models import DecoderLM
 from resnorm_lib.norms import LayerNorm
@@ -31,7 +32,7 @@ class Size(NamedTuple):
     batch: int
     dtype: torch.dtype
 
-    def __str__(self):
+    def __str__(self) -> str:
         numbers = str(self.dtype).removeprefix("torch.")
         return f"{self.depth} layers of {self.dim}, {self.batch}x{self.context} tokens, {numbers}"
 
@@ -54,22 +55,22 @@ WAYS = {
 class Chain(nn.Module):
     """LayerNorm as its formula is written, one torch operation for each operation of the formula."""
 
-    def __init__(self, norm):
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return layer_norm_chain(x, self.weight, self.bias, self.eps)
 
 
-def with_chains(module):
+def with_chains(module: nn.Module) -> nn.Module:
     """Replace every LayerNorm inside a module by a chain, and return the module."""
     for name, child in module.named_children():
         setattr(module, name, Chain(child)) if isinstance(child, LayerNorm) else with_chains(child)
     return module
 
 
-def build(way, size, device):
+def build(way: str, size: Size, device: torch.device) -> Callable[[], object]:
     """Return a function that makes one training step in the given way.
 
     Raises
@@ -90,7 +91,7 @@ def build(way, size, device):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     network = torch.compile(model, dynamic=False) if way == "torch.compile" else model
 
-    def step():
+    def step() -> None:
         with kernels("auto" if way == "ours" else "off"):
             logits = network(tokens[:, :-1])
             F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten()).backward()
@@ -100,7 +101,7 @@ def build(way, size, device):
     return step
 
 
-def time_steps(clock, size, ways=tuple(WAYS), turns=15):
+def time_steps(clock: Clock, size: Size, ways: Sequence[str] = tuple(WAYS), turns: int = 15) -> dict[str, dict]:
     """Time a training step in each way, in turns.
 
     Parameters
@@ -123,7 +124,7 @@ def time_steps(clock, size, ways=tuple(WAYS), turns=15):
     return {way: compared(times[way], times[ways[0]]) for way in steps}
 
 
-def runs(way, step, clock):
+def runs(way: str, step: Callable[[], object], clock: Clock) -> bool:
     """Return whether a step runs, and print why not: one that fails, a compiler's say, must not end all others."""
     try:
         clock.once(step)
@@ -134,7 +135,7 @@ def runs(way, step, clock):
     return True
 
 
-def compared(times, base):
+def compared(times: Sequence[float], base: Sequence[float]) -> dict:
     """Return the summary of times, and the quartiles of their ratios to the base times of the same turns."""
     low, ratio, high = quartiles([a / b for a, b in zip(times, base)])
     return summary(times) | {"ratio": ratio, "lower_ratio": low, "upper_ratio": high}

@@ -9,30 +9,33 @@ takes longer than Python needs to launch the call, so that launches do not count
 import os
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 
 __all__ = ["Clock", "in_turns", "processor_time", "quartiles", "summary"]
 
 
-def quartiles(values):
+def quartiles(values: Sequence[float]) -> list[float]:
     """Return lower quartile, median and upper quartile."""
     return statistics.quantiles(values, n=4)
 
 
-def summary(times):
+def summary(times: Sequence[float]) -> dict:
     """Return the quartiles of times in seconds, and the number of times, by the names of a record."""
     low, median, high = quartiles(times)
     return {"median_s": median, "lower_quartile_s": low, "upper_quartile_s": high, "runs": len(times)}
 
 
-def processor_time():
+def processor_time() -> float:
     """Return the seconds that this process, and those it has waited for, have spent on a processor."""
     waited_for = os.times()  # in ticks of about 10 ms; 0 on Windows
     return time.process_time() + waited_for.children_user + waited_for.children_system
 
 
-def in_turns(calls, seconds, turns, warm_up):
+def in_turns(
+    calls: dict[str, Callable[[], object]], seconds: Callable[[Callable[[], object]], float], turns: int, warm_up: int
+) -> dict[str, list[float]]:
     """Return the ``seconds`` of each call, a list by name: in each turn each runs once, so that drift falls on all."""
     times = {name: [] for name in calls}
     for _ in range(warm_up + turns):
@@ -55,20 +58,22 @@ class Clock:
         Size of the buffer that is read between calls.
     """
 
-    def __init__(self, device, runs=100, seconds=0.5, cold_bytes=None):
+    def __init__(
+        self, device: torch.device | str, runs: int = 100, seconds: float = 0.5, cold_bytes: int | None = None
+    ) -> None:
         self.device, self.runs, self.seconds = torch.device(device), runs, seconds
         cold_bytes = cold_bytes or (512 * 2**20 if self.is_cuda else 32 * 2**20)
         self.cold = torch.zeros(cold_bytes // 4, dtype=torch.int32, device=self.device)
 
     @property
-    def is_cuda(self):
+    def is_cuda(self) -> bool:
         return self.device.type == "cuda"
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         if self.is_cuda:
             torch.cuda.synchronize(self.device)
 
-    def once(self, call):
+    def once(self, call: Callable[[], object]) -> float:
         """Return the seconds of one call, from the first to the last thing that the device does for it."""
         self.synchronize()
         start = time.perf_counter()
@@ -76,7 +81,7 @@ class Clock:
         self.synchronize()
         return time.perf_counter() - start
 
-    def time(self, call, warm_up=3):
+    def time(self, call: Callable[[], object], warm_up: int = 3) -> dict:
         """Return the :func:`summary` of the times of many calls."""
         for _ in range(warm_up):
             call()
@@ -84,14 +89,14 @@ class Clock:
         times = self._cuda_times(call) if self.is_cuda else self._cpu_times(call)
         return summary(times)
 
-    def _cpu_times(self, call):
+    def _cpu_times(self, call: Callable[[], object]) -> list[float]:
         times, end = [], time.perf_counter() + self.seconds
         while len(times) < 5 or (len(times) < self.runs and time.perf_counter() < end):
             self.cold.max()
             times.append(self.once(call))
         return times
 
-    def _cuda_times(self, call):
+    def _cuda_times(self, call: Callable[[], object]) -> list[float]:
         pairs, end = [], time.perf_counter() + self.seconds
         while len(pairs) < 5 or (len(pairs) < self.runs and time.perf_counter() < end):
             before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -105,7 +110,7 @@ class Clock:
         self.synchronize()
         return [before.elapsed_time(after) / 1e3 for before, after in pairs]
 
-    def host(self, call, calls=20):
+    def host(self, call: Callable[[], object], calls: int = 20) -> float | None:
         """Return the median seconds that the processor needs to launch one call on a GPU; None on a CPU."""
         if not self.is_cuda:
             return None
@@ -117,7 +122,7 @@ class Clock:
             times.append(time.perf_counter() - start)
         return statistics.median(times)
 
-    def graph(self, make):
+    def graph(self, make: Callable[[], Callable[[], object]]) -> dict:
         """Return what :meth:`time` returns, for the replay of a CUDA graph of the call that ``make()`` returns.
 
         ``make`` runs on the stream of the capture, where autograd then runs the backward pass. If the call cannot be
@@ -142,7 +147,7 @@ class Clock:
             return {"reason": str(error).splitlines()[0]}
         return measured
 
-    def _leave_capture(self):
+    def _leave_capture(self) -> None:
         """Give torch's generator a state of its own: a capture that fails leaves it waiting for the graph's end."""
         if self.is_cuda:
             index = torch.cuda.current_device() if self.device.index is None else self.device.index

@@ -1,34 +1,40 @@
-"""What torch makes of each operation: a chain, its own kernels, and what its compiler fuses of these."""
+"""The torch versions of each operation: elementary operations, its own fused kernels, and its compiler."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from resnorm_lib._precision import upcast
-from resnorm_lib.bench.cases import EPS, SCALE
+from resnorm_lib.bench.cases import EPS, SCALE, Case
 
 __all__ = ["Absent", "chain", "torch_compile", "torch_compile_separate", "torch_eager"]
 
 
+Version = Callable[..., Tensor | tuple[Tensor, ...]]  # a function of the inputs of a case
+
+
 class Absent(Exception):
-    """A version that cannot be timed here, and why."""
+    """Says why a version cannot be timed here."""
 
 
-def layer_norm_chain(x, w, b, eps=EPS):
-    """LayerNorm of the last axis as its formula is read, an operation a symbol, in float32 at least."""
+def layer_norm_chain(x: Tensor, w: Tensor, b: Tensor, eps: float = EPS) -> Tensor:
+    """Compute LayerNorm step by step, one torch operation for each operation of the formula, in float32 at least."""
     s = upcast(x)
     centred = s - s.mean(-1, keepdim=True)
     variance = centred.square().mean(-1, keepdim=True)
     return (centred / (variance + eps).sqrt() * w + b).to(x.dtype)
 
 
-def rms_norm_chain(x, w, eps=EPS):
-    """RMSNorm in the same way."""
+def rms_norm_chain(x: Tensor, w: Tensor, eps: float = EPS) -> Tensor:
+    """Compute RMSNorm in the same way."""
     s = upcast(x)
     return (s / (s.square().mean(-1, keepdim=True) + eps).sqrt() * w).to(x.dtype)
 
 
-def after_add(norm, add=torch.add):
-    """The norm of the stream r + x, and the stream: two operations, one after the other."""
+def after_add(norm: Version, add: Version = torch.add) -> Version:
+    """Return a function that adds and then normalizes, in two operations. It returns the norm and the sum."""
 
     def add_norm(x, r, *parameters):
         s = add(r, x)
@@ -37,8 +43,8 @@ def after_add(norm, add=torch.add):
     return add_norm
 
 
-def norm_alone(case):
-    """The case of the norm in an add with a norm, where the two are also timed apart."""
+def norm_alone(case: Case) -> Case:
+    """Return the case of the norm alone, for an add with a norm whose two parts are also timed separately."""
     if case.op not in ("add_rms_norm", "add_layer_norm"):
         raise Absent(f"nothing of {case.op} is timed apart")
     return case._replace(op=case.op.removeprefix("add_"))
@@ -52,15 +58,15 @@ CHAINS = {
 }
 
 
-def chain(case):
-    """The formula, one operation at a time: where everybody starts."""
+def chain(case: Case) -> Version:
+    """Return the formula as unfused torch operations."""
     if case.op not in CHAINS:
         raise Absent(f"no chain is timed for {case.op}")
     return CHAINS[case.op]
 
 
-def torch_eager(case):
-    """What one writes in torch, with torch's own fused norms."""
+def torch_eager(case: Case) -> Version:
+    """Return what one writes in torch, with its own fused norms."""
 
     def rms(x, w):
         return F.rms_norm(x, w.shape, w, EPS)
@@ -86,22 +92,22 @@ def torch_eager(case):
     }[case.op.removesuffix("_last")]
 
 
-def compiled(function):
-    """Through Inductor, for this very shape."""
+def compiled(function: Version) -> Version:
+    """Compile a function by Inductor, for fixed shapes."""
     from torch._functorch import config
 
     config.donated_buffer = False  # or a compiled backward pass could run only once
     return torch.compile(function, fullgraph=True, dynamic=False)
 
 
-def torch_compile(case):
-    """The same through Inductor, add and norm together."""
+def torch_compile(case: Case) -> Version:
+    """Return the torch version compiled by Inductor, so that add and norm are fused."""
     torch._dynamo.reset()
     return compiled(torch_eager(case))
 
 
-def torch_compile_separate(case):
-    """The add and the norm, each compiled alone: good kernels that are not fused with each other."""
+def torch_compile_separate(case: Case) -> Version:
+    """Return the add and the norm, each compiled by itself: good kernels that are not fused with each other."""
     norm = norm_alone(case)
     torch._dynamo.reset()
     return after_add(compiled(torch_eager(norm)), compiled(torch.add))

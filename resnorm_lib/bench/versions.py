@@ -1,17 +1,19 @@
-"""Who is timed: ours, torch in its several ways, and the kernels of others where they are installed.
+"""The versions that are timed: our kernels, torch in several ways, and other libraries where they are installed.
 
 Each of :data:`VERSIONS` takes a :class:`~resnorm_lib.bench.cases.Case` and returns a function of its inputs, or
 raises :class:`Absent` with the reason.
 """
 
 import importlib
+from collections.abc import Callable
 
 import torch
 
 from resnorm_lib import ops
-from resnorm_lib.bench.cases import EPS, SCALE
+from resnorm_lib.bench.cases import EPS, SCALE, Case
 from resnorm_lib.bench.torch_versions import (
     Absent,
+    Version,
     after_add,
     chain,
     norm_alone,
@@ -23,7 +25,9 @@ from resnorm_lib.bench.torch_versions import (
 __all__ = ["VERSIONS"]
 
 
-def ours(case):
+def ours(case: Case) -> Version:
+    """Return our operation."""
+
     def add(x, r, w, b=None, **options):
         norm = "layer" if case.op == "add_layer_norm" else "rms"
         return ops.add_norm(x, r, w, b, norm=norm, eps=EPS, **options)
@@ -42,26 +46,28 @@ def ours(case):
     }[case.op.removesuffix("_last")]
 
 
-def ours_separate(case):
-    """Torch's add, then our norm: what fusing the two gains over kernels that are good alone."""
+def ours_separate(case: Case) -> Version:
+    """Return torch's add, then our norm: against it one sees what fusing the two gains."""
     return after_add(ours(norm_alone(case)))
 
 
-def imported(module, name):
+def imported(module: str, name: str) -> Callable:
+    """Import a function of another library, or raise :class:`Absent`."""
     try:
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # other people's modules raise anything at all when they are imported
         raise Absent(f"{module}.{name} cannot be imported: {type(error).__name__}: {error}".splitlines()[0]) from error
 
 
-def among(table, case, who):
+def among(table: dict[str, Callable[[], Version]], case: Case, who: str) -> Version:
+    """Return the version that the table of the library ``who`` has for the case, or raise :class:`Absent`."""
     if case.op not in table:
         raise Absent(f"{who} has no {case.op}")
     return table[case.op]()
 
 
-def liger(case):
-    """Liger-Kernel, without its default of overwriting the incoming gradient."""
+def liger(case: Case) -> Version:
+    """Return the operation of Liger-Kernel, told not to overwrite the incoming gradient, as it does by default."""
     functional = "liger_kernel.transformers.functional"
 
     def rms():
@@ -87,8 +93,8 @@ def liger(case):
     return among(table, case, "Liger-Kernel")
 
 
-def flash_attention(case):
-    """The Triton kernels of flash-attention."""
+def flash_attention(case: Case) -> Version:
+    """Return the Triton kernel of flash-attention."""
 
     def bare(x, w, b=None):
         return function()(x, w, b, eps=EPS, is_rms_norm="rms" in case.op)
@@ -101,7 +107,7 @@ def flash_attention(case):
     def function():
         return imported("flash_attn.ops.triton.layer_norm", "layer_norm_fn")
 
-    def present(version):
+    def present(version: Version) -> Version:
         function()
         return version
 
@@ -110,8 +116,8 @@ def flash_attention(case):
     return among(table | dict.fromkeys(names, lambda: present(add)), case, "flash-attention")
 
 
-def quack(case):
-    """quack. Its LayerNorm has no gradient, and so is no rival in training."""
+def quack(case: Case) -> Version:
+    """Return the operation of quack. Its LayerNorm is left out, because it has no gradient."""
 
     def rms():
         function = imported("quack.rmsnorm", "rmsnorm")
