@@ -45,7 +45,7 @@ def batches(
     return ((x[index], y[index]) for index in parts(order, batch_size, drop_last))
 
 
-def check_pair(x, y):
+def check_pair(x: Tensor, y: Tensor) -> None:
     """Raise ValueError unless x and y are as long as each other, not empty, and on one device."""
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or not len(x):
         raise ValueError(
@@ -55,14 +55,14 @@ def check_pair(x, y):
         raise ValueError(f"y is on {y.device}, but it must be on {x.device}, where x is.")
 
 
-def epoch_order(length, generator, device):
-    """Return each index once, on the device. Drawn where the generator is: its numbers differ from device to device."""
+def epoch_order(length: int, generator: Generator | None, device: torch.device) -> Tensor:
+    """Return each index once, on ``device``: in order, or as the generator shuffles them on the device where it is."""
     if generator is None:
         return torch.arange(length, device=device)
     return torch.randperm(length, generator=generator, device=generator.device).to(device)
 
 
-def parts(order, batch_size, drop_last):
-    """Return the order in pieces of batch_size."""
+def parts(order: Tensor, batch_size: int, drop_last: bool) -> tuple[Tensor, ...]:
+    """Split the order into pieces of ``batch_size``."""
     pieces = order.split(batch_size)
     return pieces[:-1] if drop_last and len(pieces[-1]) < batch_size else pieces

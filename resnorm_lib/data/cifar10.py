@@ -2,6 +2,7 @@
 
 import io
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,8 +62,8 @@ def load_cifar10(generator: torch.Generator | None = None) -> Images:
 
 
 @lru_cache(maxsize=1)
-def _decoded(path, size, changed):
-    """Return ((x_train, y_train), (x_test, y_test)); size and time of change tell a replaced file from the old one."""
+def _decoded(path: Path, size: int, changed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return images and labels for training and for testing. Size and time of change are keys of the cache alone."""
     arrays = read_arrays(path, ARRAYS)
     parts = []
     for encoded, offsets, y in (arrays[:3], arrays[3:]):
@@ -73,7 +74,7 @@ def _decoded(path, size, changed):
     return parts
 
 
-def _check_offsets(path, encoded, offsets, y):
+def _check_offsets(path: Path, encoded: np.ndarray, offsets: np.ndarray, y: np.ndarray) -> None:
     rows = all(array.ndim == 1 for array in (encoded, offsets, y)) and encoded.dtype == np.uint8
     if not rows or offsets.dtype.kind not in "iu" or len(offsets) != len(y) + 1:
         raise DataDamaged(f"{path} has {offsets.size} offsets for {y.size} labels, but it must be a row of one more.")
@@ -82,7 +83,7 @@ def _check_offsets(path, encoded, offsets, y):
         raise DataDamaged(f"{path} has offsets that do not rise from 0 to the {len(encoded)} bytes of its images.")
 
 
-def _decode(path, encoded, offsets):
+def _decode(path: Path, encoded: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     try:
         from PIL import Image
     except ModuleNotFoundError:
@@ -97,7 +98,7 @@ def _decode(path, encoded, offsets):
     return x
 
 
-def _from_torchvision():
+def _from_torchvision() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     try:
         x_train, y_train, x_test, y_test = images.torchvision_arrays("CIFAR10")
     except DataMissing as reason:

@@ -2,6 +2,8 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +20,7 @@ class DataDamaged(ValueError):
     """A data file is there, but does not hold what it must; the message says what is wrong."""
 
 
-def find(name):
+def find(name: str) -> Path | None:
     """Return the path of a file in the data folder, or ``None`` where there is no such folder or file.
 
     Raises
@@ -31,7 +33,7 @@ def find(name):
     return path if path and path.is_file() else None
 
 
-def read_arrays(path, *spellings):
+def read_arrays(path: Path, *spellings: Sequence[str]) -> list[np.ndarray]:
     """Return the arrays of an ``.npz`` file that are named in the first spelling that the file has.
 
     Parameters

@@ -82,7 +82,7 @@ class ImageBatches:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
-    ):
+    ) -> None:
         device = x.device if device is None else torch.device(device)
         self.batch_size = _arguments.positive_int("batch_size", batch_size)
         self.crop = _arguments.positive_int("crop", crop, at_least=0)
@@ -119,20 +119,20 @@ class ImageBatches:
                 x = torch.where(mirror, x.flip(3), x)
             yield self._normalized(x), self.y[index]
 
-    def _draw(self, n, below):
+    def _draw(self, n: int, below: int) -> Tensor:
         """Return n integers from 0 to below - 1 on the device of the images."""
         if below == 1:
             return torch.zeros(n, dtype=torch.int64, device=self.y.device)
         drawn = torch.randint(below, (n,), generator=self.generator, device=self.generator.device)
         return drawn.to(self.y.device)
 
-    def _normalized(self, x):
+    def _normalized(self, x: Tensor) -> Tensor:
         if self.scale is None:
             return x.to(self.dtype)
         return x.float().mul_(self.scale).add_(self.shift).to(self.dtype)
 
 
-def _check_images(x, dtype):
+def _check_images(x: Tensor, dtype: torch.dtype) -> None:
     if x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point()):
         raise ValueError(
             f"x has shape {tuple(x.shape)} and type {x.dtype}, but it must be (n, c, h, w), uint8 or floating point."
@@ -141,7 +141,9 @@ def _check_images(x, dtype):
         raise ValueError(f"dtype is {dtype}, but it must be a floating-point type.")
 
 
-def _affine(x, mean, std, device):
+def _affine(
+    x: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None, device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
     """Return scale and shift with (x / 255 - mean) / std = scale x + shift, or twice None for floating-point x."""
     if x.is_floating_point():
         if mean is not None or std is not None:
@@ -158,7 +160,7 @@ def _affine(x, mean, std, device):
     return affine.float().to(device).unbind()
 
 
-def _padded(x, crop, padding):
+def _padded(x: Tensor, crop: int, padding: str) -> Tensor:
     if padding == "zero" or not crop:
         return functional.pad(x, (crop,) * 4)
     height, width = x.shape[2:]
@@ -170,6 +172,6 @@ def _padded(x, crop, padding):
     return x[:, :, rows[:, None], columns]
 
 
-def _reflected(size, crop):
+def _reflected(size: int, crop: int) -> Tensor:
     """Return the indices crop, ..., 1, 0, 1, ..., size - 1, size - 2, ..., size - 1 - crop."""
     return (size - 1) - ((size - 1) - torch.arange(-crop, size + crop).abs()).abs()

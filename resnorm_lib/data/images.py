@@ -1,9 +1,12 @@
 """Sets of images: what every loader returns, and the steps that all of them share."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from resnorm_lib import runtime
 from resnorm_lib.data.files import DataDamaged, DataMissing
@@ -25,7 +28,7 @@ class Images(NamedTuple):
     source: str  # what was read, to print beside every number that comes from it
 
 
-def torchvision_arrays(name):
+def torchvision_arrays(name: str) -> list[np.ndarray]:
     """Return train images, train labels, test images, test labels as torchvision keeps them; nothing is downloaded.
 
     Raises
@@ -47,8 +50,8 @@ def torchvision_arrays(name):
     return [np.asarray(array) for part in parts for array in (part.data, part.targets)]
 
 
-def missing(title, file, arrays, name, reason):
-    """Return the error for a set of images that is nowhere, in one sentence."""
+def missing(title: str, file: str, arrays: Sequence[str], name: str, reason: object) -> DataMissing:
+    """Return the error for a set of images that is not on this machine."""
     return DataMissing(
         f"{title} is not on this machine ({reason}): set the environment variable RESNORM_DATA to a folder that holds "
         f"{file} (arrays {', '.join(arrays)}), or to one that torchvision.datasets.{name}(folder, download=True) has "
@@ -56,7 +59,7 @@ def missing(title, file, arrays, name, reason):
     )
 
 
-def check_part(where, images, labels, channels, size):
+def check_part(where: str | Path, images: np.ndarray, labels: np.ndarray, channels: int, size: int) -> None:
     """Raise :class:`DataDamaged` unless images are (n, c, size, size) uint8 with n labels from 0 to 9."""
     shape = (len(labels), channels, size, size)
     if images.shape != shape or images.dtype != np.uint8:
@@ -72,7 +75,7 @@ def check_part(where, images, labels, channels, size):
         raise DataDamaged(f"{where} holds labels from {labels.min()} to {labels.max()}, but they must be 0 to 9.")
 
 
-def shuffled(images, labels, generator):
+def shuffled(images: np.ndarray, labels: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return copies in random order as tensors: files may be sorted by class, and then a slice shows one class only."""
     order = torch.randperm(len(labels), generator=generator).numpy()
     copies = np.ascontiguousarray(images[order]), labels[order].astype(np.int64)

@@ -1,5 +1,6 @@
 """MNIST (LeCun et al., 1998) and Fashion-MNIST (Xiao et al., 2017): 28 x 28 grey images in ten classes."""
 
+import numpy as np
 import torch
 
 from resnorm_lib.data import images
@@ -52,7 +53,9 @@ def load_fashion_mnist(generator: torch.Generator | None = None) -> Images:
     return _load("Fashion-MNIST", "fashion.npz", "FashionMNIST", (0.2860,), (0.3530,), generator)
 
 
-def _load(title, file, name, mean, std, generator):
+def _load(
+    title: str, file: str, name: str, mean: tuple[float, ...], std: tuple[float, ...], generator: torch.Generator | None
+) -> Images:
     path = find(file)
     if path:
         where, arrays = str(path), read_arrays(path, ARRAYS, KERAS_ARRAYS)
@@ -69,7 +72,7 @@ def _load(title, file, name, mean, std, generator):
     return Images(*parts, mean, std, source)
 
 
-def _from_torchvision(title, file, name):
+def _from_torchvision(title: str, file: str, name: str) -> list[np.ndarray]:
     try:
         return images.torchvision_arrays(name)
     except DataMissing as reason:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from resnorm_lib import _arguments
 from resnorm_lib.data.files import DataDamaged, DataMissing, find
@@ -78,7 +79,7 @@ def load_text(name: str = "shakespeare", max_chars: int | None = None) -> Text:
     return text._replace(train=ids[:cut], val=ids[cut:])
 
 
-def _pydoc():
+def _pydoc() -> tuple[str, str]:
     try:
         from pydoc_data.topics import topics
     except ModuleNotFoundError:
@@ -86,7 +87,7 @@ def _pydoc():
     return "\n\n".join(topics[key] for key in sorted(topics)), f"help topics of CPython {platform.python_version()}"
 
 
-def _shakespeare():
+def _shakespeare() -> tuple[str, str]:
     path = find(SHAKESPEARE)
     if path is None:
         raise DataMissing(
@@ -145,7 +146,9 @@ def text_batches(
     return _windows(ids.unfold(0, length + 1, 1), batch_size, generator, steps)
 
 
-def _windows(windows, batch_size, generator, steps):
+def _windows(
+    windows: Tensor, batch_size: int, generator: torch.Generator, steps: int | None
+) -> Iterator[tuple[Tensor, Tensor]]:
     while steps is None or steps > 0:
         start = torch.randint(len(windows), (batch_size,), generator=generator, device=generator.device)
         window = windows[start.to(windows.device)]

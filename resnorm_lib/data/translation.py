@@ -5,9 +5,11 @@ a later word before it can write an earlier one. German writes a number as one w
 model reads tokens.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from resnorm_lib import _arguments
 
@@ -62,7 +64,7 @@ def number_in_words(number: int, language: str) -> str:
     return " ".join(words(number))
 
 
-def _english(number):
+def _english(number: int) -> list[str]:
     if number < 20:
         return [ENGLISH_WORDS[number]]
     if number < 100:
@@ -71,8 +73,8 @@ def _english(number):
     return [*_english(number // unit), word, *_rest(_english, number % unit)]
 
 
-def _german(number, last=True):
-    """Return the words; 1 is "eins" where nothing follows and "ein" before another word."""
+def _german(number: int, last: bool = True) -> list[str]:
+    """Return the words. 1 is "eins" if it is the last word, and "ein" before another word."""
     if number < 20:
         return ["eins"] if number == 1 and last else [GERMAN_WORDS[number]]
     if number < 100:
@@ -82,7 +84,7 @@ def _german(number, last=True):
     return [*_german(number // unit, last=False), word, *_rest(lambda rest: _german(rest, last), number % unit)]
 
 
-def _rest(words, number):
+def _rest(words: Callable[[int], list[str]], number: int) -> list[str]:
     return words(number) if number else []
 
 
@@ -129,8 +131,8 @@ def translation_pairs(generator: torch.Generator, n: int, largest: int = LIMIT -
     return Pairs(english, german, source, target, source_words, target_words)
 
 
-def _numbers(sentences, words):
-    """Return sentences as rows of the places of their words, filled up with PAD to the longest."""
+def _numbers(sentences: list[list[str]], words: Sequence[str]) -> Tensor:
+    """Return sentences as rows of word indices, padded with PAD to the longest."""
     place = {word: i for i, word in enumerate(words)}
     rows = [torch.tensor([place[word] for word in sentence]) for sentence in sentences]
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)

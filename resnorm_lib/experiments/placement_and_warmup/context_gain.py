@@ -34,7 +34,7 @@ def output_without_layer(model: nn.Module, layer: int | None, x: Tensor, amp: bo
 
 
 def _past_layer(block, state):
-    """The stream past a block: peri_ln's norm of the embeddings, in the first block, is no part of a layer."""
+    """Return the stream past a block. The norm of the embeddings, which peri_ln puts into the first block, stays."""
     return block.scheme.norm_in(state) if hasattr(block.scheme, "norm_in") else state
 
 
