@@ -89,7 +89,12 @@ class Lineage:
         return node
 
     def record(self, name, inputs, results):
-        """Add the nodes of a call's results. A result that is one of the inputs was changed in place, or left alone."""
+        """Add the nodes of a call's results. A result that is one of the inputs was changed in place, or left alone.
+
+        Returns
+        -------
+        list of the new nodes
+        """
         parents = tuple({self.of(tensor): None for tensor in inputs})
         weights = [tensor for tensor, node in ((t, self.of(t)) for t in inputs) if node.weight]
         cost, linear = int(mixes(name, weights)), is_linear(name, weights)
@@ -98,15 +103,18 @@ class Lineage:
         # A weight that is handed to every sample (learned queries) is an activation from there on.
         only_weights = bool(parents) and len(weights) == len(inputs) and name not in ("expand", "expand_as", "repeat")
         axis = feature_axis_after(name, parents[0].axis if parents else None)
+        made = []
         for result in results:
             itself = bool(inputs) and result is inputs[0]
             if itself and gives_itself(name, result, self.nodes.get(id(result))):
                 continue
             if carries_no_gradient(result):
-                self.add(result, weight=only_weights)
+                made.append(self.add(result, weight=only_weights))
                 continue
             alias = len(parents) == 1 and aliases(name, inputs[0], result) and not itself
-            self.add(result, parents, cost=cost, weight=only_weights, alias=alias, axis=axis, linear=linear)
+            facts = {"cost": cost, "weight": only_weights, "alias": alias, "axis": axis, "linear": linear}
+            made.append(self.add(result, parents, **facts))
+        return made
 
 
 class Parting(NamedTuple):

@@ -63,8 +63,8 @@ class Watch(TorchFunctionMode):
             inputs = values_of(name, inputs)
             self._on_concatenation(name, inputs)
             self._on_sum_inside(name, inputs)
-            self.lineage.record(name, inputs, made)
-            self.path.note(name, self.lineage.of(made[0]))
+            for node in self.lineage.record(name, inputs, made)[:1]:
+                self.path.note(name, node)
         if addition is not None:
             self.additions.after(addition, result)
         elif function in NORM_CALLS:

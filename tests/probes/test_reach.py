@@ -8,6 +8,7 @@ from torch import nn
 from torch.func import grad, vmap
 
 from resnorm_lib.probes import probe
+from tests.probes.networks import Rescale
 
 
 class Write(nn.Module):
@@ -95,6 +96,11 @@ def test_a_shortcut_that_moves_or_scales_entries_is_modified(stream, inference):
     with torch.inference_mode(inference), torch.no_grad():
         (found,) = probe(three(after(linear, stream)), draw(4, 8)).streams
     assert {point.shortcut for point in found.points[1:]} == {"modified"}
+
+
+def test_a_norm_behind_a_linear_map_is_seen_through_a_cast_that_changes_nothing():
+    model = nn.Sequential(nn.Linear(8, 8), Rescale(8))
+    assert [norm.kind for norm in probe(model, draw(4, 8)).norms] == ["Rescale"]
 
 
 def test_a_difference_is_a_sum_with_the_branch_turned_round():
