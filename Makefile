@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale gpu new-chapter browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale gpu wheel new-chapter browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -75,6 +75,9 @@ gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops tests/engine/test_capture.py
 	$(GPU_PYTHON) -m resnorm_lib.bench operations --budget 240 --out book/recorded/fast_on_a_gpu-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
+
+wheel: $(READY)  ## build the wheel, install it in a fresh environment, and run README's example, a type check and the library's tests there
+	.ci/wheel
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
 	@$(BIN)/python -m book._tools.new "$(NAME)"
