@@ -1,6 +1,6 @@
 """The printed lines of claims and checks as a list: a tick, the sentence, value and bound, seeds, and the source.
 
-The code of a cell that does nothing else is folded behind "Show the check".
+The code of a cell that does nothing else is folded behind "Show the check", an output alone behind "Show the answer".
 """
 
 import sys
@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # `jupyter-book build` starts e
 from resnorm_lib.claims import parts
 
 PROMPTS = {"prompt_show": "Show the check", "prompt_hide": "Hide the check"}
+ANSWERS = {"prompt_show": "Show the answer", "prompt_hide": "Hide the answer"}  # to "Predict first"
 
 
 class ListClaims(SphinxTransform):
@@ -27,6 +28,8 @@ class ListClaims(SphinxTransform):
     def apply(self, **kwargs):
         for cell in [*self.document.findall(nodes.container)]:
             if cell.get("nb_element") == "cell_code":
+                if cell.get("hide_mode") == "output":
+                    cell.attributes.update(ANSWERS)
                 streams = [*cell.findall(lambda node: "stream" in getattr(node, "attributes", {}).get("classes", ()))]
                 made = [(stream, self.blocks(stream)) for stream in streams]
                 for stream, blocks in made:
