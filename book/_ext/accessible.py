@@ -12,6 +12,13 @@ def name_bibliography_items(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+def reach_wide_tables(app, pagename, templatename, context, doctree):
+    """Let the keyboard reach a table that scrolls beside its first column."""
+    if "body" in context:
+        frame = 'class="pst-scrollable-table-container"'
+        context["body"] = context["body"].replace(frame, f'{frame} tabindex="0"')
+
+
 def name_toggles(app, pagename, templatename, context, doctree):
     """Give the arrows that unfold the navigation a name."""
     generate = context["generate_toctree_html"]
@@ -32,6 +39,7 @@ def flatten_module_list(app, pagename, templatename, context, doctree):
 def setup(app):
     app.connect("html-page-context", flatten_module_list)
     app.connect("html-page-context", name_bibliography_items)
+    app.connect("html-page-context", reach_wide_tables)
     # after the theme, which brings the function
     app.connect("html-page-context", name_toggles, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
