@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnorm_lib import ops
+from resnorm_lib.bench.operations import as_tuple
 from resnorm_lib.bench.timing import in_turns
 from resnorm_lib.ops import dispatch, launch
 
@@ -75,9 +76,7 @@ def calls(device: torch.device | str) -> dict[str, tuple[Callable, tuple[Tensor,
 
 
 def forward_and_backward(call: Callable[[], object], inputs: Sequence[Tensor]) -> Callable[[], object]:
-    outputs = call()
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    gradients = [torch.ones_like(y) for y in outputs]
+    gradients = [torch.ones_like(y) for y in as_tuple(call())]
     return lambda: torch.autograd.grad(call(), inputs, gradients)
 
 

@@ -5,6 +5,7 @@ import torch
 
 from resnorm_lib import ops
 from resnorm_lib.bench import host
+from resnorm_lib.bench.operations import as_tuple
 from resnorm_lib.ops import launch
 from tests.ops.cases import gpu, needs_kernels
 
@@ -21,10 +22,6 @@ def test_without_a_launch_everything_else_of_a_call_runs(monkeypatch):
                 torch.autograd.grad(sum(y.sum() for y in as_tuple(call())), inputs)
             assert len(launched) >= (0 if name == "torch" else 3), name  # forward, backward, sums of partial sums
     assert ops.kernels.mode() == "auto"
-
-
-def as_tuple(outputs):
-    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 @needs_kernels
