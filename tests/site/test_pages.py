@@ -50,6 +50,9 @@ LOUD = """# Loud
 <div id="scrolls" style="overflow: auto; width: 200px; height: 40px"><p style="width: 500px">hidden in part</p>
 <p>and below</p><p>and below</p></div>
 <p id="faint" style="color: #bbb; background: #ccc">faint</p>
+<pre id="styled"><span class="k">of</span> <span class="k">one</span> <span class="k" style="color: #bbb">pale</span></pre>
+<style>#last .k:last-child { color: #bbc }</style>
+<pre id="last"><span class="k">of</span> <span class="k">one</span> <span class="k">class</span></pre>
 <p>A formula that nothing reads: $$x$$</p>
 :::
 """
@@ -153,6 +156,8 @@ LOUD_FAULTS = {
     "undefinedFunction is not defined": "console",
     'px wide on a screen of 360 px: <div id="wide"': "width",
     "In light mode, axe says at #faint: Elements must meet minimum color contrast": "access",
+    "In light mode, axe says at #styled >": "access",
+    "In light mode, axe says at #last >": "access",
     "In dark mode, axe says at #faint: Elements must meet minimum color contrast": "access",
     "On a phone, axe says at #scrolls: Scrollable region must have keyboard access": "access",
 }
