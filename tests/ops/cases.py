@@ -11,13 +11,18 @@ import pytest
 import torch
 
 from resnorm_lib.ops import has_kernels, kernels
+from tests.ops.interpreter import remember_the_language
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LOW, HIGH = (torch.bfloat16, torch.float16), (torch.float32, torch.float64)
 ROUNDOFF = {dtype: torch.finfo(dtype).eps / 2 for dtype in LOW + HIGH}
 
+CAN_RUN = has_kernels(torch.empty(0, device=DEVICE))
+if CAN_RUN and DEVICE == "cpu":
+    remember_the_language()
+
 needs_kernels = pytest.mark.skipif(
-    not has_kernels(torch.empty(0, device=DEVICE)),
+    not CAN_RUN,
     reason="no kernel can run: that takes a GPU, or triton with TRITON_INTERPRET=1, which the root conftest.py sets",
 )
 

@@ -50,7 +50,7 @@ LOUD = """# Loud
 <div id="scrolls" style="overflow: auto; width: 200px; height: 40px"><p style="width: 500px">hidden in part</p>
 <p>and below</p><p>and below</p></div>
 <p id="faint" style="color: #bbb; background: #ccc">faint</p>
-<pre id="styled"><span class="k">of</span> <span class="k">one</span> <span class="k" style="color: #bbb">pale</span></pre>
+<pre id="styled"><span class="k">of</span> <span class="k">a</span> <span class="k" style="color: #bbb">act</span></pre>
 <style>#last .k:last-child { color: #bbc }</style>
 <pre id="last"><span class="k">of</span> <span class="k">one</span> <span class="k">class</span></pre>
 <p>A formula that nothing reads: $$x$$</p>
