@@ -1,0 +1,137 @@
+"""Checks for the exercises of "Numbers that go wrong"."""
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from resnorm_lib._precision import HALF
+from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.registry import exercise
+
+__all__ = ["check_lost_share", "check_scaled_rms_norm", "check_shifted_variance", "check_stochastic_round"]
+
+
+@exercise("exercise-numbers-lost", points=1)
+def check_lost_share(answer):
+    """Check ``answer(stream, branch)``: the share of the increments other than 0 that leave the stream as it was.
+
+    The verdict is wrong if a share is wrong in bfloat16, float16 or float32.
+    """
+    draw = torch.Generator().manual_seed(3)
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        stream = (300 * torch.randn(4, 500, generator=draw)).to(dtype)
+        branch = torch.randn(4, 500, generator=draw).to(dtype)
+        branch[:, ::5] = 0
+        unchanged, given = stream + branch == stream, branch != 0
+        expect_close(
+            call(answer, stream.clone(), branch.clone()),
+            (unchanged & given).double().sum() / given.sum(),
+            f"The share in {dtype}",
+            mistakes=[
+                (unchanged.double().mean(), "An increment of 0 is not lost: count only entries where it is not 0."),
+                ((unchanged & given).double().mean(), "Divide by the number of increments that are not 0."),
+                ((~unchanged & given).double().sum() / given.sum(), "That is the share that arrives."),
+                (0.0, "The sum is formed in a wider format: add in the dtype of the stream."),
+            ],
+            tolerance=1e-9,
+        )
+    return "the share of the increments that is lost"
+
+
+@exercise("exercise-numbers-shifted", points=2)
+def check_shifted_variance(answer):
+    """Check ``answer(x)``: the biased variance of each row of a float32 x, from shifted sums.
+
+    The verdict is wrong if a variance is wrong, with an offset or without.
+    """
+    x = torch.randn(6, 512, generator=torch.Generator().manual_seed(4))
+    wanted = x.double().var(-1, correction=0)
+    expect_close(
+        call(answer, x.clone()),
+        wanted,
+        "The variance of each row",
+        mistakes=[
+            (x.double().var(-1), "The biased variance was asked for: divide by n, not by n - 1."),
+            (wanted.sqrt(), "That is the standard deviation."),
+            ((x - x[:, :1]).double().square().mean(-1), "The square of the mean of the shifted numbers is missing."),
+        ],
+        tolerance=1e-4,
+    )
+    far = x + torch.tensor([0.0, 1e4, -1e4, 3e3, 1e4, 100.0])[:, None]
+    got, wanted = to_array(call(answer, far.clone())), to_array(far.double().var(-1, correction=0))
+    if not (abs(got / wanted - 1) < 1e-3).all():
+        raise Wrong("With offsets up to 10,000 it still cancels: shift every row by a number of its own, then square.")
+    return "one pass that does not cancel"
+
+
+class _Widened(TorchFunctionMode):
+    """Remember whether any operation returned float32 or float64."""
+
+    seen = False
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.is_floating_point() and result.dtype not in HALF:
+            self.seen = True
+        return result
+
+
+@exercise("exercise-numbers-scaled-rms", points=2)
+def check_scaled_rms_norm(answer):
+    """Check ``answer(x, eps)``: RMSNorm without gain of the rows of a float16 x, in float16 alone.
+
+    The verdict is wrong if a row is wrong, large, tiny or 0, or if anything is widened.
+    """
+    row = torch.linspace(-1, 1, 64).pow(3).add(0.1)
+    for size in (1.0, 3e4, 1e-3, 0.0):
+        x, eps = (size * row)[None].half(), 1e-5
+        exact = x.double()
+        top = exact.abs().max().clamp(min=eps**0.5)
+        unscaled_eps = (exact / top) / ((exact / top).square().mean() + eps).sqrt()
+        with _Widened() as mode:
+            got = call(answer, x.clone(), eps)
+        if mode.seen:
+            raise Wrong("An operation returned float32: this exercise has float16 alone.")
+        if to_array(got).shape == (1, 64) and not got.isfinite().all():
+            raise Wrong(f"Rows of size {size:g} give inf or NaN: is something divided by 0, or squared too early?")
+        expect_close(
+            got,
+            exact / (exact.square().mean() + eps).sqrt(),
+            f"A row of size {size:g}",
+            mistakes=[
+                (torch.zeros_like(x), f"A row of size {size:g} becomes 0: its square overflows. Scale it first."),
+                (unscaled_eps, "The row was scaled and eps was not: divide it by the square of the scale."),
+            ],
+            tolerance=2.0**-8,
+        )
+    return "RMSNorm in float16 for every size"
+
+
+@exercise("exercise-numbers-stochastic", points=3)
+def check_stochastic_round(answer):
+    """Check ``answer(x, noise)``: float32 rounded to bfloat16 at random, with noise from 0 to 65535 in int32.
+
+    The verdict is wrong if a result is no neighbour of x, or if the mean over all noise is not x.
+    """
+    noise = torch.arange(65536, dtype=torch.int32)
+    for number in (1.0, 1.001, -1.001, 3.14159274, 2.0**-20 * 1.3):
+        x = torch.full((65536,), number)
+        got = call(answer, x.clone(), noise.clone())
+        if getattr(got, "dtype", None) != torch.bfloat16:
+            raise Wrong("The answer must return a tensor of dtype bfloat16.")
+        below = (x[:1].view(torch.int32) & -65536).view(torch.float32).item()
+        above = ((x[:1].view(torch.int32) & -65536) + 65536).view(torch.float32).item()
+        values = set(got.double().unique().tolist())
+        if number == below and values != {number}:
+            raise Wrong(f"{number} is a bfloat16 already and must stay as it is.")
+        if not values <= {below, above}:
+            raise Wrong(f"{number:.6g} must become one of its neighbours {below:.6g} and {above:.6g}.")
+        if number != below and len(values) == 1:
+            raise Wrong(f"{number:.6g} becomes {values.pop():.6g} whatever the noise is: that is no random rounding.")
+        expect_close(
+            got.double().mean() / x[0].double(),
+            1.0,
+            f"The mean over all noise, relative to {number:.6g},",
+            tolerance=1e-7,
+        )
+    return "rounding that is right on average"
