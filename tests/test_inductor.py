@@ -12,6 +12,7 @@ from resnorm_lib.norms import LayerNorm, RMSNorm
 from tests.residual.tools import disturb, draw
 
 pytestmark = [
+    pytest.mark.no_cover,
     pytest.mark.skipif(
         not shutil.which(os.environ.get("CXX", "g++")), reason="this machine has no C++ compiler, which Inductor calls"
     ),

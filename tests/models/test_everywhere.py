@@ -88,6 +88,7 @@ def test_copies_agree(model, scheme, norm):
 
 
 @pytest.mark.parametrize(("model", "scheme", "norm"), ALL[3::11])
+@pytest.mark.no_cover
 def test_compiles_without_a_break(model, scheme, norm):
     torch._dynamo.reset()
     network, x = build(model, scheme, norm).eval(), inputs(model)

@@ -123,6 +123,7 @@ def test_copies_and_files_give_the_same_stack(scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.no_cover
 def test_compiles_without_a_break(scheme):
     torch._dynamo.reset()
     stack, x = disturb(make_stack(scheme, blocks=2)).eval(), draw(3, 4)
