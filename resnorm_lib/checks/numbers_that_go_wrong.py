@@ -1,5 +1,7 @@
 """Checks for the exercises of "Numbers that go wrong"."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -12,7 +14,7 @@ __all__ = ["check_lost_share", "check_scaled_rms_norm", "check_shifted_variance"
 
 
 @exercise("exercise-numbers-lost", points=1)
-def check_lost_share(answer):
+def check_lost_share(answer: Callable[..., Tensor]) -> str:
     """Check ``answer(stream, branch)``: the share of the increments other than 0 that leave the stream as it was.
 
     The verdict is wrong if a share is wrong in bfloat16, float16 or float32.
@@ -39,7 +41,7 @@ def check_lost_share(answer):
 
 
 @exercise("exercise-numbers-shifted", points=2)
-def check_shifted_variance(answer):
+def check_shifted_variance(answer: Callable[..., Tensor]) -> str:
     """Check ``answer(x)``: the biased variance of each row of a float32 x, from shifted sums.
 
     The verdict is wrong if a variance is wrong, with an offset or without.
@@ -77,7 +79,7 @@ class _Widened(TorchFunctionMode):
 
 
 @exercise("exercise-numbers-scaled-rms", points=2)
-def check_scaled_rms_norm(answer):
+def check_scaled_rms_norm(answer: Callable[..., Tensor]) -> str:
     """Check ``answer(x, eps)``: RMSNorm without gain of the rows of a float16 x, in float16 alone.
 
     The verdict is wrong if a row is wrong, large, tiny or 0, or if anything is widened.
@@ -108,7 +110,7 @@ def check_scaled_rms_norm(answer):
 
 
 @exercise("exercise-numbers-stochastic", points=3)
-def check_stochastic_round(answer):
+def check_stochastic_round(answer: Callable[..., Tensor]) -> str:
     """Check ``answer(x, noise)``: float32 rounded to bfloat16 at random, with noise from 0 to 65535 in int32.
 
     The verdict is wrong if a result is no neighbour of x, or if the mean over all noise is not x.
@@ -119,19 +121,18 @@ def check_stochastic_round(answer):
         got = call(answer, x.clone(), noise.clone())
         if getattr(got, "dtype", None) != torch.bfloat16:
             raise Wrong("The answer must return a tensor of dtype bfloat16.")
-        below = (x[:1].view(torch.int32) & -65536).view(torch.float32).item()
-        above = ((x[:1].view(torch.int32) & -65536) + 65536).view(torch.float32).item()
-        values = set(got.double().unique().tolist())
-        if number == below and values != {number}:
-            raise Wrong(f"{number} is a bfloat16 already and must stay as it is.")
-        if not values <= {below, above}:
-            raise Wrong(f"{number:.6g} must become one of its neighbours {below:.6g} and {above:.6g}.")
-        if number != below and len(values) == 1:
-            raise Wrong(f"{number:.6g} becomes {values.pop():.6g} whatever the noise is: that is no random rounding.")
-        expect_close(
-            got.double().mean() / x[0].double(),
-            1.0,
-            f"The mean over all noise, relative to {number:.6g},",
-            tolerance=1e-7,
-        )
+        _check_neighbours(set(got.double().unique().tolist()), number, x[:1].view(torch.int32) & -65536)
+        what = f"The mean over all noise, relative to {number:.6g},"
+        expect_close(got.double().mean() / x[0].double(), 1.0, what, tolerance=1e-7)
     return "rounding that is right on average"
+
+
+def _check_neighbours(values: set[float], number: float, bits: Tensor) -> None:
+    """Raise unless ``values`` are the two bfloat16 neighbours of ``number``; ``bits`` are those of the one below."""
+    below, above = (part.view(torch.float32).item() for part in (bits, bits + 65536))
+    if number == below and values != {number}:
+        raise Wrong(f"{number} is a bfloat16 already and must stay as it is.")
+    if not values <= {below, above}:
+        raise Wrong(f"{number:.6g} must become one of its neighbours {below:.6g} and {above:.6g}.")
+    if number != below and len(values) == 1:
+        raise Wrong(f"{number:.6g} becomes {values.pop():.6g} whatever the noise is: that is no random rounding.")
