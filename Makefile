@@ -97,5 +97,5 @@ $(READY): requirements.txt pyproject.toml
 $(SITE): $(READY) $(SOURCES)
 	@mkdir -p "$(OUT)" 2>/dev/null && test -w "$(OUT)" || { echo "The folder \"$(OUT)\" cannot be written. Say where the book shall go: make book OUT=folder" >&2; exit 1; }
 	@$(BIN)/python -m resnorm_lib >/dev/null
-	$(BIN)/jupyter-book build . --path-output "$(OUT)" -n -W --keep-going || { rm -rf "$(OUT)/_build"; exit 1; }
+	@$(BIN)/python -m book._tools.build "$(OUT)"
 	@touch $@

@@ -19,6 +19,12 @@ def reach_wide_tables(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace(frame, f'{frame} tabindex="0"')
 
 
+def drop_repeated_ids(app, pagename, templatename, context, doctree):
+    """Take the id from the frames of exercises and solutions: every one of a page has the same."""
+    if "body" in context:
+        context["body"] = re.sub(r' id="(exercise|solution)-content"', "", context["body"])
+
+
 def name_toggles(app, pagename, templatename, context, doctree):
     """Give the arrows that unfold the navigation a name."""
     generate = context["generate_toctree_html"]
@@ -39,6 +45,7 @@ def flatten_module_list(app, pagename, templatename, context, doctree):
 def setup(app):
     app.connect("html-page-context", flatten_module_list)
     app.connect("html-page-context", name_bibliography_items)
+    app.connect("html-page-context", drop_repeated_ids)
     app.connect("html-page-context", reach_wide_tables)
     # after the theme, which brings the function
     app.connect("html-page-context", name_toggles, priority=900)

@@ -1,0 +1,43 @@
+"""Render the book strictly and put it in place when it is whole: ``python -m book._tools.build OUT``.
+
+It is rendered in ``OUT/_build/next``; only what has changed is rendered again. Where a warning stops it, the book that
+stood in ``OUT/_build/html`` before stays, and the warnings are printed last.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+STRICT = ["-n", "-W", "--keep-going"]
+TROUBLE = re.compile("WARNING|ERROR|Error")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+
+def build(source, out):
+    """Render the book in ``source``; return the lines that say what is wrong, none if it now stands in ``out``."""
+    ready, work = Path(out) / "_build/html", Path(out) / "_build/next"
+    work.mkdir(parents=True, exist_ok=True)
+    tool = Path(sys.executable).with_name("jupyter-book")
+    command = [tool, "build", source, "--path-output", work, *STRICT]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    log = COLOUR.sub("", done.stdout)
+    (work.with_name("build.log")).write_text(log, encoding="utf-8")
+    if done.returncode:
+        shutil.rmtree(work)  # or the next build would pass over the pages that it takes for rendered
+        return [line for line in log.splitlines() if TROUBLE.search(line)] or log.splitlines()[-20:]
+    shutil.rmtree(ready, ignore_errors=True)
+    shutil.copytree(work / "_build/html", ready)
+    return []
+
+
+def main():
+    out = Path(*sys.argv[1:2])
+    print("Rendering the book: two minutes the first time, then only what has changed ...", flush=True)
+    if trouble := build(".", out):
+        sys.exit("\n".join([*trouble, f"The book was not rendered; {out / '_build/build.log'} has the whole report."]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""A book that cannot be rendered leaves the last one in place, and says why at the end."""
+
+import pytest
+
+from book._tools.build import build
+
+CONFIG = "title: Small\nexecute: {execute_notebooks: 'off'}\n"
+TOC = "format: jb-book\nroot: index\n"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
+    for name, text in {"_config.yml": CONFIG, "_toc.yml": TOC, "index.md": "# The first\n"}.items():
+        (source / name).write_text(text)
+    return source, out
+
+
+def test_a_failed_build_leaves_the_last_good_book(folders):
+    source, out = folders
+    page = out / "_build/html/index.html"
+    assert build(source, out) == []
+    assert "The first" in page.read_text()
+    (source / "index.md").write_text("# The second\n\n{doc}`nowhere`\n")
+    trouble = build(source, out)
+    assert any("nowhere" in line and "WARNING" in line for line in trouble)
+    assert "The first" in page.read_text()
+    assert build(source, out) == trouble, "the same fault must be found again"
+    (source / "index.md").write_text("# The third\n")
+    assert build(source, out) == []
+    assert "The third" in page.read_text()
