@@ -71,7 +71,7 @@ def table(experiment, run):
     for name, metric in experiment.metrics.items():
         columns.append((f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}", name, False))
         columns += [("paper", name, True)] if name in with_paper else []
-    rows = [["", *(title for title, _, _ in columns)]]
+    rows = [["arm", *(title for title, _, _ in columns)]]
     rows += [[arm, *(_entry(experiment, run, arm, name, paper) for _, name, paper in columns)] for arm in run.arms]
     return pipes(rows)
 
