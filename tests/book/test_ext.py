@@ -150,7 +150,7 @@ EXPERIMENT = Experiment(
 
 def test_a_table_of_a_run_has_a_row_an_arm_and_the_papers_number_beside_the_metric():
     lines = recorded.table(EXPERIMENT, run_of(1.0, 2.0)).splitlines()
-    assert lines[0] == "|  | error (%) | paper | loss |"
+    assert lines[0] == "| arm | error (%) | paper | loss |"
     assert lines[2] == "| deep | 1.5 (1.0 to 2.0) | 7.5 {cite:p}`he2016` | - |"
     assert len(lines) == 3
 
