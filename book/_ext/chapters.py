@@ -4,17 +4,11 @@
 ``{recorded-sections}`` a section of recorded runs for each chapter that has some.
 """
 
-import sys
-from pathlib import Path
-
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT))  # `jupyter-book build` starts elsewhere, and book/ is not installed
-
-from book._tools import manifest  # noqa: E402
+from book._tools import manifest
 
 WEEKS = 2  # that the course gives a chapter
 
@@ -55,7 +49,7 @@ class FromManifest(SphinxDirective):
     """MyST text that one of ``PAGES`` makes of the manifest."""
 
     def run(self):
-        self.env.note_dependency(str(ROOT / "book" / "chapters.yml"))
+        self.env.note_dependency(str(manifest.ROOT / "book" / "chapters.yml"))
         container = nodes.Element()
         text = "\n".join(PAGES[self.name](manifest.chapters()))
         self.state.nested_parse(StringList(text.splitlines(), self.name), 0, container, match_titles=True)

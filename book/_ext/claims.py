@@ -3,16 +3,11 @@
 The code of a cell that does nothing else is folded behind "Show the check", an output alone behind "Show the answer".
 """
 
-import sys
-from pathlib import Path
-
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinxcontrib.bibtex.citation_target import CitationTarget
 from sphinxcontrib.bibtex.roles import CitationRef
-
-sys.path.append(str(Path(__file__).parents[2]))  # `jupyter-book build` starts elsewhere
 
 from resnorm_lib.claims import parts
 

@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -13,14 +11,11 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT))  # `jupyter-book build` starts elsewhere, and book/ is not installed
+from book._tools import manifest
+from resnorm_lib.diagram import draw_block
+from resnorm_lib.plot import COLORS, figure
 
-from book._tools import manifest  # noqa: E402
-from resnorm_lib.diagram import draw_block  # noqa: E402
-from resnorm_lib.plot import COLORS, figure  # noqa: E402
-
-RUN = ROOT / "book/recorded/degradation-cpu.json"
+RUN = manifest.ROOT / "book/recorded/degradation-cpu.json"
 SUMS = "From the bottom up: a block normalizes its input, computes, and adds the result to what it was given."
 BOTH = "Loss against steps: with shortcuts it falls below 0.1, without them it stays near the start."
 
@@ -77,7 +72,7 @@ class FromTheBook(SphinxDirective):
 
 def parts():
     """Return the parts of the book, each chapter with its question."""
-    captions = [part["caption"] for part in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]]
+    captions = [part["caption"] for part in yaml.safe_load((manifest.ROOT / "_toc.yml").read_text())["parts"]]
     asked = manifest.chapters()
     text = []
     for caption in captions:
@@ -93,9 +88,9 @@ def numbers():
     """Return a sentence with what stands today, counted."""
     asked = manifest.chapters()
     exercises = [exercise for chapter in asked for exercise in chapter.exercises]
-    report = json.loads((ROOT / "book/recorded/seeds.json").read_text())["chapters"]
+    report = json.loads((manifest.ROOT / "book/recorded/seeds.json").read_text())["chapters"]
     claims = sum(len(chapter["claims"]) for chapter in report.values())
-    errata = len(yaml.safe_load((ROOT / "book/errata.yml").read_text())["findings"])
+    errata = len(yaml.safe_load((manifest.ROOT / "book/errata.yml").read_text())["findings"])
     return (
         f"{len(asked)} chapters; {claims} claims and checks, each tried under ten seeds; {len(exercises)} exercises, "
         f"of which a check marks {sum('check' in exercise for exercise in exercises)}; "

@@ -2,20 +2,15 @@
 ``{recorded-kernels}`` the benchmark of the fused operations."""
 
 import json
-import sys
-from pathlib import Path
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from book._tools.records import FOLDER, has_aged
 from resnorm_lib.engine import tables
 from resnorm_lib.engine.records import read
 from resnorm_lib.experiments import get
-
-sys.path.append(str(Path(__file__).parents[2]))  # `jupyter-book build` starts elsewhere, and book/ is not installed
-
-from book._tools.records import FOLDER, has_aged
 
 PRESETS = {"gpu": "On a GPU", "cpu": "On a processor"}
 
