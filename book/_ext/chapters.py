@@ -1,15 +1,22 @@
 """Pages made from the manifest ``book/chapters.yml``.
 
 ``{chapter-map}`` shows what each chapter asks and needs, ``{course-schedule}`` the weeks of the course, and
-``{recorded-sections}`` a section of recorded runs for each chapter that has some.
+``{recorded-sections}`` a section of recorded runs for each chapter that has some; for the front page, ``{front-parts}``
+shows the parts of the book with what each chapter asks, and ``{front-numbers}`` what stands today, counted.
 """
 
+import json
+
+import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from book._tools import manifest
 
+TOC, REGISTER = manifest.ROOT / "_toc.yml", manifest.ROOT / "book/errata.yml"
+SEEDS = manifest.ROOT / "book/recorded/seeds.json"
+SOURCES = [manifest.ROOT / "book/chapters.yml", TOC, REGISTER, SEEDS]
 WEEKS = 2  # that the course gives a chapter
 
 
@@ -38,18 +45,43 @@ def recorded_sections(chapters):
             yield f"*What to see:* {chapter.see}\n\n```{{{runs}\n```\n"
 
 
+def front_parts(chapters):
+    """Return the parts of the book, each chapter with its question."""
+    for part in yaml.safe_load(TOC.read_text(encoding="utf-8"))["parts"]:
+        inside = [chapter for chapter in chapters if part["caption"].startswith(f"{chapter.part}. ")]
+        if inside:
+            yield f"**{part['caption']}**\n"
+            yield from (f"- {link(chapter.name)}: {chapter.question}" for chapter in inside)
+            yield ""
+
+
+def front_numbers(chapters):
+    """Return a sentence with what stands today, counted."""
+    exercises = [exercise for chapter in chapters for exercise in chapter.exercises]
+    tried = json.loads(SEEDS.read_text(encoding="utf-8"))["chapters"].values()
+    claims = sum(len(chapter["claims"]) for chapter in tried)
+    errata = yaml.safe_load(REGISTER.read_text(encoding="utf-8"))["findings"]
+    yield (
+        f"{len(chapters)} chapters; {claims} claims and checks, each tried under ten seeds; "
+        f"{len(exercises)} exercises, of which a check marks {sum('check' in each for each in exercises)}; "
+        f"{len(errata)} entries in the register of errata."
+    )
+
+
 def link(name):
     return f"{{doc}}`../chapters/{name}`"
 
 
 PAGES = {"chapter-map": chapter_map, "course-schedule": course_schedule, "recorded-sections": recorded_sections}
+PAGES |= {"front-parts": front_parts, "front-numbers": front_numbers}
 
 
 class FromManifest(SphinxDirective):
     """MyST text that one of ``PAGES`` makes of the manifest."""
 
     def run(self):
-        self.env.note_dependency(str(manifest.ROOT / "book" / "chapters.yml"))
+        for source in SOURCES:
+            self.env.note_dependency(str(source))
         container = nodes.Element()
         text = "\n".join(PAGES[self.name](manifest.chapters()))
         self.state.nested_parse(StringList(text.splitlines(), self.name), 0, container, match_titles=True)

@@ -62,7 +62,7 @@ def in_unicode(match):
 def letter(character, kind):
     """Return the letter or digit of that kind, or the character itself, where Unicode has none."""
     name = unicodedata.name(character, "")
-    part = re.sub("^(LATIN|GREEK) | LETTER|^DIGIT", lambda match: "DIGIT" if match[0] == "DIGIT" else "", name)
+    part = re.sub("^(LATIN|GREEK) | LETTER", "", name)
     for candidate in (f"MATHEMATICAL {kind} {part}", f"{kind} {part}"):
         try:
             return unicodedata.lookup(candidate)
@@ -75,11 +75,9 @@ def joined(node):
     """Return the lines of a displayed formula as one: blank lines and double backslashes part rows."""
     rows = [row.strip() for row in node.astext().split("\n\n") if row.strip()]
     whole = r" \\ ".join(rows)
-    return (
-        whole
-        if node["nowrap"] or r"\begin" in whole or r"\\" not in whole
-        else rf"\begin{{aligned}}{whole}\end{{aligned}}"
-    )
+    if node["nowrap"] or r"\begin" in whole or r"\\" not in whole:
+        return whole
+    return rf"\begin{{aligned}}{whole}\end{{aligned}}"
 
 
 def drawn(node, formula, display):

@@ -1,4 +1,4 @@
-"""What the front page shows, made when the book is built: a figure, the parts with their questions, what stands."""
+"""``{front-figure}``: the book in a picture, drawn when it is built from a recorded run."""
 
 import io
 import json
@@ -6,9 +6,7 @@ import re
 
 import matplotlib
 import numpy as np
-import yaml
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from book._tools import manifest
@@ -27,11 +25,11 @@ class FrontFigure(SphinxDirective):
 
     def run(self):
         self.env.note_dependency(str(RUN))
-        caption = nodes.caption()
-        self.state.nested_parse(self.content, self.content_offset, caption)
         picture = nodes.figure("", nodes.raw("", drawing(json.loads(RUN.read_text())), format="html"))
-        picture += nodes.caption("", "", *caption.children[0].children)
         picture["classes"] = ["nutshell"]
+        sentences = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, sentences)
+        picture += nodes.caption("", "", *sentences[0].children)
         return [picture]
 
 
@@ -60,49 +58,6 @@ def draw_losses(ax, run):
     ax.set_title("forty blocks, with and without shortcuts")
 
 
-class FromTheBook(SphinxDirective):
-    """MyST text that one of ``TEXTS`` makes."""
-
-    def run(self):
-        container = nodes.Element()
-        lines = TEXTS[self.name]().splitlines()
-        self.state.nested_parse(StringList(lines, self.name), 0, container, match_titles=True)
-        return container.children
-
-
-def parts():
-    """Return the parts of the book, each chapter with its question."""
-    captions = [part["caption"] for part in yaml.safe_load((manifest.ROOT / "_toc.yml").read_text())["parts"]]
-    asked = manifest.chapters()
-    text = []
-    for caption in captions:
-        inside = [chapter for chapter in asked if caption.startswith(f"{chapter.part}. ")]
-        if inside:
-            text.append(f"**{caption}**\n")
-            text += [f"- {{doc}}`../chapters/{chapter.name}`: {chapter.question}" for chapter in inside]
-            text.append("")
-    return "\n".join(text)
-
-
-def numbers():
-    """Return a sentence with what stands today, counted."""
-    asked = manifest.chapters()
-    exercises = [exercise for chapter in asked for exercise in chapter.exercises]
-    report = json.loads((manifest.ROOT / "book/recorded/seeds.json").read_text())["chapters"]
-    claims = sum(len(chapter["claims"]) for chapter in report.values())
-    errata = len(yaml.safe_load((manifest.ROOT / "book/errata.yml").read_text())["findings"])
-    return (
-        f"{len(asked)} chapters; {claims} claims and checks, each tried under ten seeds; {len(exercises)} exercises, "
-        f"of which a check marks {sum('check' in exercise for exercise in exercises)}; "
-        f"{errata} entries in the register of errata."
-    )
-
-
-TEXTS = {"front-parts": parts, "front-numbers": numbers}
-
-
 def setup(app):
     app.add_directive("front-figure", FrontFigure)
-    for name in TEXTS:
-        app.add_directive(name, FromTheBook)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,6 @@
 """What stands in the head and at the foot of every page: what it is about, the version, the licence."""
 
+import functools
 import re
 
 from docutils import nodes
@@ -12,10 +13,15 @@ LONGEST = 160  # characters of a description that search engines show
 
 def describe(app, pagename, templatename, context, doctree):
     """Say what a page is about: the question of a chapter, or its first sentence."""
-    questions = {f"chapters/{chapter.name}": chapter.question for chapter in manifest.chapters()}
-    context["description"] = shortened(questions.get(pagename) or first_paragraph(doctree) or app.config.html_title)
+    context["description"] = shortened(questions().get(pagename) or first_paragraph(doctree) or app.config.html_title)
     context["version_of_the_book"] = resnorm_lib.__version__
     context["author"] = app.config.author
+
+
+@functools.cache
+def questions():
+    """Return what each chapter asks, by the name of its page."""
+    return {f"chapters/{chapter.name}": chapter.question for chapter in manifest.chapters()}
 
 
 def first_paragraph(doctree):

@@ -2,18 +2,21 @@
 
 import json
 
-from book._ext import front
+from book._ext import chapters, front
 from book._tools import manifest
 
 
 def test_the_front_page_names_every_chapter_with_its_question():
-    text = front.parts()
-    for chapter in manifest.chapters():
+    asked = manifest.chapters()
+    text = "\n".join(chapters.front_parts(asked))
+    for chapter in asked:
         assert f"{{doc}}`../chapters/{chapter.name}`: {chapter.question}" in text
 
 
 def test_the_numbers_are_those_of_the_sources():
-    assert front.numbers().startswith(f"{len(manifest.chapters())} chapters; ")
+    asked = manifest.chapters()
+    [sentence] = chapters.front_numbers(asked)
+    assert sentence.startswith(f"{len(asked)} chapters; ")
 
 
 def test_the_figure_is_described_and_reproducible():
