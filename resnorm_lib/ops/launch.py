@@ -30,7 +30,6 @@ __all__ = [
     "planned",
     "row_backward",
     "row_forward",
-    "run",
     "sum_programs",
 ]
 
@@ -270,19 +269,6 @@ def is_observed() -> bool:
     """Return whether somebody, a profiler say, is to be told of each launch."""
     runtime = sys.modules["triton"].knobs.runtime
     return bool(runtime.launch_enter_hook.calls or runtime.launch_exit_hook.calls)
-
-
-@planned
-def _plan(kernel: Any, dtypes: tuple, **constants: Any) -> Plan:
-    return Plan(kernel, **constants)
-
-
-def run(kernel: Any, grid: tuple[int, ...], x: Tensor, *arguments: Any, **constants: Any) -> None:
-    """Launch a kernel whose constants the caller works out on each call."""
-    if dispatch.is_traced(x):
-        Plan(kernel, **constants)(grid, x, *arguments)
-    else:
-        _plan(kernel, tuple(getattr(a, "dtype", None) for a in arguments), **constants)(grid, x, *arguments)
 
 
 @planned

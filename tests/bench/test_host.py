@@ -24,13 +24,14 @@ def test_without_a_launch_everything_else_of_a_call_runs(monkeypatch):
     assert ops.kernels.mode() == "auto"
 
 
+@pytest.mark.no_cover  # tracing slows the library's Python, and nothing of torch's
 @needs_kernels
 def test_a_call_costs_the_processor_at_most_a_few_times_what_torch_does():
     """Loosely: the record has the goal, and the times of an idle machine."""
     rows = host.measure(torch.device("cpu"), turns=9, repeats=20)
     assert {row["op"] for row in rows} == {*host.calls(torch.device("cpu"))}
     worst = max(rows, key=lambda row: row["ratio"])
-    assert worst["ratio"] < 15, worst
+    assert worst["ratio"] < 9, worst
 
 
 @needs_kernels

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import dense
+from resnorm_lib.ops.launch import Plan, dense, empty, planned
 
 __all__ = ["backward", "forward", "like"]
 
@@ -51,142 +51,173 @@ def _slab(channels: int, positions: int, limit: int, tensors: int, channels_last
     return Slab(1, across, along, 8, -(-channels // across) * -(-positions // along))
 
 
-def as_samples(x: Tensor, channels_last: bool | None = None) -> Tensor:
-    """Return ``x`` as (N, C, S), dense along S or C: a view where the strides allow it, else a copy.
+class Layout(NamedTuple):
+    """How a tensor (N, C, S) lies in memory: dense along its positions or, channels-last, along its channels."""
 
+    channels: int
+    positions: int
+    channels_last: bool
+    outer: int  # the distance of channels, or channels-last of positions
+    sample: int  # the distance of samples
+
+    def in_units(self) -> tuple[tuple[int, int], int]:
+        """Return both distances in units, and the unit."""
+        unit = common_unit(self.outer, self.sample)
+        return (self.outer // unit, self.sample // unit), unit
+
+    def without_gaps(self) -> "Layout":
+        """Return the layout of a new tensor of the same shape, dense along the same axis."""
+        return without_gaps(self.channels, self.positions, self.channels_last)
+
+
+def without_gaps(channels: int, positions: int, channels_last: bool) -> Layout:
+    """Return the layout of a tensor whose numbers all lie next to each other."""
+    return Layout(channels, positions, channels_last, channels if channels_last else positions, channels * positions)
+
+
+def as_samples(x: Tensor, channels_last: bool | None = None) -> tuple[Tensor, Layout]:
+    """Return the numbers of ``x`` (N, C, ...) dense along positions or channels, and their layout.
+
+    A tensor without gaps stays as it is; else it is a view as (N, C, S) where the strides allow it, or a copy.
     ``channels_last``, True or False, demands one layout; None takes either.
     """
-    n, c = x.shape[:2]
-    samples = x.reshape(n, c, x.shape[2:].numel())
-    if channels_last is None:
-        fits = is_last(samples) or samples.stride(2) == 1 or samples.shape[2] == 1
-    else:
-        fits = is_last(samples) == channels_last and (channels_last or samples.stride(2) == 1)
-    if fits:
-        return samples
-    return like(samples, bool(channels_last)).copy_(samples)
-
-
-def is_last(samples: Tensor) -> bool:
-    """Return whether the channels of (N, C, S) lie next to each other: at a single position they do in any layout."""
-    return bool(samples.stride(1) == 1 and (samples.shape[2] == 1 or samples.stride(2) != 1))
+    n, channels, positions = x.shape[0], int(x.shape[1]), int(x.shape[2:].numel())
+    is_point = positions == 1  # channels then lie next to each other in any layout
+    if channels_last in (None, is_point) and x.is_contiguous():
+        return x, without_gaps(channels, positions, is_point)
+    if channels_last is not False and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return x, without_gaps(channels, positions, True)
+    samples = x.reshape(n, channels, positions)
+    last = samples.stride(1) == 1 and (is_point or samples.stride(2) != 1)
+    dense = last or is_point or samples.stride(2) == 1
+    if not dense or channels_last not in (None, last):
+        last = bool(channels_last)
+        samples = like(samples, last).copy_(samples)
+    outer, sample = samples.stride(2 if last else 1), samples.stride(0)
+    return samples, Layout(channels, positions, last, int(outer), int(sample))
 
 
 def like(x: Tensor, channels_last: bool) -> Tensor:
     """Return an empty tensor of the shape of ``x``, in one of the two layouts."""
-    if channels_last:
-        return torch.empty((len(x), *x.shape[2:], x.shape[1]), dtype=x.dtype, device=x.device).movedim(-1, 1)
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
-
-
-def strides(samples: Tensor, channels_last: bool) -> tuple[tuple[int, int], int]:
-    """Return the strides of positions (channels-last) or channels, and of samples, in units, and the unit."""
-    outer, sample = samples.stride(2 if channels_last else 1), samples.stride(0)
-    unit = common_unit(outer, sample)
-    return (outer // unit, sample // unit), unit
+    if not channels_last:
+        return empty(x)
+    if x.dim() == 4:
+        return torch.empty_like(x, memory_format=torch.channels_last)
+    return torch.empty((len(x), *x.shape[2:], x.shape[1]), dtype=x.dtype, device=x.device).movedim(-1, 1)
 
 
 def common_unit(*numbers: int) -> int:
     """Return the largest power of two up to 16 that divides all."""
-    return math.gcd(*(int(number) for number in numbers), 16)
+    return math.gcd(*numbers, 16)
 
 
-def constants(x: Tensor, num_groups: int, tile: Slab, channels_last: bool) -> tuple[int, dict]:
-    """Return S in units, and the constants with which every kernel is compiled."""
-    positions = x.shape[2]
-    unit = common_unit(positions)
-    return positions // unit, {
+def constants(layout: Layout, num_groups: int, tile: Slab, dtype: torch.dtype) -> dict:
+    """Return the constants with which every kernel is compiled."""
+    return {
         "G": num_groups,
-        "CG": x.shape[1] // num_groups,
-        "LAST": channels_last,
-        "S_UNIT": unit,
-        "DOUBLE": x.dtype == torch.float64,
+        "CG": layout.channels // num_groups,
+        "LAST": layout.channels_last,
+        "S_UNIT": common_unit(layout.positions),
+        "DOUBLE": dtype == torch.float64,
         "CHANNELS": tile.channels,
         "SPAN": tile.positions,
         "num_warps": tile.num_warps,
     }
 
 
+@planned
+def forward_plans(
+    layout: Layout, num_groups: int, dtypes: tuple[torch.dtype | None, ...], eps: float
+) -> tuple[Slab, list[Plan], tuple[int, ...], tuple[int, int]]:
+    """Return the tile, the kernels in their order, S and the distances of x in units, and those of y."""
+    from resnorm_lib.ops.group_norm import kernels
+
+    tile = slab(layout.channels // num_groups, layout.positions, dtypes[0].itemsize, 1, layout.channels_last)
+    known = constants(layout, num_groups, tile, dtypes[0])
+    (x_place, unit), (y_place, y_unit) = layout.in_units(), layout.without_gaps().in_units()
+    place = (layout.positions // known["S_UNIT"], *x_place)
+    if tile.chunks == 1:
+        plans = [Plan(kernels.forward, EPS=eps, UNIT=unit, Y_UNIT=y_unit, ROWS=tile.rows, **known)]
+        return tile, plans, place, y_place
+    merged = {key: known[key] for key in ("CG", "S_UNIT", "DOUBLE", "CHANNELS", "SPAN")}
+    block = min(1024, launch.next_power_of_two(tile.chunks))
+    plans = [
+        Plan(kernels.chunk_statistics, UNIT=unit, **known),
+        Plan(kernels.merge_statistics, EPS=eps, ROWS=MERGED_ROWS, BLOCK=block, **merged),
+        Plan(kernels.apply_chunk, UNIT=unit, Y_UNIT=y_unit, **known),
+    ]
+    return tile, plans, place, y_place
+
+
+MERGED_ROWS = 8 if launch.dispatch.INTERPRETED else 1
+
+
 def forward(
     x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return y in the layout of x, and mean and one over the root of each group of each sample."""
-    from resnorm_lib.ops.group_norm import kernels
-
-    samples = as_samples(x)
-    last = is_last(samples)
-    n, c, s = samples.shape
-    r, weight, bias = n * num_groups, dense(weight), dense(bias)
-    y = like(x, last)
-    mean, rstd = (torch.empty(r, dtype=statistics_dtype(x), device=x.device) for _ in range(2))
-    if not (r and s):
+    (samples, layout), weight, bias = as_samples(x), dense(weight), dense(bias)
+    r, wide = x.shape[0] * num_groups, statistics_dtype(x)
+    y = like(x, layout.channels_last)
+    mean, rstd = x.new_empty(r, dtype=wide), x.new_empty(r, dtype=wide)
+    if not (r and layout.positions):
         return y, mean.fill_(math.nan), rstd.fill_(math.nan)
-    tile = slab(c // num_groups, s, x.element_size(), 1, last)
-    positions, known = constants(samples, num_groups, tile, last)
-    x_strides, unit = strides(samples, last)
-    y_strides, y_unit = strides(as_samples(y, last), last)
+    dtypes = (x.dtype, weight if weight is None else weight.dtype, bias if bias is None else bias.dtype)
+    tile, plans, place, y_place = forward_plans(layout, num_groups, dtypes, eps)
     if tile.chunks == 1:
-        launch.run(
-            kernels.forward, (-(-r // tile.rows),), x,
-            samples, weight, bias, y, mean, rstd, r, positions, *x_strides, *y_strides,
-            EPS=eps, UNIT=unit, Y_UNIT=y_unit, ROWS=tile.rows, **known,
-        )  # fmt: skip
+        plans[0](-(-r // tile.rows), x, samples, weight, bias, y, mean, rstd, r, *place, *y_place)
         return y, mean, rstd
-    part = torch.empty((2, r, tile.chunks), dtype=mean.dtype, device=x.device)
-    grid = (r * tile.chunks,)
-    launch.run(kernels.chunk_statistics, grid, x, samples, part, r, positions, *x_strides, UNIT=unit, **known)
-    rows = 8 if launch.dispatch.INTERPRETED else 1
-    launch.run(
-        kernels.merge_statistics, (-(-r // rows),), x, part, mean, rstd, r, positions, tile.chunks,
-        EPS=eps, ROWS=rows, BLOCK=min(1024, launch.next_power_of_two(tile.chunks)),
-        **{key: known[key] for key in ("CG", "S_UNIT", "DOUBLE", "CHANNELS", "SPAN")},
-    )  # fmt: skip
-    launch.run(
-        kernels.apply_chunk, grid, x, samples, weight, bias, y, mean, rstd, r, positions, *x_strides, *y_strides,
-        UNIT=unit, Y_UNIT=y_unit, **known,
-    )  # fmt: skip
+    statistics, merge, apply = plans
+    part = x.new_empty((2, r, tile.chunks), dtype=wide)
+    statistics(r * tile.chunks, x, samples, part, r, *place)
+    merge(-(-r // MERGED_ROWS), x, part, mean, rstd, r, place[0], tile.chunks)
+    apply(r * tile.chunks, x, samples, weight, bias, y, mean, rstd, r, *place, *y_place)
     return y, mean, rstd
+
+
+@planned
+def backward_plans(
+    layout: Layout, dys: Layout, num_groups: int, dtypes: tuple[torch.dtype | None, ...], wanted: bool
+) -> tuple[Slab, list[Plan], tuple[int, ...], tuple[int, int]]:
+    """Return the tile, the kernels in their order, S and the distances of x and dy in units, and those of dx."""
+    from resnorm_lib.ops.group_norm import kernels_backward as kernels
+
+    itemsize = max(dtype.itemsize for dtype in dtypes[:2])
+    tile = slab(layout.channels // num_groups, layout.positions, itemsize, 2, layout.channels_last)
+    known = constants(layout, num_groups, tile, dtypes[0])
+    (x_place, unit), (dy_place, dy_unit) = layout.in_units(), dys.in_units()
+    dx_place, dx_unit = layout.without_gaps().in_units()
+    known |= {"UNIT": unit, "DY_UNIT": dy_unit}
+    if tile.chunks == 1:
+        plans = [Plan(kernels.backward, ROWS=tile.rows, DX_UNIT=dx_unit, **known)]
+    else:
+        plans = [Plan(kernels.chunk_sums, **known), Plan(kernels.apply_chunk, DX_UNIT=dx_unit, **known)]
+    return tile, plans, (layout.positions // known["S_UNIT"], *x_place, *dy_place), dx_place
 
 
 def backward(
     dy: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, num_groups: int, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """Return dx in the layout of x, and in the dtype of statistics dw and db, each None where it is not ``wanted``."""
-    from resnorm_lib.ops.group_norm import kernels_backward as kernels
-
-    samples = as_samples(x)
-    last = is_last(samples)
-    n, c, s = samples.shape
-    r, weight, wide = n * num_groups, dense(weight), statistics_dtype(x)
-    dx = like(x, last)
+    samples, layout = as_samples(x)
+    n, c, s, wide = x.shape[0], layout.channels, layout.positions, statistics_dtype(x)
+    r, weight, dx = n * num_groups, dense(weight), like(x, layout.channels_last)
     if not (r and s):
         return dx, *(torch.zeros(c, dtype=wide, device=x.device) if want else None for want in wanted)
-    dys = as_samples(dy, last)
-    tile = slab(c // num_groups, s, max(x.element_size(), dy.element_size()), 2, last)
-    positions, known = constants(samples, num_groups, tile, last)
-    (x_strides, unit), (dy_strides, dy_unit) = strides(samples, last), strides(dys, last)
-    dx_strides, dx_unit = strides(as_samples(dx, last), last)
-    units = {"UNIT": unit, "DY_UNIT": dy_unit}
+    dys, dy_layout = as_samples(dy, layout.channels_last)
+    dtypes = (x.dtype, dy.dtype, weight if weight is None else weight.dtype)
+    tile, plans, place, dx_place = backward_plans(layout, dy_layout, num_groups, dtypes, any(wanted))
+    inputs = dys, samples, mean, rstd
     if tile.chunks == 1:
-        part = torch.empty((2, n, c), dtype=wide, device=x.device) if any(wanted) else None
-        launch.run(
-            kernels.backward, (-(-r // tile.rows),), x,
-            dys, samples, mean, rstd, weight, dx, part, r, positions, *x_strides, *dy_strides, *dx_strides,
-            ROWS=tile.rows, DX_UNIT=dx_unit, **units, **known,
-        )  # fmt: skip
+        part = x.new_empty((2, n, c), dtype=wide) if any(wanted) else None
+        plans[0](-(-r // tile.rows), x, *inputs, weight, dx, part, r, *place, *dx_place)
     else:
-        grid, spans = (r * tile.chunks,), -(-s // tile.positions)
-        part = torch.empty((2, spans, n, c), dtype=wide, device=x.device)
-        launch.run(
-            kernels.chunk_sums, grid, x, dys, samples, mean, rstd, part, r, positions, *x_strides, *dy_strides,
-            **units, **known,
-        )  # fmt: skip
+        chunk_sums, apply = plans
+        part = x.new_empty((2, -(-s // tile.positions), n, c), dtype=wide)
+        chunk_sums(r * tile.chunks, x, *inputs, part, r, *place)
         part = part.sum(1)
-        along, constant = group_means(part, weight, num_groups, s)
-        launch.run(
-            kernels.apply_chunk, grid, x, dys, samples, mean, rstd, weight, dx, along, constant, r, positions,
-            *x_strides, *dy_strides, *dx_strides, DX_UNIT=dx_unit, **units, **known,
-        )  # fmt: skip
+        means = group_means(part, weight, num_groups, s)
+        apply(r * tile.chunks, x, *inputs, weight, dx, *means, r, *place, *dx_place)
     if not any(wanted):
         return dx, None, None
     dw, db = launch.sum_programs(part, wide, (True, True))

@@ -25,13 +25,13 @@ def group_norm(
 
 def as_layout(x: Tensor, y: Tensor) -> Tensor:
     """Return ``y`` in the layout that the kernels give it."""
-    return launch.like(x, launch.is_last(launch.as_samples(x))).copy_(y)
+    return launch.like(x, launch.as_samples(x)[1].channels_last).copy_(y)
 
 
 @group_norm.register_fake
 def _(x, num_groups, weight, bias, eps):
     mean, rstd = (x.new_empty(len(x) * num_groups, dtype=statistics_dtype(x)) for _ in range(2))
-    return launch.like(x, launch.is_last(launch.as_samples(x))), mean, rstd
+    return launch.like(x, launch.as_samples(x)[1].channels_last), mean, rstd
 
 
 @triton_op("resnorm::group_norm_backward", mutates_args=())
@@ -61,7 +61,7 @@ def _(dy, x, mean, rstd, weight, num_groups, wants_weight, wants_bias):
         x.new_empty(x.shape[1], dtype=statistics_dtype(x)) if wanted else x.new_empty(0)
         for wanted in (wants_weight, wants_bias)
     )
-    return launch.like(x, launch.is_last(launch.as_samples(x))), *parameters
+    return launch.like(x, launch.as_samples(x)[1].channels_last), *parameters
 
 
 def through_operation(*inputs: Any) -> tuple[Tensor, ...]:
