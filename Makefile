@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale gpu wheel new-chapter browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale gpu wheel new-chapter address browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -81,6 +81,9 @@ wheel: $(READY)  ## build the wheel, install it in a fresh environment, and run 
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
 	@$(BIN)/python -m book._tools.new "$(NAME)"
+
+address:  ## say where the repository is, on every page and in the metadata: make address URL=https://github.com/owner/name
+	@$(PYTHON) -m book._tools.address "$(URL)" "$(PAGES)"
 
 browser:  ## install Chromium for the tests of the site (Debian, Ubuntu)
 	apt-get update -qq && apt-get install -y -qq chromium

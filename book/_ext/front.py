@@ -14,6 +14,7 @@ from resnorm_lib.diagram import draw_block
 from resnorm_lib.plot import COLORS, figure
 
 RUN = manifest.ROOT / "book/recorded/degradation-cpu.json"
+SIZE = (7.2, 3.2)  # inches
 SUMS = "From the bottom up: a block normalizes its input, computes, and adds the result to what it was given."
 BOTH = "Loss against steps: with shortcuts it falls below 0.1, without them it stays near the start."
 
@@ -35,14 +36,24 @@ class FrontFigure(SphinxDirective):
 
 def drawing(run):
     """Return the figure as SVG that a screen reader can describe."""
+    text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "front"}):
-        fig, (left, right) = figure(1, 2, size=(7.2, 3.2), gridspec_kw={"width_ratios": [1, 2.6]})
-        draw_block(left, ("", "split N F add", ""), "", height=5)
-        draw_losses(right, run)
-        text = io.StringIO()
-        fig.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        draw(run).savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     return re.sub("<svg ", f'<svg role="img" aria-label="{SUMS} {BOTH}" ', svg[svg.index("<svg") :], count=1)
+
+
+def save_picture(path):
+    """Write the figure as a picture for previews of links, 1200 pixels wide."""
+    draw(json.loads(RUN.read_text())).savefig(path, dpi=1200 / SIZE[0], facecolor="white")
+
+
+def draw(run):
+    """Return a figure: a block, and the loss of forty."""
+    fig, (left, right) = figure(1, 2, size=SIZE, gridspec_kw={"width_ratios": [1, 2.6]})
+    draw_block(left, ("", "split N F add", ""), "", height=5)
+    draw_losses(right, run)
+    return fig
 
 
 def draw_losses(ax, run):

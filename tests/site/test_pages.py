@@ -1,29 +1,34 @@
 """The built site speaks to no other host, draws every formula, fits a phone and can be read by everyone."""
 
 import base64
+import shutil
 
 import nbformat
 import pytest
+from playwright.sync_api import sync_playwright
 
+from book._ext import published
 from book._tools.build import build
 from tests.book import outputs, planted, sources
 from tests.book.cells import read
 from tests.site import browser, site
 
+BASE = "https://example.org/book/"
+PNG = b"PNG"
 KINDS = ["requests", "console", "formulas", "width", "access"]
 
 CONFIG = """
 title: Planted faults
 only_build_toc_files: false
 execute: {execute_notebooks: "off"}
-html: {favicon: icon.png}
+html: {favicon: icon.png, baseurl: "https://example.org/book/"}
 sphinx:
-  local_extensions: {formulas: EXTENSIONS}
+  local_extensions: {project: EXTENSIONS, formulas: EXTENSIONS, published: EXTENSIONS}
   config:
     # The list of jupyter-book without sphinx_thebe, whose script fails on every page.
     extensions: [sphinx_togglebutton, sphinx_copybutton, myst_nb, jupyter_book, sphinx_comments,
                  sphinx_external_toc, sphinx_design, sphinx_book_theme, sphinx_exercise, sphinx_proof,
-                 formulas]
+                 project, formulas, published]
     html_domain_indices: false
     myst_enable_extensions: [dollarmath, colon_fence]
 """
@@ -164,6 +169,30 @@ LOUD_FAULTS = {
 @pytest.mark.parametrize("sentence", LOUD_FAULTS)
 def test_the_browser_names_a_planted_fault(sentence, planted_survey):
     assert [each for each in planted_survey[LOUD_FAULTS[sentence]] if sentence in each and each.startswith("book/loud")]
+
+
+def test_a_book_with_an_address_tells_search_engines_where_it_is(book):
+    html = book[0] / "_build/html"
+    assert site.parse(html / "chapters/fine.html").find("link", rel="canonical")["href"] == f"{BASE}chapters/fine.html"
+    assert f"<loc>{BASE}chapters/fine.html</loc>" in (html / "sitemap.xml").read_text()
+    assert (html / ".nojekyll").exists()
+    assert PNG in (html / published.PICTURE).read_bytes()[:8]
+    start = site.parse(html / "index.html")
+    assert start.find("link", rel="canonical")["href"] == f"{BASE}book/index.html"
+    assert start.find("meta", property="og:image")["content"] == BASE + published.PICTURE
+
+
+def test_the_page_for_a_wrong_address_leads_into_the_book_from_any_depth(book, tmp_path, chromium):
+    shutil.copytree(book[0] / "_build/html", tmp_path / "book")
+    with browser.serve(tmp_path) as address, sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
+        page = started.new_page()
+        page.route("**/nowhere.html", lambda route: route.fulfill(path=tmp_path / "book/404.html", status=404))
+        page.goto(f"{address}/book/chapters/below/nowhere.html")
+        page.get_by_role("link").first.click()
+        page.wait_for_url(f"{address}/book/book/index.html")
+        page.get_by_role("heading", name="Honest").wait_for()
+        started.close()
 
 
 def test_what_a_browser_may_fetch_later_is_named(book):
