@@ -5,7 +5,7 @@ import torch
 from resnorm_lib.checks.answers import Wrong, call, expect_close
 from resnorm_lib.checks.registry import exercise
 
-__all__ = ["check_family", "check_merged_statistics", "check_moved_gain"]
+__all__ = ["check_family", "check_moved_gain", "check_pixel_norm"]
 
 EPS = 1e-3  # large enough to tell whether it stands inside the root
 
@@ -66,38 +66,38 @@ def _mistakes(x, kind):
     return mistakes
 
 
-@exercise("exercise-norms-merge", points=2)
-def check_merged_statistics(answer):
-    """Check ``answer(mean_a, var_a, m_a, mean_b, var_b, m_b) -> (mean, variance)`` of two parts of a batch.
+@exercise("exercise-norms-pixel", points=2)
+def check_pixel_norm(answer):
+    """Check ``answer(x, weight, bias, eps)`` for x of shape (N, C, H, W): LN over the channels of each pixel.
 
-    The verdict is wrong if mean or biased variance of the whole are wrong.
+    The verdict is wrong if the set, the gain or the bias are wrong; images have as many columns as channels, so that a
+    gain on the wrong axis raises no error.
     """
-    whole = torch.tensor([1.0, 3.0, 4.0, 4.0, 9.0, 15.0, 2.0, 10.0], dtype=torch.float64)
-    for size in (2, 4):
-        a, b = whole[:size], whole[size:]
-        (mean_a, var_a), (mean_b, var_b) = ((part.mean(), part.var(correction=0)) for part in (a, b))
-        result = call(answer, mean_a, var_a, len(a), mean_b, var_b, len(b))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Wrong("The answer must return two numbers: mean, variance.")
-        mean, variance = result
-        expect_close(
-            mean,
-            whole.mean(),
-            f"The mean of {len(a)} and {len(b)} entries",
-            mistakes=[((mean_a + mean_b) / 2, "The larger part counts more: weight the means with the sizes.")],
-        )
-        within = (len(a) * var_a + len(b) * var_b) / len(whole)
-        expect_close(
-            variance,
-            whole.var(correction=0),
-            f"The variance of {len(a)} and {len(b)} entries",
-            mistakes=[
-                (within, "The spread between the two means is missing: the parts lie in different places."),
-                ((var_a + var_b) / 2, "The mean of the two variances leaves out sizes and the spread of the means."),
-                (whole.var(correction=1), "The biased variance was asked for: divide by m, not by m - 1."),
-            ],
-        )
-    return "the statistics of two halves of a batch"
+    x = torch.linspace(-1, 1, 96, dtype=torch.float64).pow(3).add(0.3)
+    x = x[torch.arange(96).mul(37) % 96].view(2, 4, 3, 4)
+    weight, bias = torch.tensor([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, -1.0, 0.5]], dtype=torch.float64)
+
+    def norm(axes, correction=0, columns=False):
+        spread, centred = x.var(axes, correction=correction, keepdim=True), x - x.mean(axes, keepdim=True)
+        w, b = (weight, bias) if columns else (weight.view(-1, 1, 1), bias.view(-1, 1, 1))
+        return w * centred / (spread + EPS).sqrt() + b
+
+    expect_close(
+        call(answer, x.clone(), weight.clone(), bias.clone(), EPS),
+        norm(1),
+        "The output",
+        mistakes=[
+            (
+                norm(1, columns=True),
+                "The gain met the columns: it belongs to the channels, two axes before the last.",
+            ),
+            (norm((1, 2, 3)), "The mean runs over the whole image, not over the channels of one pixel."),
+            (norm((2, 3)), "The mean runs over the pixels of a channel: that is instance normalization."),
+            (norm(3), "The mean runs over the last axis, a line of pixels; the channels are the second axis."),
+            (norm(1, correction=1), "The variance is the biased one: divide by the number of channels, not one less."),
+        ],
+    )
+    return "a norm for each pixel"
 
 
 @exercise("exercise-norms-move", points=2)

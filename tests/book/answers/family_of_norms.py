@@ -21,21 +21,9 @@ def norm(x, kind, num_groups, eps, axes=AXES, correction=0, root=True, outside=F
     return (x / ((spread + eps).sqrt() if root else spread + eps)).reshape(shape)
 
 
-def merge(mean_a, var_a, m_a, mean_b, var_b, m_b):
-    m = m_a + m_b
-    mean = (m_a * mean_a + m_b * mean_b) / m
-    squares = (m_a * (var_a + mean_a**2) + m_b * (var_b + mean_b**2)) / m
-    return mean, squares - mean**2
-
-
-def merge_within(mean_a, var_a, m_a, mean_b, var_b, m_b):
-    return merge(mean_a, var_a, m_a, mean_b, var_b, m_b)[0], (m_a * var_a + m_b * var_b) / (m_a + m_b)
-
-
-def merge_unbiased(*statistics):
-    mean, variance = merge(*statistics)
-    m = statistics[2] + statistics[5]
-    return mean, variance * m / (m - 1)
+def pixel_norm(x, weight, bias, eps, axes=1, correction=0, shape=(-1, 1, 1)):
+    spread = x.var(axes, correction=correction, keepdim=True) + eps
+    return weight.view(shape) * (x - x.mean(axes, keepdim=True)) / spread.sqrt() + bias.view(shape)
 
 
 EXERCISES = {
@@ -52,13 +40,14 @@ EXERCISES = {
             lambda x, *a: norm(x, *a).flatten(1): "a norm keeps that of x",
         },
     ),
-    family_of_norms.check_merged_statistics: (
-        merge,
+    family_of_norms.check_pixel_norm: (
+        pixel_norm,
         {
-            merge_within: "spread between the two means is missing",
-            merge_unbiased: "divide by m, not by m - 1",
-            lambda a, va, m, b, vb, k: ((a + b) / 2, va): "weight the means",
-            lambda *a: merge(*a)[1]: "must return two numbers",
+            lambda *a: pixel_norm(*a, shape=(-1,)): "met the columns",
+            lambda *a: pixel_norm(*a, axes=(1, 2, 3)): "over the whole image",
+            lambda *a: pixel_norm(*a, axes=(2, 3)): "instance normalization",
+            lambda *a: pixel_norm(*a, axes=3): "a line of pixels",
+            lambda *a: pixel_norm(*a, correction=1): "the biased one",
         },
     ),
     family_of_norms.check_moved_gain: (

@@ -1,0 +1,108 @@
+"""Checks for the exercises of "What BatchNorm does to a batch"."""
+
+import torch
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
+
+__all__ = ["check_batches_until", "check_fold", "check_merged_statistics"]
+
+
+@exercise("exercise-batch-forget", points=1)
+def check_batches_until(answer):
+    """Check ``answer(momentum, share)``: after how many batches at most this share of the start is left.
+
+    The verdict is wrong if the number is; the message names a momentum read the other way, and a wrong rounding.
+    """
+    for momentum, share in ((0.5, 0.3), (0.1, 0.02), (0.01, 0.02), (0.25, 0.5)):
+        wanted, other = _steps(1 - momentum, share), _steps(momentum, share)
+        expect_close(
+            call(answer, momentum, share),
+            wanted,
+            f"The number of batches for momentum {momentum:g} and share {share:g}",
+            mistakes=[
+                (wanted - 1, "One batch too few: the share must have been reached, so round up."),
+                (other, "The momentum is the share of the new batch; of the old value 1 - momentum is kept."),
+            ],
+        )
+    return "the number of batches until the start is forgotten"
+
+
+def _steps(kept, share):
+    left, steps = 1.0, 0
+    while left > share:
+        left, steps = left * kept, steps + 1
+    return steps
+
+
+@exercise("exercise-batch-fold", points=2)
+def check_fold(answer):
+    """Check ``answer(weight, bias, mean, variance, gain, shift, eps) -> (weight, bias)`` of the folded linear layer.
+
+    The verdict is wrong if the one layer does not compute what the two compute. Layers are square, so that a scale on
+    the wrong axis raises no error.
+    """
+    weight = torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.0, 3.0], [2.0, 0.0, 1.0]], dtype=torch.float64)
+    bias, mean = torch.tensor([[0.5, -1.0, 2.0], [1.0, 2.0, -3.0]], dtype=torch.float64)
+    variance, gain, shift = torch.tensor([[4.0, 0.25, 1.0], [2.0, -1.0, 0.5], [0.1, 0.2, -0.3]], dtype=torch.float64)
+    eps = 0.01
+    arguments = [each.clone() for each in (weight, bias, mean, variance, gain, shift)]
+    result = call(answer, *arguments, eps)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise Wrong("The answer must return two tensors: weight, bias.")
+    scale = gain / (variance + eps).sqrt()
+    expect_close(
+        result[0],
+        scale[:, None] * weight,
+        "The weight",
+        mistakes=[
+            (scale * weight, "The scale met the columns of the weight: it belongs to the outputs, its rows."),
+            (gain[:, None] / (variance + eps)[:, None] * weight, "The norm divides by the root of variance + eps."),
+            (weight, "The weight is unchanged: each of its rows is multiplied by the scale of its output."),
+        ],
+    )
+    expect_close(
+        result[1],
+        scale * (bias - mean) + shift,
+        "The bias",
+        mistakes=[
+            (bias + shift - scale * mean, "The old bias passes through the norm too: it is scaled as well."),
+            (shift - scale * mean, "The bias of the linear layer is lost."),
+            (scale * bias + shift, "The running mean is lost."),
+        ],
+    )
+    return "the folded layer"
+
+
+@exercise("exercise-batch-merge", points=2)
+def check_merged_statistics(answer):
+    """Check ``answer(mean_a, var_a, m_a, mean_b, var_b, m_b) -> (mean, variance)`` of two parts of a batch.
+
+    The verdict is wrong if mean or biased variance of the whole are wrong.
+    """
+    whole = torch.tensor([1.0, 3.0, 4.0, 4.0, 9.0, 15.0, 2.0, 10.0], dtype=torch.float64)
+    for size in (2, 4):
+        a, b = whole[:size], whole[size:]
+        (mean_a, var_a), (mean_b, var_b) = ((part.mean(), part.var(correction=0)) for part in (a, b))
+        result = call(answer, mean_a, var_a, len(a), mean_b, var_b, len(b))
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise Wrong("The answer must return two numbers: mean, variance.")
+        mean, variance = result
+        expect_close(
+            mean,
+            whole.mean(),
+            f"The mean of {len(a)} and {len(b)} entries",
+            mistakes=[((mean_a + mean_b) / 2, "The larger part counts more: weight the means with the sizes.")],
+        )
+        within = (len(a) * var_a + len(b) * var_b) / len(whole)
+        expect_close(
+            variance,
+            whole.var(correction=0),
+            f"The variance of {len(a)} and {len(b)} entries",
+            mistakes=[
+                (within, "The spread between the two means is missing: the parts lie in different places."),
+                ((var_a + var_b) / 2, "The mean of the two variances leaves out sizes and the spread of the means."),
+                (whole.var(correction=1), "The biased variance was asked for: divide by m, not by m - 1."),
+            ],
+        )
+    return "the statistics of two halves of a batch"
