@@ -1,8 +1,9 @@
 """Pages made from the manifest ``book/chapters.yml``.
 
 ``{chapter-map}`` shows what each chapter asks and needs, ``{course-schedule}`` the weeks of the course, and
-``{recorded-sections}`` a section of recorded runs for each chapter that has some; for the front page, ``{front-parts}``
-shows the parts of the book with what each chapter asks, and ``{front-numbers}`` what stands today, counted.
+``{recorded-sections}`` a section of recorded runs for each chapter that has some, ``{part-page} II`` the chapters of a
+part; for the front page, ``{front-parts}`` shows the parts of the book with what each chapter asks, and
+``{front-numbers}`` what stands today, counted.
 """
 
 import json
@@ -45,12 +46,30 @@ def recorded_sections(chapters):
             yield f"*What to see:* {chapter.see}\n\n```{{{runs}\n```\n"
 
 
+def part_page(chapters, numeral):
+    """Return a section for each chapter of a part: what it asks and teaches, how long it takes, what it needs."""
+    for chapter in chapters:
+        if chapter.part == numeral:
+            needs = ", ".join(filter(None, [*map(link, chapter.needs), chapter.also])) or "nothing before it"
+            yield f"## {manifest.heading(chapter.name)[1]}\n\n*{chapter.question}*\n"
+            yield f"You will be able to {manifest.outcome(chapter.name)}\n"
+            yield f"- Read: {link(chapter.name)}, about {chapter.minutes} minutes.\n- Needs: {needs}."
+            yield f"- {exercises(chapter.exercises)}\n"
+
+
+def exercises(each):
+    """Return a line that counts exercises, their minutes and their points."""
+    marked = sum("check" in exercise for exercise in each)
+    minutes, points = (sum(exercise[key] for exercise in each) for key in ("minutes", "points"))
+    return f"Exercises: {len(each)}, of which a check marks {marked}; {minutes} minutes, {points} points."
+
+
 def front_parts(chapters):
     """Return the parts of the book, each chapter with its question."""
-    for part in yaml.safe_load(TOC.read_text(encoding="utf-8"))["parts"]:
-        inside = [chapter for chapter in chapters if part["caption"].startswith(f"{chapter.part}. ")]
+    for numeral in manifest.parts():
+        inside = [chapter for chapter in chapters if chapter.part == numeral]
         if inside:
-            yield f"**{part['caption']}**\n"
+            yield f"**{{doc}}`/book/parts/{numeral.lower()}`**\n"
             yield from (f"- {link(chapter.name)}: {chapter.question}" for chapter in inside)
             yield ""
 
@@ -69,21 +88,23 @@ def front_numbers(chapters):
 
 
 def link(name):
-    return f"{{doc}}`../chapters/{name}`"
+    return f"{{doc}}`/chapters/{name}`"
 
 
 PAGES = {"chapter-map": chapter_map, "course-schedule": course_schedule, "recorded-sections": recorded_sections}
-PAGES |= {"front-parts": front_parts, "front-numbers": front_numbers}
+PAGES |= {"part-page": part_page, "front-parts": front_parts, "front-numbers": front_numbers}
 
 
 class FromManifest(SphinxDirective):
     """MyST text that one of ``PAGES`` makes of the manifest."""
 
+    optional_arguments = 1
+
     def run(self):
         for source in SOURCES:
             self.env.note_dependency(str(source))
         container = nodes.Element()
-        text = "\n".join(PAGES[self.name](manifest.chapters()))
+        text = "\n".join(PAGES[self.name](manifest.chapters(), *self.arguments))
         self.state.nested_parse(StringList(text.splitlines(), self.name), 0, container, match_titles=True)
         return container.children
 

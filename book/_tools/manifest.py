@@ -38,3 +38,17 @@ def heading(name, root=ROOT):
     """Return label and title of a chapter, from the first cell of its notebook."""
     first = nbformat.read(root / "chapters" / f"{name}.ipynb", as_version=4).cells[0].source
     return re.match(r"\((.+)\)=\s+# (.+)", first).groups()
+
+
+def parts(root=ROOT):
+    """Return the captions of the parts that have a numeral, as ``{"I": "I. Background"}``, in the order of the book."""
+    listed = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    found = {part["caption"].partition(". ")[0]: part["caption"] for part in listed}
+    return {numeral: caption for numeral, caption in found.items() if numeral != caption}
+
+
+def outcome(name, root=ROOT):
+    """Return what a chapter says that its readers will be able to do."""
+    cells = nbformat.read(root / "chapters" / f"{name}.ipynb", as_version=4).cells
+    told = (re.search(r"\*\*You will be able to\*\* (.+?)\n- ", cell.source, re.DOTALL) for cell in cells[:3])
+    return " ".join(next(filter(None, told))[1].split())

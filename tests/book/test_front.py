@@ -10,7 +10,7 @@ def test_the_front_page_names_every_chapter_with_its_question():
     asked = manifest.chapters()
     text = "\n".join(chapters.front_parts(asked))
     for chapter in asked:
-        assert f"{{doc}}`../chapters/{chapter.name}`: {chapter.question}" in text
+        assert f"{{doc}}`/chapters/{chapter.name}`: {chapter.question}" in text
 
 
 def test_the_numbers_are_those_of_the_sources():

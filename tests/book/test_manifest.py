@@ -2,11 +2,15 @@
 
 import pkgutil
 import re
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 
 import resnorm_lib.experiments
+from book._ext import chapters as pages
+from book._ext import graph
+from book._tools import manifest
 from book._tools.manifest import ROOT, chapters, heading
 from resnorm_lib.checks import registry
 from resnorm_lib.probes.findings import CHAPTERS
@@ -90,3 +94,36 @@ def test_every_recorded_run_belongs_to_a_chapter():
 def test_the_links_of_findings_are_those_of_the_manifest():
     explained = {subject: heading(chapter.name) for chapter in MANIFEST for subject in chapter.findings}
     assert explained == CHAPTERS
+
+
+@pytest.mark.parametrize("numeral", sorted({chapter.part for chapter in MANIFEST}))
+def test_every_part_with_chapters_has_a_page(numeral):
+    page = ROOT / "book/parts" / f"{numeral.lower()}.md"
+    caption = manifest.parts()[numeral]
+    assert page.exists(), f"write {page.relative_to(ROOT)}, and list it in _toc.yml below book/map"
+    assert page.read_text().startswith(f"# {caption}\n")
+    assert f"{{part-page}} {numeral}\n" in page.read_text()
+    told = "\n".join(pages.part_page(MANIFEST, numeral))
+    assert [name for name in NAMES if f"Read: {{doc}}`/chapters/{name}`" in told] == [
+        chapter.name for chapter in MANIFEST if chapter.part == numeral
+    ]
+
+
+def test_the_graph_has_a_link_for_each_chapter_and_an_arc_for_each_need():
+    titles = {name: heading(name)[1] for name in NAMES}
+    drawn = graph.drawing(MANIFEST, manifest.parts(), titles, {name: f"{name}.html" for name in NAMES})
+    svg = ElementTree.fromstring(drawn)
+    assert {link.get("href"): link.findtext("text") for link in svg.iter("a")} == {
+        f"{name}.html": title for name, title in titles.items()
+    }
+    arcs = sorted(path.get("class") for path in svg.iter("path"))
+    assert arcs == sorted(f"of-{need} of-{chapter.name}" for chapter in MANIFEST for need in chapter.needs)
+
+
+def test_an_arc_leads_down_and_stays_in_the_drawing():
+    heights = {"a": 30, "b": 60, "c": 630}
+    for chapter in "bc":
+        way = re.search(' d="(.*?)"', graph.arc("a", chapter, heights))[1]
+        x, top, out, _, _, bottom = [float(number) for number in re.findall(r"[\d.-]+", way)][:6]
+        assert (top + 5, bottom + 5) == (heights["a"], heights[chapter])
+        assert 0 < x + 0.75 * (out - x) < x
