@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from resnorm_lib._arguments import flag, number, positive_int
 from resnorm_lib._precision import HALF, upcast
@@ -33,9 +33,21 @@ def channel_arguments(
     )
 
 
-def bias_option(bias: bool) -> dict[str, bool]:
-    """Return the keyword ``bias`` for torch's constructors, or none if it is True: older versions do not take it."""
-    return {} if flag("bias", bias) else {"bias": False}
+class OptionalBias(nn.Module):
+    """The option ``bias=False`` for norms of channels: neither constructors nor resets of older torch know it."""
+
+    def leave_out_bias(self, bias: bool) -> None:
+        """Take the bias away again if ``bias`` is False."""
+        if not flag("bias", bias):
+            self.register_parameter("bias", None)
+
+    def reset_parameters(self) -> None:
+        """Put the gain back to 1, the bias to 0, and running statistics to those of no batch."""
+        if self.weight is None or self.bias is not None:
+            return super().reset_parameters()
+        if isinstance(self, _NormBase):
+            self.reset_running_stats()
+        nn.init.ones_(self.weight)
 
 
 def check_channels(x: object, channels: int, position: str = "") -> None:

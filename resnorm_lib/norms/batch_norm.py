@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnorm_lib.norms._channels import (
-    bias_option,
+    OptionalBias,
     channel_arguments,
     check_channels,
     check_spread,
@@ -19,7 +19,7 @@ __all__ = ["BatchNorm"]
 
 
 @named("batch")
-class BatchNorm(_BatchNorm):
+class BatchNorm(OptionalBias, _BatchNorm):
     r"""Batch normalization of (N, C) or (N, C, ...): mean and variance of each channel over everything else.
 
     .. math:: y_{\cdot c} = w_c \frac{x_{\cdot c} - \mu_c}{\sqrt{\sigma_c^2 + \varepsilon}} + b_c
@@ -86,7 +86,8 @@ class BatchNorm(_BatchNorm):
         bias: bool = True,
     ) -> None:
         checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats)
-        super().__init__(*checked, device, dtype, **bias_option(bias))
+        super().__init__(*checked, device, dtype)
+        self.leave_out_bias(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features)

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
 from resnorm_lib.norms._channels import (
-    bias_option,
+    OptionalBias,
     channel_arguments,
     check_channels,
     check_spread,
@@ -21,7 +21,7 @@ __all__ = ["BatchRenorm"]
 
 
 @named("batch_renorm")
-class BatchRenorm(_BatchNorm):
+class BatchRenorm(OptionalBias, _BatchNorm):
     r"""Batch normalization corrected towards the running statistics, within limits.
 
     Let :math:`\mu_c` and :math:`\sigma_c = \sqrt{\mathrm{var}_c + \varepsilon}` be the batch statistics of a channel,
@@ -91,7 +91,8 @@ class BatchRenorm(_BatchNorm):
         bias: bool = True,
     ) -> None:
         checked = channel_arguments(num_features, eps, momentum, affine, False)
-        super().__init__(*checked, device, dtype, **bias_option(bias))
+        super().__init__(*checked, device, dtype)
+        self.leave_out_bias(bias)
         self.r_max = number("r_max", r_max, at_least=1)
         self.d_max = number("d_max", d_max, at_least=0)
         # The paper averages the standard deviation, so torch's buffers do not fit.

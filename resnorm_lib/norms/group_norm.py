@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from resnorm_lib._arguments import flag, number, positive_int
-from resnorm_lib.norms._channels import bias_option, channel_arguments, check_channels, normalize
+from resnorm_lib.norms._channels import OptionalBias, channel_arguments, check_channels, normalize
 from resnorm_lib.norms.registry import named
 from resnorm_lib.ops.group_norm.function import normalize_groups
 
 __all__ = ["GroupNorm", "InstanceNorm"]
 
 
-class GroupNorm(nn.GroupNorm):
+class GroupNorm(OptionalBias, nn.GroupNorm):
     r"""Group normalization of (N, C) or (N, C, ...): mean and variance of each sample over a group of its channels.
 
     .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{ng}}{\sqrt{\sigma_{ng}^2 + \varepsilon}} + b_c
@@ -74,7 +74,8 @@ class GroupNorm(nn.GroupNorm):
         if num_channels % num_groups:
             raise ValueError(f"num_groups is {num_groups}, but it must divide num_channels, which is {num_channels}.")
         eps, affine = number("eps", eps, at_least=0), flag("affine", affine)
-        super().__init__(num_groups, num_channels, eps, affine, device, dtype, **bias_option(bias))
+        super().__init__(num_groups, num_channels, eps, affine, device, dtype)
+        self.leave_out_bias(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_channels)
@@ -100,7 +101,7 @@ def group_norm_of(
 
 
 @named("instance")
-class InstanceNorm(_InstanceNorm):
+class InstanceNorm(OptionalBias, _InstanceNorm):
     r"""Instance normalization of (N, C, L, ...): mean and variance of each channel of each sample over its positions.
 
     .. math:: y_{nc\cdot} = w_c \frac{x_{nc\cdot} - \mu_{nc}}{\sqrt{\sigma_{nc}^2 + \varepsilon}} + b_c
@@ -162,7 +163,8 @@ class InstanceNorm(_InstanceNorm):
     ) -> None:
         number("momentum", momentum)
         checked = channel_arguments(num_features, eps, momentum, affine, track_running_stats, of_batches=False)
-        super().__init__(*checked, device, dtype, **bias_option(bias))
+        super().__init__(*checked, device, dtype)
+        self.leave_out_bias(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         check_channels(x, self.num_features, position="L, ")

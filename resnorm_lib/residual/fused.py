@@ -19,8 +19,12 @@ __all__ = ["add_then_norm", "look_ahead", "may_look_ahead"]
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-
 FUSED = {norm: norm.forward for norm in (LayerNorm, RMSNorm)}
+
+
+def hooks_on_all_modules() -> bool:
+    """Return whether somebody has registered a hook that every module calls."""
+    return any(getattr(torch_module, f"_global{name}") for name in HOOKS)
 
 
 def is_bare(module: nn.Module) -> bool:
@@ -41,7 +45,7 @@ def fuses(norm: nn.Module, stream: Tensor, update: Tensor) -> bool:
         and norm.normalized_shape == stream.shape[-1:]
         and update.dtype == stream.dtype
         and is_bare(norm)
-        and not torch_module._has_any_global_hook()
+        and not hooks_on_all_modules()
     )
 
 
@@ -55,7 +59,7 @@ def add_then_norm(norm: nn.Module, stream: Tensor, update: Tensor) -> Tensor:
 
 def may_look_ahead(blocks: Sequence[Block], state: Tensor, scheme: type) -> bool:
     """Return whether each block computes the formula of ``scheme`` (pre-norm), and no hook would miss a call."""
-    if not uses_kernels(state) or torch_module._has_any_global_hook():
+    if not uses_kernels(state) or hooks_on_all_modules():
         return False
     return all(
         type(block).forward is Block.forward

@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ KINDS = [
     (n.InstanceNorm, _InstanceNorm),
     (lambda dim, **options: n.GroupNorm(2, dim, **options), nn.GroupNorm),
 ]
+# Where torch's own norms of channels have no such option yet, they do not print it either.
+NO_BIAS = {"bias": False} if "bias" in signature(nn.BatchNorm1d).parameters else {}
 OF_BATCHES = [n.BatchNorm, lambda dim: n.GhostBatchNorm(dim, 4), n.BatchRenorm]
 
 
@@ -47,8 +50,8 @@ def test_filters_by_class_find_the_norm(make, kind):
         (n.LayerNorm((2, 4), bias=False), nn.LayerNorm((2, 4), bias=False)),
         (n.RMSNorm(4), nn.RMSNorm(4)),
         (n.BatchNorm(4, momentum=None), nn.BatchNorm1d(4, momentum=None)),
-        (n.BatchNorm(4, bias=False), nn.BatchNorm1d(4, bias=False)),
-        (n.GroupNorm(2, 4, bias=False), nn.GroupNorm(2, 4, bias=False)),
+        (n.BatchNorm(4, bias=False), nn.BatchNorm1d(4, **NO_BIAS)),
+        (n.GroupNorm(2, 4, bias=False), nn.GroupNorm(2, 4, **NO_BIAS)),
         (n.InstanceNorm(4, affine=True), nn.InstanceNorm1d(4, affine=True)),
     ],
     ids=repr,
