@@ -1,0 +1,250 @@
+"""Checks for the exercises of "Residual networks"."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
+from resnorm_lib.models import ResNet
+
+__all__ = [
+    "check_bottleneck",
+    "check_cifar_parameters",
+    "check_fold",
+    "check_pad_shortcut",
+    "check_pre_activation",
+    "check_snapshot",
+]
+
+
+@exercise("exercise-resnets-parameters", points=1)
+def check_cifar_parameters(answer: Callable[[int], int]) -> str:
+    """Check ``answer(n)``: the parameters of the CIFAR network of 6n + 2 layers, with padded shortcuts.
+
+    The verdict is wrong if a count is wrong.
+    """
+    for n in (3, 1, 9):
+        stages = ((16, 16), (16, 32), (32, 64))
+        weights = sum(9 * (reads * width + (2 * n - 1) * width**2) for reads, width in stages)
+        norms, ends = 4 * n * (16 + 32 + 64), 27 * 16 + 32 + 650
+        right = weights + norms + ends
+        expect_close(
+            call(answer, n),
+            right,
+            f"The count for n={n}",
+            mistakes=[
+                (right - norms - 32, "The gains and biases of the BN layers are missing: two numbers a channel."),
+                (right - 10, "The classifier has a bias: ten numbers."),
+                (right + 16 * 32 + 32 * 64, "Padded shortcuts have no weights: there is nothing to project with."),
+                (right + 16 * 32 + 32 * 64 + 192, "Padded shortcuts have no weights, and no BN."),
+                (
+                    right + 9 * (16 * 32 + 32 * 64),
+                    "The first convolution of stages 2 and 3 reads half as many channels as it writes.",
+                ),
+            ],
+            tolerance=0,
+        )
+    return "the parameters of the CIFAR family"
+
+
+@exercise("exercise-resnets-bottleneck", points=2)
+def check_bottleneck(answer: type[nn.Module]) -> str:
+    """Check a class ``answer(reads, width, stride)``: the block of three convolutions, with the library's names.
+
+    The verdict is wrong if the attribute ``expansion``, a name, a shape or an output differs.
+    """
+    if isinstance(answer, type) and getattr(answer, "expansion", None) != 4:
+        raise Wrong("The class needs the attribute expansion = 4: the block writes four times its width.")
+    right = ResNet("bottleneck", (2, 1), (4, 8), stem="cifar", stem_width=4)
+    draw = torch.Generator().manual_seed(5)
+    for block, (reads, width, stride) in ((right.layer2[0], (16, 8, 2)), (right.layer1[1], (16, 4, 1))):
+        mine = call(answer, reads, width, stride)
+        _expect_same_entries(mine, block)
+        mine.load_state_dict(block.state_dict())
+        x = torch.randn(5, reads, 6, 6, generator=draw)
+        expect_close(
+            call(mine, x),
+            block(x),
+            f"The output of a block of width {width} with stride {stride}",
+            mistakes=_mistaken_bottlenecks(block, x),
+            tolerance=1e-5,
+        )
+    return "the block of ResNet-50"
+
+
+def _expect_same_entries(mine: nn.Module, block: nn.Module) -> None:
+    """Raise unless both have the same names and shapes."""
+    got = {name: tuple(value.shape) for name, value in mine.state_dict().items()}
+    wanted = {name: tuple(value.shape) for name, value in block.state_dict().items()}
+    for name in sorted(wanted.keys() | got.keys()):
+        if got.get(name) != wanted.get(name):
+            raise Wrong(
+                f"{name} has the shape {got.get(name, 'of nothing')}, but it must have {wanted.get(name, 'none')}."
+            )
+
+
+def _mistaken_bottlenecks(block: nn.Module, x: Tensor) -> list[tuple[Tensor, str]]:
+    """Return what a ResNet block with a known mistake gives, and the sentence that names the mistake."""
+    shortcut = x if block.downsample is None else block.downsample(x)
+    branch = block.branch(x)
+    moved = copy.deepcopy(block)
+    moved.conv1.stride, moved.conv2.stride = moved.conv2.stride, moved.conv1.stride
+    return [
+        (moved(x), "The stride stands in the 1 x 1 convolution, where it throws three pixels of four away."),
+        (shortcut + branch, "The ReLU after the sum is missing."),
+        (relu(shortcut + relu(branch)), "There is a ReLU too many: the branch must be able to subtract."),
+        (shortcut + relu(branch), "The last ReLU stands before the sum: the branch must be able to subtract."),
+        (branch, "The shortcut is missing."),
+        (relu(branch), "The shortcut is missing."),
+    ]
+
+
+@exercise("exercise-resnets-pad", points=1)
+def check_pad_shortcut(answer: Callable[[Tensor, int, int], Tensor]) -> str:
+    """Check ``answer(x, channels, stride)``: every stride-th pixel, and zeros for the new channels.
+
+    The verdict is wrong if an entry is wrong.
+    """
+    x = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(6))
+    for channels, stride in ((6, 2), (3, 1), (4, 2)):
+        small, more = x[:, :, ::stride, ::stride], channels - 3
+        expect_close(
+            call(answer, x.clone(), channels, stride),
+            pad(small, (0, 0, 0, 0, 0, more)),
+            f"The shortcut to {channels} channels with stride {stride}",
+            mistakes=[
+                (pad(small, (0, 0, 0, 0, more, 0)), "The zeros must come after the old channels, not before them."),
+                (
+                    torch.cat((small, small), 1)[:, :channels],
+                    "The new channels hold copies: they must hold zeros.",
+                ),
+            ],
+            tolerance=0,
+        )
+    return "the shortcut without a weight"
+
+
+@exercise("exercise-resnets-pre", points=2)
+def check_pre_activation(answer: Callable[..., Tensor]) -> str:
+    """Check ``answer(x, bn1, conv1, bn2, conv2)``: the block of 2016, with nothing after the sum.
+
+    The verdict is wrong if the output or the order of the layers is wrong.
+    """
+    draw = torch.Generator().manual_seed(7)
+    bn1, bn2, conv1, conv2 = _layers(draw)
+    x = torch.randn(4, 3, 5, 5, generator=draw)
+    branch = conv2(relu(bn2(conv1(relu(bn1(x))))))
+    late = bn2(conv2(relu(bn1(conv1(x)))))
+    expect_close(
+        call(answer, x.clone(), bn1, conv1, bn2, conv2),
+        x + branch,
+        "The output",
+        mistakes=[
+            (relu(x + branch), "The stream must come out as it is: nothing follows the sum."),
+            (branch, "The shortcut is missing."),
+            (relu(bn1(x)) + branch, "The shortcut must carry x itself, not what the first convolution reads."),
+            (relu(x + late), "That is the block of 2015: norm and ReLU must come before each convolution."),
+            (x + late, "The norms come after the convolutions: they must come before."),
+            (x + conv2(bn2(relu(conv1(bn1(relu(x)))))), "ReLU and norm have changed places: first the norm."),
+        ],
+        tolerance=1e-5,
+    )
+    return "the block with an untouched stream"
+
+
+def _layers(draw: torch.Generator) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d, nn.Conv2d, nn.Conv2d]:
+    """Return two norms and two convolutions of three channels, drawn from one generator."""
+    norms = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    convolutions = [nn.Conv2d(3, 3, 3, padding=1, bias=False) for _ in range(2)]
+    for layer in (*norms, *convolutions):
+        layer.weight.data = torch.randn(layer.weight.shape, generator=draw)
+    for norm in norms:
+        norm.bias.data = torch.randn(3, generator=draw)
+        norm.running_mean = torch.randn(3, generator=draw)
+        norm.running_var = torch.rand(3, generator=draw) + 0.5
+    return *norms, *convolutions
+
+
+@exercise("exercise-resnets-fold", points=2)
+def check_fold(answer: Callable[[nn.Conv2d, nn.BatchNorm2d], nn.Conv2d]) -> str:
+    """Check ``answer(conv, bn)``: one convolution with a bias that computes both, as in eval mode.
+
+    The verdict is wrong if the outputs differ, or if the layers given were changed.
+    """
+    draw = torch.Generator().manual_seed(8)
+    bn, _, conv, _ = _layers(draw)
+    conv.stride = (2, 2)
+    conv.eval(), bn.eval()
+    x, before = torch.randn(2, 3, 7, 7, generator=draw), copy.deepcopy(conv.weight)
+    got = call(answer, conv, bn)
+    if not isinstance(got, nn.Conv2d):
+        raise Wrong(f"The answer returns a {type(got).__name__}, but it must be one nn.Conv2d.")
+    if not torch.equal(conv.weight, before):
+        raise Wrong("The answer changes the convolution that it was given: make a new one.")
+    gain = bn.weight / (bn.running_var + bn.eps).sqrt()
+    scaled = conv(x) * gain.view(1, 3, 1, 1)
+    shift = bn.bias - bn.running_mean * gain
+    expect_close(
+        got(x),
+        bn(conv(x)),
+        "The output",
+        mistakes=[
+            (scaled, "The bias is missing: what BN subtracts and adds is left."),
+            (scaled + bn.bias.view(1, 3, 1, 1), "The running mean is missing from the bias."),
+            (
+                scaled + (bn.bias - bn.running_mean).view(1, 3, 1, 1),
+                "The running mean is divided by the standard deviation and multiplied by the gain, too.",
+            ),
+            (
+                conv(x) * (bn.weight / (bn.running_var + bn.eps)).view(1, 3, 1, 1) + shift.view(1, 3, 1, 1),
+                "BN divides by the root of the variance.",
+            ),
+        ],
+        tolerance=1e-5,
+    )
+    return "two layers in one"
+
+
+@exercise("exercise-resnets-snapshot", points=2)
+def check_snapshot(answer: Callable[..., dict[str, Any]]) -> str:
+    """Check ``answer(model, optimizer, order)``: a dict of three states from which training goes on to the same bits.
+
+    The verdict is wrong if a part is missing or follows the training that goes on.
+    """
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    order = torch.Generator().manual_seed(9)
+    _train(model, optimizer, order)
+    taken = call(answer, model, optimizer, order)
+    if not isinstance(taken, dict) or set(taken) != {"model", "optimizer", "order"}:
+        raise Wrong("The answer must return a dict with the keys model, optimizer, order.")
+    _train(model, optimizer, order)
+    wanted = copy.deepcopy(model.state_dict())
+    if missing := [name for name in wanted if name not in taken["model"]]:
+        raise Wrong(f"The snapshot has no {missing[0]}: BN's running statistics are part of the model.")
+    if torch.equal(taken["model"]["0.weight"], wanted["0.weight"]):
+        raise Wrong("The snapshot went on training: a state dict holds the weights themselves. Copy it.")
+    try:
+        model.load_state_dict(taken["model"])
+        optimizer.load_state_dict(taken["optimizer"])
+        order.set_state(taken["order"])
+    except Exception as error:
+        raise Wrong(f"The snapshot cannot be loaded: {type(error).__name__}: {error}") from error
+    _train(model, optimizer, order)
+    if not all(torch.equal(value, wanted[name]) for name, value in model.state_dict().items()):
+        raise Wrong("Training goes on from the snapshot to other weights: is the momentum a copy, too?")
+    return "a snapshot that stands still"
+
+
+def _train(model: nn.Module, optimizer: torch.optim.Optimizer, order: torch.Generator) -> None:
+    """Take three steps on batches that the generator draws."""
+    for _ in range(3):
+        loss = model(torch.randn(5, 3, generator=order)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
