@@ -74,7 +74,8 @@ def _join_stages(additions):
     """Continue a stream behind layers without a shortcut (a change of resolution), if its last sum leads there."""
     ends = {addition.out: addition for addition in additions}
     continued = {addition.before for addition in additions}
-    for addition in additions:
+    # The earliest fork first: behind a change of resolution the first block, and not an addition inside its branch.
+    for addition in sorted(additions, key=lambda addition: addition.parting.fork.index):
         if addition.before is None:
             end = ends.get(carried(addition.parting.fork, ends, math.inf))
             if end not in continued:  # None is among them: the first addition of all

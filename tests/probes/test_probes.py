@@ -128,6 +128,19 @@ def test_a_stream_goes_on_behind_layers_without_a_shortcut():
     assert [point.shape for point in stream.points] == [(5, 6)] * 3 + [(5, 4)]
 
 
+def test_a_stream_goes_on_with_the_first_block_and_not_with_an_addition_inside_its_branch():
+    """As in ConvNeXt v2, where each branch has a response norm that adds its input."""
+
+    def stage(size):
+        response = Block(nn.Sequential(nn.Linear(2 * size, 2 * size), nn.Tanh()))
+        return Block(nn.Sequential(nn.Linear(size, 2 * size), nn.GELU(), response, nn.Linear(2 * size, size)))
+
+    stages = [stage(6), stage(6), nn.LayerNorm(6), nn.Linear(6, 4), stage(4), stage(4)]
+    report = probe(nn.Sequential(*stages), draw(5, 6))
+    assert [point.module for point in report.streams[0].points] == ["0", "0", "1", "4", "5"]
+    assert len(report.streams) == 1
+
+
 @pytest.mark.parametrize("inner", [[nn.Linear(6, 6)], []])
 def test_a_block_inside_a_branch_is_not_on_the_stream(inner):
     def branch():
