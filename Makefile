@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale gpu wheel new-chapter address browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu wheel compat new-chapter address browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -78,6 +78,9 @@ gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the
 
 wheel: $(READY)  ## build the wheel, install it in a fresh environment, and run README's example, a type check and the library's tests there
 	.ci/wheel
+
+compat: $(READY)  ## test the library with the oldest and newest packages that pyproject.toml allows, under each of its Pythons that is here
+	$(BIN)/python -m book._tools.compat $(if $(COMPAT),--python $(COMPAT))
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
 	@$(BIN)/python -m book._tools.new "$(NAME)"

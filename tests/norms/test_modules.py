@@ -6,7 +6,9 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
 
+from resnorm_lib.norms import InstanceNorm
 from tests.norms.cases import cases
 from tests.reference.oracles import UNIT_ROUNDOFF, run, upstream
 
@@ -134,6 +136,34 @@ def test_a_gradient_has_the_layout_of_the_input(case, twice):
         assert twice or gradient.is_contiguous(memory_format=layout)
         found.append(gradient)
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("options", [{}, {"affine": True}, {"affine": True, "track_running_stats": True}], ids=str)
+@pytest.mark.parametrize("axes", [2, 3])
+def test_instance_norm_of_channels_last_images_has_the_numbers_and_the_layout_of_torchs(axes, options):
+    """Torch writes its output in the default layout and its gradient in that of the input (2.13, on a processor)."""
+    layout = {2: torch.channels_last, 3: torch.channels_last_3d}[axes]
+    start = torch.randn(3, 6, *(5, 4, 2)[:axes], generator=torch.Generator().manual_seed(3))
+    ours, theirs = InstanceNorm(6, **options), {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[axes](6, **options)
+
+    def output_and_gradient(norm):
+        x = start.contiguous(memory_format=layout).requires_grad_()
+        y = norm(x)
+        return y, torch.autograd.grad((y**3).sum(), x)[0]
+
+    for found, expected in zip(output_and_gradient(ours), output_and_gradient(theirs), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        assert found.stride() == expected.stride()
+
+
+def test_instance_norm_by_running_statistics_keeps_channels_last():
+    """It is then a scale and a shift for each channel, as batch normalization is; torch's layer copies the images."""
+    x = torch.randn(3, 6, 5, 4, generator=torch.Generator().manual_seed(3))
+    norm = InstanceNorm(6, track_running_stats=True)
+    norm(x)
+    y = norm.eval()(x.contiguous(memory_format=torch.channels_last))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(y, norm(x), rtol=0, atol=0)
 
 
 @cases(without=("matmul",))

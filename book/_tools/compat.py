@@ -1,0 +1,90 @@
+"""Run the library's tests with each Python that pyproject.toml promises, with the oldest and the newest packages.
+
+``python -m book._tools.compat`` builds the wheel, makes a throw-away environment for each row of the table, installs
+the wheel there, and runs the tests in a folder outside the project. A row whose Python this machine lacks is named.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.book.sources import ROOT
+
+TOOLS = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis")
+CLASSIFIER = "Programming Language :: Python :: "
+
+
+class Row(NamedTuple):
+    """One environment: a Python, and what pip is asked for beside the wheel."""
+
+    python: str  # 3.11
+    packages: tuple[str, ...]
+
+    @property
+    def name(self):
+        return f"Python {self.python}, {', '.join(self.packages) or 'the newest packages'}"
+
+
+def table(project):
+    """Return the rows for the ``[project]`` of pyproject.toml: the newest packages with each Python that it names,
+    and the oldest that it allows with its first Python.
+    """
+    pythons = [line.removeprefix(CLASSIFIER) for line in project["classifiers"] if line.startswith(CLASSIFIER)]
+    first = project["requires-python"].removeprefix(">=")
+    if first not in pythons:
+        raise ValueError(f"requires-python is >={first}, but no classifier of pyproject.toml names Python {first}.")
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["data"]]
+    oldest = tuple(re.sub(r">=", "==", requirement) for requirement in wanted)
+    return [Row(first, oldest), *(Row(python, ()) for python in pythons)]
+
+
+def interpreter(python):
+    """Return the path of a Python of this version: the running one, or one on the PATH."""
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return sys.executable if python == running else shutil.which(f"python{python}")
+
+
+def build(folder):
+    """Build the wheel into ``folder`` and return its path."""
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT], check=True)
+    return next(Path(folder).glob("*.whl"))
+
+
+def passes(row, wheel):
+    """Install the row's packages and the wheel in an environment of their own, and say whether the tests pass there."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = f"{folder}/bin/python"
+        subprocess.run([interpreter(row.python), "-m", "venv", folder], check=True)
+        pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-cache-dir"]
+        wanted = [f"{wheel}[data]", *row.packages, *TOOLS]
+        if subprocess.run([*pip, *wanted], check=False).returncode:
+            return False
+        show = "import numpy, torch; print('torch', torch.__version__, 'NumPy', numpy.__version__, flush=True)"
+        subprocess.run([python, "-c", show], check=True, cwd=folder)
+        return not subprocess.run([ROOT / ".ci/installed", python], check=False).returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="compat", description=__doc__.splitlines()[0])
+    parser.add_argument("--python", help="the rows of this Python alone, such as 3.12")
+    asked = parser.parse_args().python
+    rows = table(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"])
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = build(folder)
+        for row in (row for row in rows if asked in (None, row.python)):
+            print(f"\n== {row.name}", flush=True)
+            results[row] = passes(row, wheel) if interpreter(row.python) else None
+    words = {True: "passes", False: "FAILS", None: "not tried: this machine has no such Python"}
+    print("\n" + "\n".join(f"{words[result]:8}  {row.name}" for row, result in results.items()))
+    sys.exit(1 if False in results.values() else 0)
+
+
+if __name__ == "__main__":
+    main()

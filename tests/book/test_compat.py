@@ -1,0 +1,31 @@
+"""What `make compat` tries is what pyproject.toml promises."""
+
+import tomllib
+
+import pytest
+
+from book._tools.compat import Row, table
+from tests.book.sources import ROOT
+
+PROJECT = {
+    "requires-python": ">=3.11",
+    "classifiers": ["Typing :: Typed", *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12))],
+    "dependencies": ["torch>=2.6", "numpy>=1.26"],
+    "optional-dependencies": {"data": ["Pillow>=10"]},
+}
+
+
+def test_the_first_python_has_the_oldest_packages_and_every_python_the_newest():
+    oldest = Row("3.11", ("torch==2.6", "numpy==1.26", "Pillow==10"))
+    assert table(PROJECT) == [oldest, Row("3.11", ()), Row("3.12", ())]
+
+
+def test_the_oldest_python_that_is_allowed_must_be_among_those_that_are_tried():
+    with pytest.raises(ValueError, match=r"no classifier of pyproject.toml names Python 3[.]10"):
+        table(PROJECT | {"requires-python": ">=3.10"})
+
+
+def test_every_bound_of_the_project_is_tried():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = [*project["dependencies"], *project["optional-dependencies"]["data"]]
+    assert [package.replace("==", ">=") for package in table(project)[0].packages] == bounds
