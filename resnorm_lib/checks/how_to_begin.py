@@ -1,0 +1,165 @@
+"""Checks for the exercises of "How to begin"."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.registry import exercise
+
+__all__ = ["check_branch_factor", "check_gpt2_std", "check_measured_factors", "check_rate_factor"]
+
+
+def _factor(growth: float, branches: int, v: float, place: str) -> float:
+    each = growth ** (1 / branches) - 1 if place == "no norm" else (growth - 1) / branches
+    return math.sqrt(each / v)
+
+
+@exercise("exercise-begin-factor", points=2)
+def check_branch_factor(answer: Callable[..., float]) -> str:
+    """Check ``answer(growth, branches, v, place)``: the factor on the branch that lets the mean square grow so much.
+
+    The verdict is wrong if a factor is wrong for a stack without a norm or for a pre-norm stack.
+    """
+    for place, other in (("no norm", "pre-norm"), ("pre-norm", "no norm")):
+        for growth, branches, v in ((4.0, 24, 0.5), (2.0, 100, 1.0), (3.0, 1, 2.0), (9.0, 7, 0.2)):
+            wanted = _factor(growth, branches, v, place)
+            expect_close(
+                call(answer, growth, branches, v, place),
+                wanted,
+                f"The factor for growth {growth:g}, {branches} branches, v = {v:g}, {place},",
+                mistakes=[
+                    (wanted**2, "That is the square of the factor: a factor s adds s^2 v."),
+                    (
+                        _factor(growth, branches, v, other),
+                        "Without a norm each branch answers to the grown stream and the growths multiply; with one "
+                        "it adds the same amount each time.",
+                    ),
+                    (wanted * math.sqrt(v), "Divide by v, what the branch itself adds."),
+                    (wanted * v, "A factor s adds s^2 v: divide by v under the root."),
+                    (_factor(growth**2, branches, v, place), "growth is already that of the mean square."),
+                    ((growth / branches / v) ** 0.5, "The stream has its own share: the branches add growth - 1."),
+                ],
+                tolerance=1e-9,
+            )
+    return "the factor for a wanted growth"
+
+
+@exercise("exercise-begin-gpt2", points=1)
+def check_gpt2_std(answer: Callable[..., float]) -> str:
+    """Check ``answer(name, layers, sigma)``: the standard deviation with which GPT-2 draws a weight.
+
+    The verdict is wrong if a weight that writes into the stream is not scaled, or one that does not is.
+    """
+    inner = ("wte.weight", "wpe.weight", "h.{}.attn.c_attn.weight", "h.{}.mlp.c_fc.weight")
+    for layers, sigma in ((12, 0.02), (48, 0.02), (3, 0.1)):
+        scaled = sigma / math.sqrt(2 * layers)
+        for pattern in ("h.{}.attn.c_proj.weight", "h.{}.mlp.c_proj.weight", *inner):
+            name, mistakes = pattern.format(layers - 1), [(scaled, "This weight does not write into the stream.")]
+            if pattern not in inner:
+                mistakes = [
+                    (sigma, "This weight writes into the stream and must be scaled."),
+                    (sigma / math.sqrt(layers), "A layer adds to the stream twice: count 2 layers branches."),
+                    (sigma / (2 * layers), "Independent branches add their variances: take the root."),
+                ]
+            wanted = sigma if pattern in inner else scaled
+            what = f"The standard deviation of {name} in {layers} layers"
+            expect_close(call(answer, name, layers, sigma), wanted, what, mistakes, tolerance=1e-9)
+    return "the start of GPT-2"
+
+
+@exercise("exercise-begin-rate", points=2)
+def check_rate_factor(answer: Callable[..., float]) -> str:
+    """Check ``answer(times, a, optimizer)``: the factor on the rate when a stack gets so many times as many branches.
+
+    The branches are multiplied by L^-a. The verdict is wrong if a factor is wrong for "sgd" or for "adam".
+    """
+    for optimizer, own in (("sgd", 2), ("adam", 1)):
+        for times in (4.0, 8.0):
+            for a in (0.5, 1.0, 0.0, 0.75):
+                wanted = times ** (own * a - 1)
+                expect_close(
+                    call(answer, times, a, optimizer),
+                    wanted,
+                    f"The factor for {times:g} times the depth, a = {a:g}, {optimizer},",
+                    mistakes=[
+                        (1 / wanted, "That is what a step of one rate changes: the rate must undo it."),
+                        (
+                            times ** ((3 - own) * a - 1),
+                            "SGD's step carries the factor in front of the branch once more: it is proportional to "
+                            "the gradient. Adam's is not.",
+                        ),
+                        (times ** (own * a), "There are more branches, too, and their steps add up."),
+                        (times ** (own * a - 0.5), "Steps go the same way: they add up like L, not like its root."),
+                    ],
+                    tolerance=1e-9,
+                )
+    return "the learning rate at another depth"
+
+
+@exercise("exercise-begin-measured", points=3)
+def check_measured_factors(answer: Callable[..., list[float]]) -> str:
+    """Check ``answer(branches, x, growth)``: factors that let every block of a stack without norms grow alike on x.
+
+    The verdict is wrong if the mean square of the stream does not grow by growth^(1/L) in each of L blocks.
+    """
+    draw = torch.Generator().manual_seed(7)
+    for depth, growth, dim in ((5, 2.0, 6), (12, 1.5, 16)):
+        matrices = torch.randn(depth, dim, dim, generator=draw, dtype=torch.float64)
+        branches = [lambda h, matrix=matrix: (h @ matrix).relu() for matrix in matrices]
+        x = torch.randn(20, dim, generator=draw, dtype=torch.float64)
+        factors = to_array(call(answer, branches, x.clone(), growth))
+        if factors.shape != (depth,):
+            raise Wrong(f"One factor for each of the {depth} branches was expected, got shape {factors.shape}.")
+        wanted = growth ** (1 / depth)
+        expect_close(
+            _growths(branches, x, factors),
+            torch.full((depth,), wanted),
+            f"The growth of the mean square in each of {depth} blocks",
+            mistakes=[
+                (
+                    _growths(branches, x, _roughly(branches, x, wanted)),
+                    "The product of stream and branch is not zero on one batch: mean((h + s f)^2) has three terms.",
+                ),
+                (
+                    _growths(branches, x, _exactly(branches, x, wanted, follow=False)),
+                    "Block l reads the stream that blocks 1 to l - 1 have left, not x.",
+                ),
+                (torch.full((depth,), growth), "growth is that of the whole stack: each block gets its L-th root."),
+            ],
+            tolerance=1e-7,
+        )
+        if not (factors > 0).all():
+            raise Wrong("A factor is negative: take the positive root of the quadratic equation.")
+    return "factors from one batch"
+
+
+def _growths(branches: list[Callable], h: Tensor, factors: list[float]) -> list[float]:
+    growths = []
+    for branch, s in zip(branches, factors, strict=True):
+        after = h + float(s) * branch(h)
+        growths.append((after.square().mean() / h.square().mean()).item())
+        h = after
+    return growths
+
+
+def _exactly(branches: list[Callable], h: Tensor, each: float, follow: bool = True) -> list[float]:
+    factors = []
+    for branch in branches:
+        f = branch(h)
+        v, c, q = f.square().mean(), (h * f).mean(), h.square().mean()
+        s = ((c.square() + v * (each - 1) * q).sqrt() - c) / v
+        factors.append(s.item())
+        h = h + s * f if follow else h
+    return factors
+
+
+def _roughly(branches: list[Callable], h: Tensor, each: float) -> list[float]:
+    factors = []
+    for branch in branches:
+        f = branch(h)
+        factors.append(((each - 1) * h.square().mean() / f.square().mean()).sqrt().item())
+        h = h + factors[-1] * f
+    return factors

@@ -1,0 +1,78 @@
+"""Right and wrong answers to the exercises of "How to begin"."""
+
+import math
+
+from resnorm_lib.checks import how_to_begin as checks
+
+
+def branch_factor(growth, branches, v, place):
+    each = growth ** (1 / branches) - 1 if place == "no norm" else (growth - 1) / branches
+    return math.sqrt(each / v)
+
+
+def other_place(growth, branches, v, place):
+    return branch_factor(growth, branches, v, "pre-norm" if place == "no norm" else "no norm")
+
+
+def gpt2_std(name, layers, sigma):
+    return sigma / math.sqrt(2 * layers) if name.endswith("c_proj.weight") else sigma
+
+
+def rate_factor(times, a, optimizer):
+    return times ** ((2 if optimizer == "sgd" else 1) * a - 1)
+
+
+def measured_factors(branches, x, growth, cross=True, follow=True, root=True, sign=1):
+    factors, h, each = [], x, growth ** (1 / len(branches)) if root else growth
+    for branch in branches:
+        f = branch(h)
+        v, q = f.square().mean(), h.square().mean()
+        c = (h * f).mean() if cross else 0 * v
+        factors.append(((sign * (c.square() + v * (each - 1) * q).sqrt() - c) / v).item())
+        h = h + factors[-1] * f if follow else h
+    return factors
+
+
+EXERCISES = {
+    checks.check_branch_factor: (
+        branch_factor,
+        {
+            lambda g, n, v, place: branch_factor(g, n, v, place) ** 2: "square of the factor",
+            other_place: "growths multiply",
+            lambda g, n, v, place: branch_factor(g, n, 1.0, place): "Divide by v, what the branch",
+            lambda g, n, v, place: branch_factor(g, n, 1.0, place) * v**0.5: "under the root",
+            lambda g, n, v, place: branch_factor(g**2, n, v, place): "already that of the mean square",
+            lambda g, n, v, place: (
+                branch_factor(g, n, v, place) if place == "no norm" else (g / n / v) ** 0.5
+            ): "add growth - 1",
+        },
+    ),
+    checks.check_gpt2_std: (
+        gpt2_std,
+        {
+            lambda name, layers, sigma: sigma: "must be scaled",
+            lambda name, layers, sigma: gpt2_std("c_proj.weight", layers, sigma): "does not write",
+            lambda name, layers, sigma: gpt2_std(name, layers / 2, sigma): "adds to the stream twice",
+            lambda name, layers, sigma: sigma / (2 * layers): "take the root",
+        },
+    ),
+    checks.check_rate_factor: (
+        rate_factor,
+        {
+            lambda times, a, optimizer: 1 / rate_factor(times, a, optimizer): "must undo it",
+            lambda times, a, optimizer: times ** (a - 1): "proportional to the gradient",
+            lambda times, a, optimizer: times * rate_factor(times, a, optimizer): "more branches, too",
+            lambda times, a, optimizer: times**0.5 * rate_factor(times, a, optimizer): "not like its root",
+        },
+    ),
+    checks.check_measured_factors: (
+        measured_factors,
+        {
+            lambda branches, x, growth: measured_factors(branches, x, growth, cross=False): "three terms",
+            lambda branches, x, growth: measured_factors(branches, x, growth, follow=False): "not x",
+            lambda branches, x, growth: measured_factors(branches, x, growth, root=False): "L-th root",
+            lambda branches, x, growth: measured_factors(branches, x, growth, sign=-1): "negative",
+            lambda branches, x, growth: measured_factors(branches, x, growth)[:1]: "One factor for each",
+        },
+    ),
+}
