@@ -18,9 +18,10 @@ class DepthScaled(Scheme):
     r"""A constant factor from the depth: :math:`y = x + \tfrac{1}{\sqrt{L}} F(N(x))`, L = ``num_branches``.
 
     If each branch adds a variance of at most 1, the whole stack adds at most 1.
-    Yang et al. (2024), arXiv:2310.02244 (Depth-muP). Identity path: untouched. Start: nothing required; with Adam the
-    learning rate of the branches goes with :math:`1/\sqrt{L}` too, which is the optimizer's part. Use it to carry
-    learning rates from a shallow network to a deep one whose blocks have one layer each.
+    Yang et al. (2024), arXiv:2310.02244 (Depth-muP); Bordelon et al. (2024), arXiv:2309.16620. Identity path:
+    untouched. Start: nothing required; with Adam the learning rate of the branches goes with :math:`1/\sqrt{L}` too,
+    which is the optimizer's part. Use it to carry learning rates from a shallow network to a deep one whose blocks
+    have one layer each.
     """
 
     exponent = 0.5
@@ -40,9 +41,9 @@ class DepthScaled(Scheme):
 class CompleteP(DepthScaled):
     r"""The same with the first power: :math:`y = x + \tfrac1L F(N(x))`.
 
-    Dey et al. (2025), arXiv:2505.01618; Bordelon et al. (2024), arXiv:2309.16620. Identity path: untouched; a stack is
-    the Euler method for an ordinary differential equation with steps of 1/L. Start: nothing required. Use it to carry
-    learning rates across the depth of a Transformer. L counts branches here, layers in the paper: a constant factor.
+    Dey et al. (2025), arXiv:2505.01618. Identity path: untouched; a stack is the Euler method for an ordinary
+    differential equation with steps of 1/L. Start: nothing required. Use it to carry learning rates across the depth
+    of a Transformer. L counts branches here, layers in the paper: a constant factor.
     """
 
     exponent = 1.0
