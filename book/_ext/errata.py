@@ -1,9 +1,8 @@
-"""The register of errata as pages: its findings, its counts, and links to each finding from anywhere.
+"""The register of errata as pages: its findings and its counts.
 
 ``{errata-register} 1`` lists the findings of article 1 in ``book/errata.yml``, ``{errata-register} shared`` those of
 several articles, ``{errata-top}`` those that matter most, ``{errata-of} degradation`` those that a chapter treats,
-``{errata-right}`` what the articles get right, ``{errata-counts}`` counts. ``{erratum}`a1-name``` links to one finding;
-the first such link in the notebook of its article is where the finding is shown, and the register links back to it.
+``{errata-right}`` what the articles get right, ``{errata-counts}`` counts. ``erratum.py`` links to findings.
 """
 
 from collections import Counter
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import yaml
 from docutils import nodes
-from docutils.parsers.rst import roles
 from docutils.statemachine import StringList
-from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 REGISTER = Path(__file__).parents[1] / "errata.yml"
@@ -75,8 +72,8 @@ class Register(Generated):
         more = sum(int(which) in articles(finding) for finding in shared)
         [article] = [entry for entry in register["articles"] if str(entry["number"]) == which]
         head = (
-            f"{article['about']} {len(own)} findings of its own, in the order of its sections, and {more} shared ones "
-            f"above; all are shown in {{doc}}`../chapters/errata_article_{which}`."
+            f"{article['about']} {len(own)} findings of its own, in the order of its sections; {more} more are among "
+            f"{{doc}}`shared`. All are shown in {{doc}}`/chapters/errata_article_{which}`."
         )
         return "\n\n".join([head, *map(finding_text, own)])
 
@@ -111,7 +108,7 @@ def finding_text(finding):
     ]
     if finding["chapters"]:
         lines.append(
-            "Treated in " + ", ".join(f"{{doc}}`../chapters/{chapter}`" for chapter in finding["chapters"]) + "."
+            "Treated in " + ", ".join(f"{{doc}}`/chapters/{chapter}`" for chapter in finding["chapters"]) + "."
         )
     if finding["sources"]:
         lines.append("Sources: " + ", ".join(f"{{cite:t}}`{key}`" for key in finding["sources"]) + ".")
@@ -179,23 +176,6 @@ def flat(text):
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def erratum(name, rawtext, text, lineno, inliner, options=None, content=None):
-    """Link to a finding by its name."""
-    document = inliner.document
-    env = document.settings.env
-    link = addnodes.pending_xref(
-        rawtext, refdomain="std", reftype="ref", reftarget=f"erratum-{text}", refexplicit=True, refwarn=True
-    )
-    link += nodes.literal(text, text)
-    link["refdoc"] = env.docname
-    shown = f"shown-{text}"
-    if not env.docname.endswith(f"/errata_article_{text[1:2]}") or shown in document.ids:
-        return [link], []
-    target = document.ids[shown] = nodes.target("", "", ids=[shown])
-    label(env, shown, shown)
-    return [target, link], []
-
-
 DIRECTIVES = {
     "errata-register": Register,
     "errata-top": Top,
@@ -205,9 +185,14 @@ DIRECTIVES = {
 }
 
 
+def add_filter(app, pagename, templatename, context, doctree):
+    """Bring the script that filters findings to the pages that have some."""
+    if pagename.startswith("book/errata/"):
+        app.add_js_file("errata.js", defer="defer")
+
+
 def setup(app):
-    roles.register_local_role("erratum", erratum)
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
-    app.add_js_file("errata.js", defer="defer")
+    app.connect("html-page-context", add_filter)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

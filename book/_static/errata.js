@@ -43,7 +43,8 @@ function start() {
   const reset = document.createElement("button");
   reset.type = "button";
   reset.textContent = "show all";
-  bar.append(...Object.keys(FILTERS).map((what) => choice(what, values(findings, what), show)), words, reset, count);
+  const choices = Object.keys(FILTERS).map((what) => [what, values(findings, what)]).filter(([, found]) => found.length > 1);
+  bar.append(...choices.map(([what, found]) => choice(what, found, show)), words, reset, count);
   bar.addEventListener("submit", (event) => event.preventDefault());
   reset.addEventListener("click", showAll);
   const text = new Map(findings.map((finding) => [finding, finding.textContent.toLowerCase()]));
@@ -75,8 +76,7 @@ function start() {
   }
 
   window.addEventListener("hashchange", follow);
-  const first = findings[0].closest("section");
-  first.before(bar);
+  findings[0].before(bar);
   show();
   follow();
 }

@@ -1,7 +1,7 @@
 """Render the book strictly and put it in place when it is whole: ``python -m book._tools.build OUT``.
 
-It is rendered in ``OUT/_build/next``; only what has changed is rendered again. Where a warning stops it, the book that
-stood in ``OUT/_build/html`` before stays, and the warnings are printed last.
+It is rendered in ``OUT/_build/next``, where only what has changed is rendered again, and finished in its place. Where a
+warning stops it, the book that stood in ``OUT/_build/html`` before stays, and the warnings are printed last.
 """
 
 import re
@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from book._tools.finish import finish
 
 STRICT = ["-n", "-W", "--keep-going"]
 TROUBLE = re.compile("WARNING|ERROR|Error")
@@ -37,6 +39,7 @@ def main():
     print("Rendering the book: two minutes the first time, then only what has changed ...", flush=True)
     if trouble := build(".", out):
         sys.exit("\n".join([*trouble, f"The book was not rendered; {out / '_build/build.log'} has the whole report."]))
+    finish(out / "_build/html")
 
 
 if __name__ == "__main__":

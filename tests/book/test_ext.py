@@ -39,7 +39,9 @@ def with_shared(directive, *arguments):
 
 def test_a_register_lists_the_findings_of_its_article_alone():
     text = with_shared(errata.Register, "1")
-    assert text.startswith("Article 1. 2 findings of its own, in the order of its sections, and 1 shared ones")
+    assert text.startswith(
+        "Article 1. 2 findings of its own, in the order of its sections; 1 more are among {doc}`shared`."
+    )
     assert [name in text for name in ("a1-mean", "a1-axis", "a2-mean", "a1-both")] == [True, True, False, False]
 
 
@@ -65,7 +67,7 @@ def test_a_finding_says_where_it_is_treated_how_it_is_shown_and_by_which_source(
     assert "Sources: {cite:t}`he2016`." in text
     text = errata.finding_text(REGISTER["findings"][0])
     assert "Shown by the article's own text." in text
-    assert "Treated in {doc}`../chapters/degradation`." in text
+    assert "Treated in {doc}`/chapters/degradation`." in text
     assert "Sources" not in text
 
 
@@ -97,6 +99,7 @@ def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp
     (tmp_path / "index.md").write_text(
         "# Errata\n\n```{errata-register} 1\n```\n\n{erratum}`a1-mean` {erratum}`a1-gone`\n"
     )
+    (tmp_path / "names.md").write_text("# Names\n\n```{errata-names}\n```\n")
     (tmp_path / "chapters").mkdir()
     (tmp_path / "chapters" / "errata_article_1.md").write_text(
         "# Shown\n\n{erratum}`a1-mean` once, {erratum}`a1-mean` twice\n"
@@ -105,7 +108,7 @@ def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp
     with told.open("w") as warnings:
         app = Sphinx(
             tmp_path, None, tmp_path / "out", tmp_path / "doctrees", "html", status=None, warning=warnings,
-            confoverrides={"extensions": ["myst_parser", "sphinx_design", "book._ext.errata"],
+            confoverrides={"extensions": ["myst_parser", "sphinx_design", "book._ext.errata", "book._ext.erratum"],
                            "myst_enable_extensions": ["colon_fence"]},
         )  # fmt: skip
         app.build()
@@ -116,6 +119,9 @@ def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp
     shown = (tmp_path / "out" / "chapters" / "errata_article_1.html").read_text()
     assert shown.count('id="shown-a1-mean"') == 1
     assert shown.count('href="../index.html#erratum-a1-mean"') == 2
+    names = (tmp_path / "out" / "names.html").read_text()
+    assert '<li id="erratum-a1-mean">' in names
+    assert 'href="index.html#erratum-a1-mean"' in names
     assert "erratum-a1-gone" in told.read_text()
 
 

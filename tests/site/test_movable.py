@@ -37,10 +37,10 @@ def homes(address):
 
 
 @pytest.fixture(scope="module")
-def say(chromium, address):
+def say(chromium, address, homes):
     """What a plot says of a state."""
     page = chromium.new_page()
-    page.goto(f"{address}/book/index.html")  # index.html only leads there
+    page.goto(f"{address}/{homes['axes']}")
     for plot in PLOTS:
         page.add_script_tag(url=f"/_static/movable/{plot}.js")
     yield lambda plot, **state: page.evaluate("([plot, state]) => window.MOVABLE[plot].say(state)", [plot, state])
@@ -59,30 +59,56 @@ def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, opened, chro
     page.goto(f"{address if opened == 'served' else site.folder().resolve().as_uri()}/{homes[plot]}")
     place = page.locator(f".plot-{plot}")
     place.scroll_into_view_if_needed()
-    place.locator(".main-svg").first.wait_for()
+    place.locator(".movable-svg").first.wait_for()
     sentence = place.locator("[aria-live=polite]")
     for control in place.locator("input, select").all():
-        before = sentence.text_content(), place.locator(".js-plotly-plot").inner_html()
+        before = sentence.text_content(), place.locator(".movable-drawing").inner_html()
         control.focus()
         page.keyboard.press("ArrowLeft" if control.get_attribute("type") == "range" else "ArrowDown")
         page.wait_for_timeout(100)
-        assert (sentence.text_content(), place.locator(".js-plotly-plot").inner_html()) != before
+        assert (sentence.text_content(), place.locator(".movable-drawing").inner_html()) != before
     assert place.locator("[role=img]").get_attribute("aria-label") == sentence.text_content()
     assert place.locator("label").count() == place.locator("input, select").count()
     page.close()
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_plotly_is_fetched_when_a_plot_comes_near_the_screen(plot, chromium, address, homes):
+def test_what_draws_a_plot_is_small_and_fetched_when_the_plot_comes_near_the_screen(plot, chromium, address, homes):
     page = chromium.new_page()
     asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda response: asked.append((response.url, len(response.body()))))
     page.goto(f"{address}/{homes[plot]}", wait_until="load")
-    assert not [url for url in asked if "plotly" in url]
+    assert not [url for url, _ in asked if url.endswith((f"{plot}.js", "drawing.js"))]
     page.locator(f".plot-{plot}").scroll_into_view_if_needed()
-    page.locator(f".plot-{plot} .main-svg").first.wait_for()
-    assert [url for url in asked if "plotly" in url]
+    page.locator(f".plot-{plot} .movable-svg").first.wait_for()
+    fetched = {url.rpartition("/")[2].partition("?")[0]: size for url, size in asked if "/movable/" in url}
+    assert fetched.keys() == {"start.js", "drawing.js", f"{plot}.js"}
+    assert sum(fetched.values()) < 25_000
     page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("plot", PLOTS)
+def test_all_that_is_drawn_lies_within_the_drawing(plot, width, chromium, address, homes):
+    page = chromium.new_page(viewport={"width": width, "height": 800})
+    page.goto(f"{address}/{homes[plot]}")
+    page.locator(f".plot-{plot}").scroll_into_view_if_needed()
+    page.locator(f".plot-{plot} .movable-svg").wait_for()
+    outside = page.locator(f".plot-{plot} .movable-svg").evaluate("""svg => {
+        const all = svg.getBoundingClientRect();
+        return [...svg.querySelectorAll("text, rect, circle")].filter(each => {
+            const {left, right, top, bottom} = each.getBoundingClientRect();
+            return left < all.left - 1 || right > all.right + 1 || top < all.top - 1 || bottom > all.bottom + 1;
+        }).map(each => each.outerHTML);
+    }""")
+    assert not outside
+    page.close()
+
+
+def test_pages_without_a_plot_have_no_script_for_one(homes):
+    front = site.parse(site.folder() / "book/index.html")
+    assert not front.find("script", src=re.compile("movable|errata"))
+    assert site.parse(site.folder() / homes["axes"]).find("script", src=re.compile("movable/start"))
 
 
 @pytest.mark.parametrize("plot", PLOTS)

@@ -2,7 +2,7 @@
 //
 // A page holds <div class="movable plot-NAME"> with a still fallback inside. NAME.js sets window.MOVABLE.NAME to
 //   controls: [{name, label, min, max, step, value} or {name, label, options, value}],
-//   draw(state, colors, width): {traces, layout}   for Plotly; width in pixels,
+//   draw(state, colors, width): {traces, layout}   for drawing.js; width in pixels,
 //   say(state): one sentence that tells what the drawing shows.
 //
 // Plain scripts, no modules: a browser loads no module from a page that was opened as a file.
@@ -52,21 +52,6 @@ window.MOVABLE = {};
         return {...(dark ? DARK : LIGHT), ink: style.color, paper: style.backgroundColor};
     }
 
-    function layoutWith(layout, palette) {
-        const axis = {gridcolor: palette.quiet, zeroline: false, linecolor: palette.ink, fixedrange: true};
-        return {
-            paper_bgcolor: "rgba(0,0,0,0)",
-            plot_bgcolor: "rgba(0,0,0,0)",
-            font: {color: palette.ink, family: getComputedStyle(document.body).fontFamily, size: 14},
-            margin: {l: 65, r: 10, t: 10, b: 50},
-            showlegend: false,
-            height: 340,
-            ...layout,
-            xaxis: {...axis, ...layout.xaxis},
-            yaxis: {...axis, ...layout.yaxis},
-        };
-    }
-
     function bringToLife(place, plot) {
         const state = Object.fromEntries(plot.controls.map((control) => [control.name, control.value]));
         const drawing = element("div", {className: "movable-drawing"});
@@ -76,7 +61,7 @@ window.MOVABLE = {};
         const redraw = () => {
             const palette = colors();
             const {traces, layout} = plot.draw(state, palette, drawing.clientWidth);
-            window.Plotly.react(drawing, traces, layoutWith(layout, palette), {displayModeBar: false});
+            window.MOVABLE_DRAWING(drawing, traces, layout, palette);
             sentence.textContent = plot.say(state);
             drawing.setAttribute("aria-label", sentence.textContent);
         };
@@ -95,12 +80,11 @@ window.MOVABLE = {};
 
     async function wake(place) {
         const name = [...place.classList].find((each) => each.startsWith("plot-")).slice("plot-".length);
-        window.PlotlyConfig = {MathJaxConfig: "local"};
-        await Promise.all([load("../plotly.min.js"), load(`${name}.js`)]);
+        await Promise.all([load("drawing.js"), load(`${name}.js`)]);
         bringToLife(place, window.MOVABLE[name]);
     }
 
-    // Plotly is large: it is fetched when a plot comes near the screen.
+    // Nothing is fetched before a plot comes near the screen.
     const near = new IntersectionObserver((seen) => {
         for (const {target, isIntersecting} of seen) {
             if (isIntersecting) {
