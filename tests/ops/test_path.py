@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import resnorm_lib
-from resnorm_lib.norms import LayerNorm, RMSNorm
+from resnorm_lib.norms import Derf, DynamicTanh, GroupNorm, LayerNorm, RMSNorm
 from resnorm_lib.ops import kernels
 from tests.ops.cases import DEVICE, needs_kernels
 
@@ -46,3 +46,18 @@ def test_to_a_kernel_it_is_class_function_autograd_and_launch():
         seen = files(LayerNorm(8).to(DEVICE), torch.ones(2, 8, device=DEVICE))
     own = {"norms/layer_norm.py", *(f"ops/norm/{name}.py" for name in ("function", "eager", "launch"))}
     assert seen - {"ops/norm/kernels.py", "ops/kernel_tools.py"} == own | {"ops/dispatch.py", "ops/launch.py"}
+
+
+@needs_kernels
+@pytest.mark.parametrize("length", [1, 4, 16])
+@pytest.mark.parametrize(
+    "norm",
+    [LayerNorm(8), RMSNorm(8), RMSNorm((2, 4)), GroupNorm(2, 8), DynamicTanh(8), Derf(8)],
+    ids=lambda norm: type(norm).__name__,
+)
+def test_a_weight_of_another_length_is_refused_before_a_kernel_reads_past_it(norm, length):
+    """A module's own weight fits; one that was assigned, or lent by functional_call, need not."""
+    x = torch.ones(3, *getattr(norm, "normalized_shape", (8,)), device=DEVICE)
+    lent = {"weight": torch.ones(length, device=DEVICE)}
+    with kernels("on"), pytest.raises(ValueError, match=rf"weight has shape \({length},\), but it must have"):
+        torch.func.functional_call(norm.to(DEVICE), lent, x)
