@@ -3,6 +3,8 @@
 A row of steps is a text such as ``"split N F add"``, read from the input to the output. ``split`` is the point where
 the shortcut leaves the stream, ``add`` the sum where it comes back; names that begin with N are norms, and ``alpha``
 is a factor on the shortcut. All other names are boxes of the branch.
+
+:func:`draw_graph` draws single values instead of layers: each in a box, with an arrow to every step that reads it.
 """
 
 from collections.abc import Mapping
@@ -10,9 +12,9 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from resnorm_lib.plot import COLORS
+from resnorm_lib.plot import COLORS, readable
 
-__all__ = ["draw_block", "draw_steps"]
+__all__ = ["draw_block", "draw_graph", "draw_steps"]
 
 LABELS = {"N0": "$N_0$", "N2": "$N_2$", "W1": "$W_1$", "W2": "$W_2$", "add": "+", "relu": "ReLU"}
 LABELS |= {"alpha": r"$\times\,\alpha$", "shrink": r"$/\sqrt{\ell}$"}
@@ -86,6 +88,64 @@ def draw_block(
     ax.annotate("", (0, end + 0.7), (0, end - 0.1), arrowprops=ARROW)
     ax.set(xlim=(-1.75, 1.05), ylim=(-0.2, height), title=title)
     ax.axis("off")
+
+
+def draw_graph(
+    ax: Axes,
+    places: Mapping[str, tuple[float, float]],
+    boxes: Mapping[str, tuple[str, str]],
+    edges: Mapping[tuple[str, str], str],
+    around: Mapping[tuple[str, str], float] | None = None,
+) -> None:
+    """Draw values as boxes and who reads them as arrows, with forward values in blue and gradients in vermilion.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    places : mapping of str to pair of float
+        Where the box of each value stands.
+    boxes : mapping of str to pair of str
+        Two lines for each value: what it is on the way forward, and its gradient.
+    edges : mapping of (str, str) to str
+        An arrow for each ``(value, reader)``, and what is written beside it: the part of the gradient that comes back.
+    around : mapping of (str, str) to float, optional
+        Arrows that go around the others, and where on the horizontal axis.
+
+    Raises
+    ------
+    ValueError
+        If an edge begins or ends at a value that has no place.
+
+    Examples
+    --------
+    >>> from resnorm_lib.plot import figure
+    >>> draw_graph(figure()[1], {"x": (0, 0), "y": (0, 1)}, {"x": ("1", "2"), "y": ("2", "1")}, {("x", "y"): "2"})
+    """
+    for edge in edges:
+        if not set(edge) <= set(places):
+            raise ValueError(f"edges has {edge}, but its ends must be among {', '.join(places)}.")
+    for edge, text in edges.items():
+        _arrow(ax, places[edge[0]], places[edge[1]], text, (around or {}).get(edge))
+    for name, lines in boxes.items():
+        x, y = places[name]
+        style = {"boxstyle": "round,pad=0.45", "fc": "white", "ec": COLORS["ink"], "lw": 1.4}
+        ax.text(x, y, "\n".join(lines), ha="center", va="center", size=9, color="none", bbox=style, zorder=3)
+        for line, side, color in zip(lines, ("bottom", "top"), ("blue", "vermilion")):
+            ax.text(x, y, line, ha="center", va=side, size=9, color=readable(COLORS[color]), zorder=4)
+    ax.axis("off")
+
+
+def _arrow(ax, start, end, text, around):
+    """Draw a line with its head and its text half-way; ``around`` is where a detour runs."""
+    path = [start, end] if around is None else [start, (around, start[1]), (around, end[1]), end]
+    ax.plot(*zip(*path), **LINE)
+    (x, y), (x_to, y_to) = path[len(path) // 2 - 1 : len(path) // 2 + 1]
+    middle = ((x + x_to) / 2, (y + y_to) / 2)
+    ax.annotate("", middle, ((x + middle[0]) / 2, (y + middle[1]) / 2), arrowprops=ARROW)
+    style = {"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none"}
+    side, align = (-0.12, "right") if x_to < x else (0.12, "left")  # the side on which an arrow that leans leaves room
+    under = (middle[0] + side, middle[1] - 0.1)
+    ax.text(*under, text, ha=align, va="top", size=9, color=readable(COLORS["vermilion"]), bbox=style, zorder=2)
 
 
 def _box(ax, x, y, step, labels):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from resnorm_lib import plot
-from resnorm_lib.diagram import draw_block, draw_steps
+from resnorm_lib.diagram import draw_block, draw_graph, draw_steps
 
 
 @pytest.fixture
@@ -49,3 +49,20 @@ def test_the_frame_holds_the_block_and_nothing_else(ax):
 def test_a_box_says_what_its_label_says(ax):
     draw_steps(ax, "N F", labels={"N": "BN"})
     assert list(heights(ax)) == ["BN", "$F$"]
+
+
+FORK = {"x": (0, 0), "f": (0, 2), "y": (0, 4)}
+
+
+def test_a_graph_shows_values_gradients_and_what_comes_back_along_each_arrow(ax):
+    edges = {("x", "f"): "3", ("f", "y"): "1", ("x", "y"): "1"}
+    draw_graph(ax, FORK, {"x": ("x = 2", "dx = 4"), "f": ("f = 6", "df = 1")}, edges, around={("x", "y"): -2})
+    at = heights(ax)
+    assert at["x = 2"] == at["dx = 4"] < at["3"] < at["f = 6"]
+    [(xs, ys)] = [line.get_data() for line in ax.lines if len(line.get_xdata()) == 4]
+    assert (list(xs), list(ys)) == ([0, -2, -2, 0], [0, 0, 4, 4])
+
+
+def test_an_arrow_to_nowhere_is_refused(ax):
+    with pytest.raises(ValueError, match=r"edges has \('x', 'z'\), but its ends must be among x, f, y\."):
+        draw_graph(ax, FORK, {}, {("x", "z"): "1"})

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from resnorm_lib.reference import layer_norm_forward, rms_norm_forward
+from resnorm_lib.reference import layer_norm_backward, layer_norm_forward, rms_norm_forward
 from tests.site import browser, site
 
-PLOTS = ("axes", "gradient", "projection")
+PLOTS = ("axes", "by_hand", "gradient", "projection")
+DRAWN = ".movable-svg, .movable-drawing > table"
 PLAIN_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
@@ -59,7 +60,7 @@ def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, opened, chro
     page.goto(f"{address if opened == 'served' else site.folder().resolve().as_uri()}/{homes[plot]}")
     place = page.locator(f".plot-{plot}")
     place.scroll_into_view_if_needed()
-    place.locator(".movable-svg").first.wait_for()
+    place.locator(DRAWN).first.wait_for()
     sentence = place.locator("[aria-live=polite]")
     for control in place.locator("input, select").all():
         before = sentence.text_content(), place.locator(".movable-drawing").inner_html()
@@ -67,7 +68,9 @@ def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, opened, chro
         page.keyboard.press("ArrowLeft" if control.get_attribute("type") == "range" else "ArrowDown")
         page.wait_for_timeout(100)
         assert (sentence.text_content(), place.locator(".movable-drawing").inner_html()) != before
-    assert place.locator("[role=img]").get_attribute("aria-label") == sentence.text_content()
+    assert place.locator("[role=img], table").count() == 1
+    for picture in place.locator("[role=img]").all():
+        assert picture.get_attribute("aria-label") == sentence.text_content()
     assert place.locator("label").count() == place.locator("input, select").count()
     page.close()
 
@@ -80,7 +83,7 @@ def test_what_draws_a_plot_is_small_and_fetched_when_the_plot_comes_near_the_scr
     page.goto(f"{address}/{homes[plot]}", wait_until="load")
     assert not [url for url, _ in asked if url.endswith((f"{plot}.js", "drawing.js"))]
     page.locator(f".plot-{plot}").scroll_into_view_if_needed()
-    page.locator(f".plot-{plot} .movable-svg").first.wait_for()
+    page.locator(f".plot-{plot}").locator(DRAWN).first.wait_for()
     fetched = {url.rpartition("/")[2].partition("?")[0]: size for url, size in asked if "/movable/" in url}
     assert fetched.keys() == {"start.js", "drawing.js", f"{plot}.js"}
     assert sum(fetched.values()) < 25_000
@@ -93,10 +96,12 @@ def test_all_that_is_drawn_lies_within_the_drawing(plot, width, chromium, addres
     page = chromium.new_page(viewport={"width": width, "height": 800})
     page.goto(f"{address}/{homes[plot]}")
     page.locator(f".plot-{plot}").scroll_into_view_if_needed()
-    page.locator(f".plot-{plot} .movable-svg").wait_for()
-    outside = page.locator(f".plot-{plot} .movable-svg").evaluate("""svg => {
-        const all = svg.getBoundingClientRect();
-        return [...svg.querySelectorAll("text, rect, circle")].filter(each => {
+    drawn = page.locator(f".plot-{plot}").locator(DRAWN)
+    drawn.wait_for()
+    outside = drawn.evaluate("""drawn => {
+        const all = drawn.getBoundingClientRect();
+        return [...drawn.querySelectorAll("text, rect, circle, td")].filter(each => {
+            if (each.localName === "td" && each.scrollWidth > each.clientWidth + 1) return true;
             const {left, right, top, bottom} = each.getBoundingClientRect();
             return left < all.left - 1 || right > all.right + 1 || top < all.top - 1 || bottom > all.bottom + 1;
         }).map(each => each.outerHTML);
@@ -158,3 +163,15 @@ def test_the_gradient_laws_are_those_of_the_chapter(say):
     assert plain == pytest.approx(0.5**40, rel=0.06)
     assert residual == pytest.approx(1.25**20, rel=0.06)
     assert normed == pytest.approx((1 + 0.25 * 40) ** 0.5, rel=0.06)
+
+
+@pytest.mark.parametrize("x", [(1, 2, 3), (2, -1.5, 0.5), (-3, 3, 0)])
+@pytest.mark.parametrize("shortcut", ["on", "off"])
+def test_the_block_by_hand_is_the_one_of_the_library(x, shortcut, say):
+    told = say("by_hand", x1=x[0], x2=x[1], x3=x[2], shortcut=shortcut).replace("\N{MINUS SIGN}", "-")
+    rows = [[float(number) for number in row.split(",")] for row in re.findall(r"\(([^()]*,[^()]*)\)", told)]
+    gain, bias, dy, on = np.full(3, 2.0), np.ones(3), np.array([1.0, 1, 0]), float(shortcut == "on")
+    n, cache = layer_norm_forward([x], gain, bias)
+    dx = layer_norm_backward(np.roll(dy, 1) * (n > 0), cache)[0][0] + on * dy
+    assert rows[1] == pytest.approx(on * np.array(x) + np.roll(np.maximum(n[0], 0), -1), abs=0.0051)
+    assert rows[-1] == pytest.approx(dx, abs=0.0051)

@@ -2,7 +2,8 @@
 //
 // A page holds <div class="movable plot-NAME"> with a still fallback inside. NAME.js sets window.MOVABLE.NAME to
 //   controls: [{name, label, min, max, step, value} or {name, label, options, value}],
-//   draw(state, colors, width): {traces, layout}   for drawing.js; width in pixels,
+//   draw(state, colors, width): {traces, layout}   for drawing.js; width in pixels; or in its place
+//   table(state): a table of numbers,
 //   say(state): one sentence that tells what the drawing shows.
 //
 // Plain scripts, no modules: a browser loads no module from a page that was opened as a file.
@@ -52,18 +53,23 @@ window.MOVABLE = {};
         return {...(dark ? DARK : LIGHT), ink: style.color, paper: style.backgroundColor};
     }
 
+    function drawPlot(drawing, plot, state) {
+        const palette = colors();
+        const {traces, layout} = plot.draw(state, palette, drawing.clientWidth);
+        window.MOVABLE_DRAWING(drawing, traces, layout, palette);
+        drawing.setAttribute("role", "img");
+        drawing.setAttribute("aria-label", plot.say(state));
+    }
+
     function bringToLife(place, plot) {
         const state = Object.fromEntries(plot.controls.map((control) => [control.name, control.value]));
         const drawing = element("div", {className: "movable-drawing"});
         const sentence = element("p", {className: "movable-sentence"});
         sentence.setAttribute("aria-live", "polite");
-        drawing.setAttribute("role", "img");
         const redraw = () => {
-            const palette = colors();
-            const {traces, layout} = plot.draw(state, palette, drawing.clientWidth);
-            window.MOVABLE_DRAWING(drawing, traces, layout, palette);
+            if (plot.table) drawing.replaceChildren(plot.table(state));
+            else drawPlot(drawing, plot, state);
             sentence.textContent = plot.say(state);
-            drawing.setAttribute("aria-label", sentence.textContent);
         };
         const controls = plot.controls.map((control) => makeControl(control, state, redraw));
         place.replaceChildren(element("div", {className: "movable-controls"}, ...controls), drawing, sentence);
