@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 def positive_int(name, value, at_least=1):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise ValueError(f"{name} is {value!r}, but it must be an integer.")
     if value < at_least:
         raise ValueError(f"{name} is {value}, but it must be at least {at_least}.")
@@ -13,7 +13,7 @@ def positive_int(name, value, at_least=1):
 
 
 def number(name, value, at_least=None, at_most=None):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise ValueError(f"{name} is {value!r}, but it must be a number.")
     if (at_least is not None and not value >= at_least) or (at_most is not None and not value <= at_most):
         span = f"at least {at_least}" if at_most is None else f"between {at_least} and {at_most}"

@@ -56,14 +56,14 @@ def without_launch() -> Iterator[None]:
     launch.forget_plans()
 
 
-def calls(device: torch.device | str) -> dict[str, tuple[Callable, tuple[Tensor, ...]]]:
-    """Return by name a function of nothing that calls an operation on one row, and the tensors that want gradients."""
+def calls(device: torch.device | str, rows: int = 1) -> dict[str, tuple[Callable, tuple[Tensor, ...]]]:
+    """Return by name a function of nothing that calls an operation on rows, and the tensors that want gradients."""
 
     def leaf(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).requires_grad_()
 
-    x, r, w, b, a = leaf(1, WIDTH), leaf(1, WIDTH), leaf(WIDTH), leaf(WIDTH), leaf(1)
-    image = leaf(1, WIDTH, 4)
+    x, r, w, b, a = leaf(rows, WIDTH), leaf(rows, WIDTH), leaf(WIDTH), leaf(WIDTH), leaf(1)
+    image = leaf(rows, WIDTH, 4)
     return {
         "torch": (lambda: F.layer_norm(x, (WIDTH,), w, b, 1e-5), (x, w, b)),
         "layer_norm": (lambda: ops.layer_norm(x, w, b, 1e-5), (x, w, b)),

@@ -1,12 +1,20 @@
 """What the backward passes of the operations share, and what torch's own fused norms need for theirs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["as_parameter", "channels_last_gradient", "differentiable", "in_forward_mode", "parameter_gradients"]
+__all__ = [
+    "apply_of",
+    "as_parameter",
+    "channels_last_gradient",
+    "differentiable",
+    "in_forward_mode",
+    "parameter_gradients",
+]
 
 
 def parameter_gradients(
@@ -43,6 +51,14 @@ def in_forward_mode() -> bool:
     There the fused norms of torch (2.13) have wrong second derivatives, forward over forward and reverse over forward.
     """
     return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+
+
+def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """Return ``function.apply`` without what torch does around it in Python: it asks for transforms of torch.func.
+
+    That costs the processor as much as all checks of an operation, which has asked already.
+    """
+    return super(torch.autograd.Function, function).apply
 
 
 class _ChannelsLastGradient(torch.autograd.Function):

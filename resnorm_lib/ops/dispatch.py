@@ -17,6 +17,10 @@ __all__ = ["KernelsUnavailable", "has_kernels", "is_transformed", "kernels", "us
 
 MODES = ("auto", "on", "off")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+PLAIN = (torch.Tensor, torch.nn.Parameter)  # types of tensors that have numbers of their own
+
+is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # by a transform of torch.func, also one that has ended
+is_batched = torch._C._functorch.is_legacy_batchedtensor  # by torch.autograd, for is_grads_batched
 
 # Both are read once, at import: Triton reads its variable when a kernel is defined, and a later change has no effect.
 HAS_TRITON = importlib.util.find_spec("triton") is not None
@@ -135,16 +139,24 @@ def is_eager(*tensors: Tensor | None) -> bool:
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
-    return not any(x is not None and (is_traced(x) or _is_batched(x)) for x in tensors)
+    for x in tensors:  # noqa: SIM110  all() over a generator takes twice the time
+        if x is not None and (type(x) not in PLAIN or is_wrapped(x) or is_batched(x)):
+            return False
+    return True
 
 
-def _is_batched(x: Tensor) -> bool:
-    return torch._C._functorch.is_batchedtensor(x) or torch._C._functorch.is_legacy_batchedtensor(x)
+def needs_gradients(*inputs: Tensor | None) -> bool:
+    """Return whether autograd is to know of an operation on these tensors, or None."""
+    if torch.is_grad_enabled():
+        for x in inputs:
+            if x is not None and x.requires_grad:
+                return True
+    return False
 
 
 def is_traced(x: object) -> bool:
     """Return whether the body of an operation is being traced: its tensors then have shapes and no numbers."""
-    return type(x) not in (torch.Tensor, torch.nn.Parameter)
+    return type(x) not in PLAIN
 
 
 def runs_kernel(x: Tensor) -> bool:

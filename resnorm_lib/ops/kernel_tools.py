@@ -69,7 +69,7 @@ def inverse_root(x):
         return 1.0 / tl.sqrt(x)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["P"])
 def sum_partials(part, first, second, P, N: tl.constexpr, BLOCK: tl.constexpr, STEP: tl.constexpr):
     """Sum ``part`` (1 or 2, P, N) over P in a fixed order into ``first`` (N,) and, if there is one, ``second``."""
     which = tl.program_id(1)

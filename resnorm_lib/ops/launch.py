@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import dispatch
 
 __all__ = [
@@ -21,12 +22,13 @@ __all__ = [
     "Rows",
     "as_rows",
     "dense",
+    "dtypes",
     "empty",
     "forced",
     "forget_plans",
-    "halves",
     "next_power_of_two",
     "num_programs",
+    "partial_sums",
     "planned",
     "row_backward",
     "row_forward",
@@ -186,18 +188,25 @@ def empty(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return torch.empty_like(x, dtype=dtype, memory_format=torch.contiguous_format)
 
 
-def halves(part: Tensor, wanted: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
-    """Return the buffers of two sums, each None where it is not wanted, from one that has room for those wanted."""
-    return part[0] if wanted[0] else None, part[-1] if wanted[1] else None
+def dtypes(*tensors: Tensor | None) -> tuple[torch.dtype | None, ...]:
+    """Return the dtype of each tensor, None for None: by them a plan is looked up."""
+    return tuple([None if x is None else x.dtype for x in tensors])  # of a list: a generator takes twice the time
+
+
+def partial_sums(x: Tensor, programs: int, n: int, wanted: Sequence[bool]) -> Tensor | None:
+    """Return room for the sums of each program, (1 or 2, programs, n) in the dtype of statistics: for those wanted."""
+    count = wanted[0] + wanted[1]
+    return x.new_empty((count, programs, n), dtype=statistics_dtype(x)) if count else None
 
 
 class Plan:
     """A kernel, its constants, and what Triton has compiled of them. Calling it launches ``programs`` of the kernel.
 
     Triton's own launch looks at every argument anew, on each call, to find the code that fits: 100 us of the processor
-    or more. That code depends on which arguments are None, and on whether pointers are divisible by 16, and integers by
-    16 or equal to 1; constants and dtypes are those of the plan. So for aligned tensors it is kept and run at once,
-    in the versions of Triton in which that has been tried, unless a profiler has hooked itself into launches.
+    or more. That code depends on whether pointers are divisible by 16, and integers below 2^31; on nothing else, since
+    constants, dtypes, which arguments are None, and the integers that Triton specializes are those of the plan. So for
+    aligned tensors it is kept and run at once, in the versions of Triton in which that has been tried, unless a
+    profiler has hooked itself into launches.
     """
 
     direct = None  # whether kept code is run; unknown until the first launch
@@ -225,15 +234,18 @@ class Plan:
                 self._launch(grid, x.device.index, arguments)
 
     def _launch(self, grid: tuple[int, ...], index: int, arguments: tuple) -> None:
-        pointers, key = 0, [index]
+        bits, is_long, places = 0, False, []
         for argument in arguments:
             if argument is None:
-                key.append(None)
+                places.append(None)
             elif argument.__class__ is int:
-                key += (argument == 1, argument % 16 == 0, argument < 2**31)
+                is_long |= argument >= 2**31
+                places.append(argument)
             else:
-                pointers |= argument.data_ptr()
-        may_keep, key = pointers % 16 == 0 and runs_kept_code() and not is_observed(), tuple(key)
+                place = argument.data_ptr()  # which the launch would ask for, and the driver whose it is
+                bits |= place
+                places.append(place)
+        may_keep, key = bits % 16 == 0 and runs_kept_code() and not is_observed(), (index, is_long)
         kept = self.kept.get(key) if may_keep else None
         if kept is None:
             compiled = self._launch_by_triton(grid, arguments)
@@ -242,7 +254,7 @@ class Plan:
             return
         run, function, packed = kept
         try:
-            run(*(*grid, 1, 1)[:3], current_stream(index), function, packed, None, None, None, *arguments,
+            run(*(*grid, 1, 1)[:3], current_stream(index), function, packed, None, None, None, *places,
                 *self.constants)  # fmt: skip
         except TypeError:
             Plan.direct = False
@@ -272,20 +284,20 @@ def is_observed() -> bool:
 
 
 @planned
-def _sum_plan(n: int, part_dtype: torch.dtype, dtype: torch.dtype) -> tuple[Plan, int]:
+def _sum_plan(n: int, count: int, part_dtype: torch.dtype, dtype: torch.dtype) -> tuple[Plan, int]:
     from resnorm_lib.ops.kernel_tools import sum_partials
 
     block = 32 if not dispatch.INTERPRETED else min(1024, next_power_of_two(n))
     return Plan(sum_partials, N=n, BLOCK=block, STEP=32), -(-n // block)
 
 
-def sum_programs(part: Tensor, dtype: torch.dtype, wanted: Sequence[bool]) -> list[Tensor | None]:
+def sum_programs(part: Tensor | None, dtype: torch.dtype, wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
     """Return the sums of (1 or 2, programs, N) over the programs, each None where it is not ``wanted``."""
+    if part is None:
+        return None, None
     count, programs, n = part.shape
-    if not count:
-        return [None, None]
     first = part.new_empty(n, dtype=dtype)
     second = part.new_empty(n, dtype=dtype) if count == 2 else None
-    plan, blocks = _sum_plan(int(n), part.dtype, dtype)
+    plan, blocks = _sum_plan(int(n), count, part.dtype, dtype)
     plan((blocks, count), part, part, first, second, programs)
-    return [first if wanted[0] else None, (first if second is None else second) if wanted[1] else None]
+    return first if wanted[0] else None, (first if second is None else second) if wanted[1] else None

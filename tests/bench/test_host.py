@@ -1,5 +1,7 @@
 """What a call costs the processor: that all but the launch runs, and that it stays within three times torch's."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -34,14 +36,36 @@ def test_a_call_costs_the_processor_at_most_a_few_times_what_torch_does():
     assert worst["ratio"] < 9, worst
 
 
+def described(kernel, arguments):
+    """What the code that Triton compiles depends on, but for alignment and integers that it does not specialize."""
+    free = kernel.kwargs["do_not_specialize"] if hasattr(kernel, "kwargs") else kernel.do_not_specialize
+    return tuple(
+        a.dtype if isinstance(a, torch.Tensor) else "free" if name in free and a is not None else a
+        for name, a in zip(kernel.arg_names, arguments)
+    )
+
+
 @needs_kernels
-def test_code_for_arguments_that_are_none_is_not_run_for_tensors():
-    """To Triton a None is a constant: the sum of one gradient and the sums of two are different code."""
+@pytest.mark.parametrize("name", [name for name in host.calls(torch.device("cpu")) if name != "torch"])
+def test_all_that_a_plan_launches_is_the_same_code(name, monkeypatch):
+    """What a plan has compiled is run whatever comes: a None would be taken for a tensor, and one dtype for another."""
+    seen = {}
+
+    def note(plan, grid, index, arguments):
+        seen.setdefault(id(plan), set()).add(described(plan.kernel, arguments))
+
     with host.without_launch():
-        plan, _ = launch._sum_plan(8, torch.float32, torch.float32)
-        for count in (1, 2):
-            launch.sum_programs(torch.zeros(count, 3, 8), torch.float32, (True, count == 2))
-        assert len(plan.kept) == 2
+        monkeypatch.setattr(launch.Plan, "_launch", note)
+        for rows, wanted in itertools.product((1, 3), itertools.product((True, False), repeat=4)):
+            call, inputs = host.calls(torch.device("cpu"), rows)[name]
+            for x, want in zip(inputs, wanted):
+                x.requires_grad_(want)
+            ys = as_tuple(call())
+            leaves = [x for x in inputs if x.requires_grad]
+            for kept in (ys, ys[:1]) if leaves else ():  # of add + norm the gradient of y alone, too
+                torch.autograd.grad(sum(y.sum() for y in kept), leaves, retain_graph=True, allow_unused=True)
+        assert len(seen) > 3
+        assert all(len(codes) == 1 for codes in seen.values())
 
 
 def gradients(norm, x, parameters):

@@ -33,7 +33,7 @@ def compiled(kernel, config, dtype, absent, constants, capped):
         elif name == "M":
             signature[name] = "i32"
         else:
-            signature[name] = "*fp32" if name in ("MEAN", "RSTD", "DW", "DB") else dtype
+            signature[name] = "*fp32" if name in ("STATISTICS", "PART") else dtype
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, values, aligned)
     options = {"num_warps": config.num_warps, "maxnreg": config.registers if capped else None}
@@ -44,7 +44,7 @@ def forward(n, dtype, rms, add, capped=True):
     """The launch and what it compiles to."""
     config = launch.row_forward(n, SIZES[dtype])
     kernel = kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward
-    absent = ([] if add else ["R", "S"]) + (["B", "MEAN"] if rms else [])
+    absent = ([] if add else ["R", "S"]) + (["B"] if rms else [])
     constants = {"N": n, "X_STRIDE": n, "R_STRIDE": n, "RMS": rms}
     return config, compiled(kernel, config, dtype, absent, constants, capped)
 
@@ -52,8 +52,9 @@ def forward(n, dtype, rms, add, capped=True):
 def backward(n, dtype, rms, add, capped=True):
     config = launch.row_backward(n, SIZES[dtype], 2 + add, 1 if rms else 2)
     kernel = kernels_backward.norm_backward_chunked if config.chunked(n) else kernels_backward.norm_backward
-    absent = ([] if add else ["DS"]) + ["DR"] + (["DB", "MEAN"] if rms else [])
+    absent = ([] if add else ["DS"]) + ["DR"]
     constants = {"N": n, "DY_STRIDE": n, "DS_STRIDE": n, "S_STRIDE": n}
+    constants |= {"RMS": rms, "WANTS_W": True, "WANTS_B": not rms}
     constants |= {} if config.chunked(n) else {"AGAIN": config.again}
     return config, compiled(kernel, config, dtype, absent, constants, capped)
 

@@ -81,8 +81,8 @@ def tanhs_and_erfs(n, dtype):
 def groups(shape, dtype, channels_last, num_groups=32):
     x = group_norm_launch.like(torch.empty(shape, dtype=dtype), channels_last)
     w = torch.empty(shape[1], dtype=dtype)
-    _, mean, rstd = group_norm_launch.forward(x, num_groups, w, w, 1e-5)
-    group_norm_launch.backward(x, x, mean, rstd, w, num_groups, (True, True))
+    _, statistics = group_norm_launch.forward(x, num_groups, w, w, 1e-5)
+    group_norm_launch.backward(x, x, statistics, w, num_groups, (True, True))
     side_by_side = shape[1] // num_groups if channels_last else shape[2] * shape[3]
     check(f"group norm {shape} {dtype} {'last' if channels_last else 'first'}", side_by_side % 8 == 0)
 

@@ -209,3 +209,27 @@ def test_a_batch_of_gradients_is_the_gradients_one_by_one(function):
         (batch,) = torch.autograd.grad(y, x, dys, is_grads_batched=True, retain_graph=True)
         one_by_one = [torch.autograd.grad(y, x, dy, retain_graph=True)[0] for dy in dys]
     torch.testing.assert_close(batch, torch.stack(one_by_one))
+
+
+@needs_kernels
+@pytest.mark.parametrize("block", [None, 8], ids=["whole", "chunked"])
+@pytest.mark.parametrize("function", [layer_norm, rms_norm, lambda x: add_norm(x, x), lambda x: group_norm(x, 2)])
+def test_without_gradients_the_numbers_are_the_same(function, block):
+    """No statistics are stored then, and autograd does not hear of it."""
+    x = random(3, 8, 20, dtype=torch.float32, grad=True)
+    with kernels("on"), launch.forced(rows=1, block=block) if block else launch.forced():
+        wanted = function(x)
+        with torch.no_grad():
+            every = function(x), function(x.detach())
+    for ys in every:
+        for y, right in zip(ys, wanted, strict=True):
+            assert torch.equal(y, right)
+            assert not y.requires_grad
+
+
+@needs_kernels
+def test_a_tensor_that_has_left_a_transform_is_normalized():
+    kept = []
+    torch.func.grad(lambda x: (kept.append(x), x.sum())[1])(random(3, 8, dtype=torch.float32))
+    with kernels("on"):
+        torch.testing.assert_close(layer_norm(kept[0]), layer_norm(random(3, 8, dtype=torch.float32)))

@@ -193,8 +193,8 @@ def test_the_operations_keep_the_rules_of_torch():
         x = laid_out(random(2, 4, 3, 2), layout).requires_grad_()
         w = random(4, seed=2, grad=True)
         torch.library.opcheck(registered.group_norm, (x, 2, w, w, 1e-5))
-        y, mean, rstd = registered.group_norm(x.detach(), 2, None, None, 1e-5)
-        arguments = (y, x.detach(), mean, rstd, w.detach(), 2, True, False)
+        y, statistics = registered.group_norm(x.detach(), 2, None, None, 1e-5)
+        arguments = (y, x.detach(), statistics, w.detach(), 2, True, False)
         torch.library.opcheck(registered.group_norm_backward, arguments)
 
 

@@ -25,13 +25,13 @@ def calls(dtype):
 
     x, r = (random(4, 20, dtype=dtype, seed=k, grad=True) for k in range(2))
     w, b = (random(20, dtype=torch.float32, seed=k, grad=True) for k in range(2))
-    wide, rows, bare = random(4, 20, dtype=torch.float32), torch.ones(4, device=DEVICE), x.detach()
+    wide, statistics, bare = random(4, 20, dtype=torch.float32), torch.ones(8, device=DEVICE), x.detach()
     yield norm, (x, w, b, 1e-5, False, False)
     yield norm, (x, None, None, 1e-5, True, False)
     yield add_norm, (x, r.detach().float().requires_grad_(), w, b, 1e-5, False, True, True)
     yield add_norm, (x, r, w, None, 1e-5, True, False, True)
-    yield norm_backward, (bare, wide, wide, rows, rows, w.detach(), False, True, dtype, dtype, True, False)
-    yield norm_backward, (bare, None, bare, rows[:0], rows, None, True, False, dtype, dtype, False, False)
+    yield norm_backward, (bare, wide, wide, statistics, w.detach(), False, True, dtype, dtype, True, False)
+    yield norm_backward, (bare, None, bare, statistics[:4], None, True, False, dtype, dtype, False, False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

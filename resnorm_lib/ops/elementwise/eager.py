@@ -6,15 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnorm_lib.ops.autograd import as_parameter, differentiable
-from resnorm_lib.ops.dispatch import is_eager
+from resnorm_lib.ops.autograd import apply_of, as_parameter, differentiable
+from resnorm_lib.ops.dispatch import is_eager, needs_gradients
 from resnorm_lib.ops.elementwise import launch, torch_version
 
-__all__ = ["TanhOrErf", "gradients"]
+__all__ = ["gradients", "tanh_or_erf"]
+
+
+def tanh_or_erf(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Return w * tanh(alpha * x) + b, or with a ``shift`` w * erf(alpha * x + s) + b."""
+    inputs = x, alpha, shift, weight, bias
+    return apply(*inputs) if needs_gradients(*inputs) else launch.forward(*inputs)
 
 
 class TanhOrErf(torch.autograd.Function):
-    """w * tanh(alpha * x) + b, or with a ``shift`` w * erf(alpha * x + s) + b."""
+    """The function of autograd behind :func:`tanh_or_erf`."""
 
     @staticmethod
     def forward(ctx, *inputs):
@@ -28,6 +34,9 @@ class TanhOrErf(torch.autograd.Function):
         from resnorm_lib.ops.elementwise.registered import through_operation
 
         return gradients(ctx, dy, through_operation)
+
+
+apply = apply_of(TanhOrErf)
 
 
 def gradients(ctx: Any, dy: Tensor, backward: Callable[..., tuple]) -> tuple[Tensor | None, ...]:

@@ -7,8 +7,7 @@ from resnorm_lib._arguments import number
 from resnorm_lib._precision import upcast
 from resnorm_lib.ops._checks import check_same_shape, check_shapes, describe, is_floating
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
-from resnorm_lib.ops.elementwise import torch_version
-from resnorm_lib.ops.elementwise.eager import TanhOrErf
+from resnorm_lib.ops.elementwise import eager, torch_version
 
 __all__ = ["derf", "dyt", "scaled_add"]
 
@@ -163,7 +162,7 @@ def tanh_or_erf(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor |
         if first is not None:
             check_shapes(x.shape[x.dim() - first.dim() :], weight=weight, bias=bias)
         if is_eager(x, alpha, shift, weight, bias):
-            return TanhOrErf.apply(x, alpha, shift, weight, bias)
+            return eager.tanh_or_erf(x, alpha, shift, weight, bias)
         from resnorm_lib.ops.elementwise import registered
 
         return registered.tanh_or_erf(x, alpha, shift, weight, bias)

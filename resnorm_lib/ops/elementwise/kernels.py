@@ -84,11 +84,13 @@ def forward(
 
 @triton.jit(do_not_specialize=["M", "PROGRAMS"])
 def backward(
-    DY, X, ALPHA, SHIFT, W, DX, DALPHA, DSHIFT, DW, DB, M, PROGRAMS,
+    DY, X, ALPHA, SHIFT, W, DX, NUMBERS, VECTORS, M, PROGRAMS,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, X_STRIDE: tl.constexpr, ERF: tl.constexpr, DOUBLE: tl.constexpr,
+    WANTS_ALPHA: tl.constexpr, WANTS_SHIFT: tl.constexpr, WANTS_W: tl.constexpr, WANTS_B: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """Store dx, and each program's sums for alpha and s (PROGRAMS * blocks of columns) and for w and b (PROGRAMS, N).
+    """Store dx and each program's sums, as far as they are wanted: NUMBERS (1 or 2, PROGRAMS * blocks of columns) for
+    alpha and s, and VECTORS (1 or 2, PROGRAMS, N) for w and b.
 
     PROGRAMS persistent programs share the rows of a block of columns. Entry by entry of the tile they add up their
     own rows; the entries of a column, and of the tile, are added at the end.
@@ -109,23 +111,23 @@ def backward(
         x = load_tile(X, rows, cols, mask, X_STRIDE, DOUBLE)
         dy = load_tile(DY, rows, cols, mask, DY_STRIDE, DOUBLE)
         z = argument(x, ALPHA, SHIFT, DOUBLE)
-        if DW is not None:
+        if WANTS_W:
             dw += dy * tanh_or_erf(z, ERF, DOUBLE)
-        if DB is not None:
+        if WANTS_B:
             db += dy
         g = dy * slope(z, ERF)
         if W is not None:
             g *= w
-        if DALPHA is not None:
+        if WANTS_ALPHA:
             dalpha += g * x
-        if DSHIFT is not None:
+        if WANTS_SHIFT:
             dshift += g
         store(DX + rows[:, None] * N + cols[None, :], alpha * g, mask)
-    if DW is not None:
-        tl.store(DW + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
-    if DB is not None:
-        tl.store(DB + program * N + cols, tl.sum(db, axis=0), mask=cols < N)
-    if DALPHA is not None:
-        tl.store(DALPHA + tl.program_id(0), tl.sum(tl.sum(dalpha, axis=0), axis=0))
-    if DSHIFT is not None:
-        tl.store(DSHIFT + tl.program_id(0), tl.sum(tl.sum(dshift, axis=0), axis=0))
+    if WANTS_W:
+        tl.store(VECTORS + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
+    if WANTS_B:
+        tl.store(VECTORS + (PROGRAMS * WANTS_W + program) * N + cols, tl.sum(db, axis=0), mask=cols < N)
+    if WANTS_ALPHA:
+        tl.store(NUMBERS + tl.program_id(0), tl.sum(tl.sum(dalpha, axis=0), axis=0))
+    if WANTS_SHIFT:
+        tl.store(NUMBERS + tl.num_programs(0) * WANTS_ALPHA + tl.program_id(0), tl.sum(tl.sum(dshift, axis=0), axis=0))

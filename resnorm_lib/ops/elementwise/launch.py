@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, as_rows, dense, empty, planned
+from resnorm_lib.ops.launch import Plan, as_rows, dense, dtypes, empty, planned
 
 __all__ = ["backward", "columns", "forward", "row_length"]
 
@@ -47,11 +47,11 @@ def row_length(x: Tensor, weight: Tensor | None) -> int:
 
 
 @planned
-def forward_plan(n: int, dtypes: tuple, stride: int, erf: bool) -> Plan:
+def forward_plan(n: int, kinds: tuple, stride: int, erf: bool) -> Plan:
     from resnorm_lib.ops.elementwise import kernels
 
-    config = tile(n, dtypes[0].itemsize, 4096)
-    return Plan(kernels.forward, config, N=n, X_STRIDE=stride, ERF=erf, DOUBLE=dtypes[0] == torch.float64)
+    config = tile(n, kinds[0].itemsize, 4096)
+    return Plan(kernels.forward, config, N=n, X_STRIDE=stride, ERF=erf, DOUBLE=kinds[0] == torch.float64)
 
 
 def forward(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -60,19 +60,20 @@ def forward(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | Non
     (rows, stride), weight, bias, y = as_rows(x, n), dense(weight), dense(bias), empty(x)
     m = x.numel() // n if n else 0
     if m and n:
-        dtypes = tuple(t if t is None else t.dtype for t in (x, alpha, shift, weight, bias))
-        plan = forward_plan(int(n), dtypes, int(stride), shift is not None)
+        plan = forward_plan(int(n), dtypes(x, alpha, shift, weight, bias), int(stride), shift is not None)
         programs = -(-m // plan.config.rows) * -(-n // plan.config.block)
         plan(programs, x, rows, alpha, shift, weight, bias, y, m)
     return y
 
 
 @planned
-def backward_plan(n: int, dtypes: tuple, strides: tuple[int, ...], erf: bool, wanted: Sequence[bool]) -> Plan:
+def backward_plan(n: int, kinds: tuple, strides: tuple[int, ...], erf: bool, wanted: Sequence[bool]) -> Plan:
     from resnorm_lib.ops.elementwise import kernels
 
-    config, double = tile(n, dtypes[0].itemsize, 2048), dtypes[0] == torch.float64
-    return Plan(kernels.backward, config, N=n, DY_STRIDE=strides[0], X_STRIDE=strides[1], ERF=erf, DOUBLE=double)
+    config, double = tile(n, kinds[0].itemsize, 2048), kinds[0] == torch.float64
+    wants = {f"WANTS_{name}": want for name, want in zip(("ALPHA", "SHIFT", "W", "B"), wanted)}
+    place = {"N": n, "DY_STRIDE": strides[0], "X_STRIDE": strides[1]}
+    return Plan(kernels.backward, config, ERF=erf, DOUBLE=double, **place, **wants)
 
 
 def backward(
@@ -84,14 +85,14 @@ def backward(
     if not (m and n):
         sizes = (1, 1, n, n)
         return dx, *(torch.zeros(k, dtype=wide, device=x.device) if w else None for k, w in zip(sizes, wanted))
-    dtypes = tuple(t if t is None else t.dtype for t in (x, dy, alpha, shift, weight))
-    plan = backward_plan(int(n), dtypes, (int(dy_stride), int(stride)), shift is not None, wanted)
+    plan = backward_plan(
+        int(n), dtypes(x, dy, alpha, shift, weight), (int(dy_stride), int(stride)), shift is not None, wanted
+    )
     blocks = -(-n // plan.config.block)
     # All programs together: as many as fit on the device, whichever way they share rows and columns.
     programs = launch.num_programs(-(-m // plan.config.rows) * blocks, x.device, plan.config.per_sm)
     programs = max(1, programs // blocks)
-    scalars = x.new_empty((sum(wanted[:2]), programs * blocks, 1), dtype=wide)
-    vectors = x.new_empty((sum(wanted[2:]), programs, n), dtype=wide)
-    parts = [part for pair, two in ((scalars, wanted[:2]), (vectors, wanted[2:])) for part in launch.halves(pair, two)]
-    plan(programs * blocks, x, dys, rows, alpha, shift, weight, dx, *parts, m, programs)
-    return dx, *launch.sum_programs(scalars, wide, wanted[:2]), *launch.sum_programs(vectors, wide, wanted[2:])
+    numbers = launch.partial_sums(x, programs * blocks, 1, wanted[:2])
+    vectors = launch.partial_sums(x, programs, n, wanted[2:])
+    plan(programs * blocks, x, dys, rows, alpha, shift, weight, dx, numbers, vectors, m, programs)
+    return dx, *launch.sum_programs(numbers, wide, wanted[:2]), *launch.sum_programs(vectors, wide, wanted[2:])

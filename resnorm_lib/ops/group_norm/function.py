@@ -7,7 +7,7 @@ from resnorm_lib._arguments import number, positive_int
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating
 from resnorm_lib.ops.autograd import channels_last_gradient
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
-from resnorm_lib.ops.group_norm.eager import GroupNorm
+from resnorm_lib.ops.group_norm import eager
 
 __all__ = ["group_norm"]
 
@@ -65,7 +65,7 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
     if uses_kernels(x) and (x.dtype == torch.float64 or not doubles):
         check_shapes((x.shape[1],), weight=weight, bias=bias)
         if is_eager(x, weight, bias):
-            return GroupNorm.apply(x, num_groups, weight, bias, eps)
+            return eager.group_norm(x, num_groups, weight, bias, eps)
         from resnorm_lib.ops.group_norm.registered import group_norm as kernel
 
         return kernel(x, num_groups, weight, bias, eps)[0]

@@ -3,7 +3,8 @@ r"""Kernels of GroupNorm. See :mod:`resnorm_lib.ops.group_norm.launch`.
 A group of a sample is a slab of CG channels and S positions, at rows r = n G + g. A tile is (rows, channels,
 positions). The last axis of the layout is that of the positions, or, channels last, that of the channels; the strides
 of the other two come as multiples of UNIT, and S as one of S_UNIT. So the compiler learns what they are divisible by,
-and loads up to 16 bytes at a time, without a compilation for every size of an image.
+and loads up to 16 bytes at a time, without a compilation for every size of an image. STATISTICS are R times one over
+the root, then R means.
 """
 
 import triton
@@ -62,7 +63,7 @@ def finish(Y, where, mask, centred, rstd, W, B, rows, channels, G: tl.constexpr,
 
 @triton.jit(do_not_specialize=["R"])
 def forward(
-    X, W, B, Y, MEAN, RSTD, R, POSITIONS, OUTER, SAMPLE, Y_OUTER, Y_SAMPLE,
+    X, W, B, Y, STATISTICS, R, POSITIONS, OUTER, SAMPLE, Y_OUTER, Y_SAMPLE,
     EPS: tl.constexpr, G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr,
     UNIT: tl.constexpr, Y_UNIT: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
@@ -76,8 +77,9 @@ def forward(
     mean = total(x) / (CG * S)
     centred = tl.where(mask, x - mean[:, None, None], 0.0)
     rstd = inverse_root(total(centred * centred) / (CG * S) + EPS)
-    tl.store(MEAN + rows, mean, mask=rows < R)
-    tl.store(RSTD + rows, rstd, mask=rows < R)
+    if STATISTICS is not None:
+        tl.store(STATISTICS + rows, rstd, mask=rows < R)
+        tl.store(STATISTICS + R + rows, mean, mask=rows < R)
     where = offsets(rows, channels, positions, Y_OUTER, Y_SAMPLE, Y_UNIT, G, CG, LAST)
     finish(Y, where, mask, centred, rstd[:, None, None], W, B, rows, channels, G, CG, DOUBLE)
 
@@ -118,7 +120,7 @@ def chunk_statistics(
 
 @triton.jit(do_not_specialize=["R", "CHUNKS"])
 def merge_statistics(
-    PART, MEAN, RSTD, R, POSITIONS, CHUNKS, EPS: tl.constexpr, CG: tl.constexpr, S_UNIT: tl.constexpr,
+    PART, STATISTICS, R, POSITIONS, CHUNKS, EPS: tl.constexpr, CG: tl.constexpr, S_UNIT: tl.constexpr,
     DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Merge the statistics of chunks to those of slabs: the mean first, then the squared deviations around it."""
@@ -140,13 +142,13 @@ def merge_statistics(
         inner = tl.load(PART + (R + rows)[:, None] * CHUNKS + chunk[None, :], mask=mask, other=0.0)
         delta = tl.where(mask, means - mean[:, None], 0.0)
         squares += tl.sum(inner + delta * delta * count[None, :], axis=1)
-    tl.store(MEAN + rows, mean, mask=rows < R)
-    tl.store(RSTD + rows, inverse_root(squares / CG / S + EPS), mask=rows < R)
+    tl.store(STATISTICS + rows, inverse_root(squares / CG / S + EPS), mask=rows < R)
+    tl.store(STATISTICS + R + rows, mean, mask=rows < R)
 
 
 @triton.jit(do_not_specialize=["R"])
 def apply_chunk(
-    X, W, B, Y, MEAN, RSTD, R, POSITIONS, OUTER, SAMPLE, Y_OUTER, Y_SAMPLE, G: tl.constexpr, CG: tl.constexpr,
+    X, W, B, Y, STATISTICS, R, POSITIONS, OUTER, SAMPLE, Y_OUTER, Y_SAMPLE, G: tl.constexpr, CG: tl.constexpr,
     LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr, Y_UNIT: tl.constexpr, DOUBLE: tl.constexpr,
     CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
@@ -156,5 +158,5 @@ def apply_chunk(
     mask = inside(row, channels, positions, R, S, CG)
     x = load(X + offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST), mask, DOUBLE)
     where = offsets(row, channels, positions, Y_OUTER, Y_SAMPLE, Y_UNIT, G, CG, LAST)
-    centred = x - load_rows(MEAN, row, R)
-    finish(Y, where, mask, centred, load_rows(RSTD, row, R), W, B, row, channels, G, CG, DOUBLE)
+    centred = x - load_rows(STATISTICS + R, row, R)
+    finish(Y, where, mask, centred, load_rows(STATISTICS, row, R), W, B, row, channels, G, CG, DOUBLE)

@@ -13,12 +13,12 @@ from resnorm_lib.ops.kernel_tools import load, store
 
 
 @triton.jit
-def normalized(X, DY, MEAN, RSTD, W, rows, channels, x_where, dy_where, mask, R, G: tl.constexpr, CG: tl.constexpr,
+def normalized(X, DY, STATISTICS, W, rows, channels, x_where, dy_where, mask, R, G: tl.constexpr, CG: tl.constexpr,
                DOUBLE: tl.constexpr):  # fmt: skip
     """Return x_hat, dy, rstd and the gain of a tile."""
     dy = load(DY + dy_where, mask, DOUBLE)
-    rstd = load_rows(RSTD, rows, R)
-    x_hat = tl.where(mask, (load(X + x_where, mask, DOUBLE) - load_rows(MEAN, rows, R)) * rstd, 0.0)
+    rstd = load_rows(STATISTICS, rows, R)
+    x_hat = tl.where(mask, (load(X + x_where, mask, DOUBLE) - load_rows(STATISTICS + R, rows, R)) * rstd, 0.0)
     w = tl.full((1, 1, 1), 1.0, x_hat.dtype)
     if W is not None:
         w = load_parameter(W, rows, channels, G, CG, DOUBLE)
@@ -27,7 +27,7 @@ def normalized(X, DY, MEAN, RSTD, W, rows, channels, x_where, dy_where, mask, R,
 
 @triton.jit(do_not_specialize=["R"])
 def backward(
-    DY, X, MEAN, RSTD, W, DX, PART, R, POSITIONS, OUTER, SAMPLE, DY_OUTER, DY_SAMPLE, DX_OUTER, DX_SAMPLE,
+    DY, X, STATISTICS, W, DX, PART, R, POSITIONS, OUTER, SAMPLE, DY_OUTER, DY_SAMPLE, DX_OUTER, DX_SAMPLE,
     G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr,
     DY_UNIT: tl.constexpr, DX_UNIT: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
@@ -39,7 +39,7 @@ def backward(
     mask = inside(rows, channels, positions, R, S, CG)
     x_where = offsets(rows, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST)
     dy_where = offsets(rows, channels, positions, DY_OUTER, DY_SAMPLE, DY_UNIT, G, CG, LAST)
-    x_hat, dy, rstd, w = normalized(X, DY, MEAN, RSTD, W, rows, channels, x_where, dy_where, mask, R, G, CG, DOUBLE)
+    x_hat, dy, rstd, w = normalized(X, DY, STATISTICS, W, rows, channels, x_where, dy_where, mask, R, G, CG, DOUBLE)
     along, constant = tl.sum(dy * x_hat, axis=2), tl.sum(dy, axis=2)  # (rows, channels)
     if PART is not None:
         valid = (rows < R)[:, None] & (channels < CG)[None, :]
@@ -55,7 +55,7 @@ def backward(
 
 @triton.jit(do_not_specialize=["R"])
 def chunk_sums(
-    DY, X, MEAN, RSTD, PART, R, POSITIONS, OUTER, SAMPLE, DY_OUTER, DY_SAMPLE,
+    DY, X, STATISTICS, PART, R, POSITIONS, OUTER, SAMPLE, DY_OUTER, DY_SAMPLE,
     G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr,
     DY_UNIT: tl.constexpr, DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
@@ -65,7 +65,7 @@ def chunk_sums(
     mask = inside(row, channels, positions, R, S, CG)
     x_where = offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST)
     dy_where = offsets(row, channels, positions, DY_OUTER, DY_SAMPLE, DY_UNIT, G, CG, LAST)
-    x_hat, dy, _, _ = normalized(X, DY, MEAN, RSTD, None, row, channels, x_where, dy_where, mask, R, G, CG, DOUBLE)
+    x_hat, dy, _, _ = normalized(X, DY, STATISTICS, None, row, channels, x_where, dy_where, mask, R, G, CG, DOUBLE)
     spans = tl.cdiv(S, SPAN)
     here = ((chunk % spans) * R + row)[:, None] * CG + channels[None, :]
     valid = (channels < CG)[None, :]
@@ -75,7 +75,7 @@ def chunk_sums(
 
 @triton.jit(do_not_specialize=["R"])
 def apply_chunk(
-    DY, X, MEAN, RSTD, W, DX, ALONG, CONSTANT, R, POSITIONS, OUTER, SAMPLE, DY_OUTER, DY_SAMPLE, DX_OUTER, DX_SAMPLE,
+    DY, X, STATISTICS, W, DX, ALONG, CONSTANT, R, POSITIONS, OUTER, SAMPLE, DY_OUTER, DY_SAMPLE, DX_OUTER, DX_SAMPLE,
     G: tl.constexpr, CG: tl.constexpr, LAST: tl.constexpr, S_UNIT: tl.constexpr, UNIT: tl.constexpr,
     DY_UNIT: tl.constexpr, DX_UNIT: tl.constexpr, DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
@@ -85,6 +85,6 @@ def apply_chunk(
     mask = inside(row, channels, positions, R, S, CG)
     x_where = offsets(row, channels, positions, OUTER, SAMPLE, UNIT, G, CG, LAST)
     dy_where = offsets(row, channels, positions, DY_OUTER, DY_SAMPLE, DY_UNIT, G, CG, LAST)
-    x_hat, dy, rstd, w = normalized(X, DY, MEAN, RSTD, W, row, channels, x_where, dy_where, mask, R, G, CG, DOUBLE)
+    x_hat, dy, rstd, w = normalized(X, DY, STATISTICS, W, row, channels, x_where, dy_where, mask, R, G, CG, DOUBLE)
     dx = (w * dy - load_rows(CONSTANT, row, R) - x_hat * load_rows(ALONG, row, R)) * rstd
     store(DX + offsets(row, channels, positions, DX_OUTER, DX_SAMPLE, DX_UNIT, G, CG, LAST), dx, mask)

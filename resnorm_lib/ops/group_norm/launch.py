@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, dense, empty, planned
+from resnorm_lib.ops.launch import Plan, dense, dtypes, empty, planned
 
 __all__ = ["backward", "forward", "like"]
 
@@ -127,13 +127,13 @@ def constants(layout: Layout, num_groups: int, tile: Slab, dtype: torch.dtype) -
 
 @planned
 def forward_plans(
-    layout: Layout, num_groups: int, dtypes: tuple[torch.dtype | None, ...], eps: float
+    layout: Layout, num_groups: int, kinds: tuple[torch.dtype | None, ...], eps: float, statistics: bool
 ) -> tuple[Slab, list[Plan], tuple[int, ...], tuple[int, int]]:
     """Return the tile, the kernels in their order, S and the distances of x in units, and those of y."""
     from resnorm_lib.ops.group_norm import kernels
 
-    tile = slab(layout.channels // num_groups, layout.positions, dtypes[0].itemsize, 1, layout.channels_last)
-    known = constants(layout, num_groups, tile, dtypes[0])
+    tile = slab(layout.channels // num_groups, layout.positions, kinds[0].itemsize, 1, layout.channels_last)
+    known = constants(layout, num_groups, tile, kinds[0])
     (x_place, unit), (y_place, y_unit) = layout.in_units(), layout.without_gaps().in_units()
     place = (layout.positions // known["S_UNIT"], *x_place)
     if tile.chunks == 1:
@@ -153,38 +153,41 @@ MERGED_ROWS = 8 if launch.dispatch.INTERPRETED else 1
 
 
 def forward(
-    x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y in the layout of x, and mean and one over the root of each group of each sample."""
+    x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float, statistics: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Return y in the layout of x, and the statistics: one over the root of each group of each sample, then the means.
+
+    They may be None where no ``statistics`` are wanted.
+    """
     (samples, layout), weight, bias = as_samples(x), dense(weight), dense(bias)
     r, wide = x.shape[0] * num_groups, statistics_dtype(x)
     y = like(x, layout.channels_last)
-    mean, rstd = x.new_empty(r, dtype=wide), x.new_empty(r, dtype=wide)
     if not (r and layout.positions):
-        return y, mean.fill_(math.nan), rstd.fill_(math.nan)
-    dtypes = (x.dtype, weight if weight is None else weight.dtype, bias if bias is None else bias.dtype)
-    tile, plans, place, y_place = forward_plans(layout, num_groups, dtypes, eps)
+        return y, x.new_full((2 * r,), math.nan, dtype=wide)
+    kinds = dtypes(x, weight, bias)
+    tile, plans, place, y_place = forward_plans(layout, num_groups, kinds, eps, statistics)
+    kept = x.new_empty(2 * r, dtype=wide) if statistics or tile.chunks > 1 else None
     if tile.chunks == 1:
-        plans[0](-(-r // tile.rows), x, samples, weight, bias, y, mean, rstd, r, *place, *y_place)
-        return y, mean, rstd
-    statistics, merge, apply = plans
+        plans[0](-(-r // tile.rows), x, samples, weight, bias, y, kept, r, *place, *y_place)
+        return y, kept
+    chunk_statistics, merge, apply = plans
     part = x.new_empty((2, r, tile.chunks), dtype=wide)
-    statistics(r * tile.chunks, x, samples, part, r, *place)
-    merge(-(-r // MERGED_ROWS), x, part, mean, rstd, r, place[0], tile.chunks)
-    apply(r * tile.chunks, x, samples, weight, bias, y, mean, rstd, r, *place, *y_place)
-    return y, mean, rstd
+    chunk_statistics(r * tile.chunks, x, samples, part, r, *place)
+    merge(-(-r // MERGED_ROWS), x, part, kept, r, place[0], tile.chunks)
+    apply(r * tile.chunks, x, samples, weight, bias, y, kept, r, *place, *y_place)
+    return y, kept
 
 
 @planned
 def backward_plans(
-    layout: Layout, dys: Layout, num_groups: int, dtypes: tuple[torch.dtype | None, ...], wanted: bool
+    layout: Layout, dys: Layout, num_groups: int, kinds: tuple[torch.dtype | None, ...], wanted: bool
 ) -> tuple[Slab, list[Plan], tuple[int, ...], tuple[int, int]]:
     """Return the tile, the kernels in their order, S and the distances of x and dy in units, and those of dx."""
     from resnorm_lib.ops.group_norm import kernels_backward as kernels
 
-    itemsize = max(dtype.itemsize for dtype in dtypes[:2])
+    itemsize = max(dtype.itemsize for dtype in kinds[:2])
     tile = slab(layout.channels // num_groups, layout.positions, itemsize, 2, layout.channels_last)
-    known = constants(layout, num_groups, tile, dtypes[0])
+    known = constants(layout, num_groups, tile, kinds[0])
     (x_place, unit), (dy_place, dy_unit) = layout.in_units(), dys.in_units()
     dx_place, dx_unit = layout.without_gaps().in_units()
     known |= {"UNIT": unit, "DY_UNIT": dy_unit}
@@ -196,7 +199,7 @@ def backward_plans(
 
 
 def backward(
-    dy: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, num_groups: int, wanted: Sequence[bool]
+    dy: Tensor, x: Tensor, statistics: Tensor, weight: Tensor | None, num_groups: int, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """Return dx in the layout of x, and in the dtype of statistics dw and db, each None where it is not ``wanted``."""
     samples, layout = as_samples(x)
@@ -205,9 +208,9 @@ def backward(
     if not (r and s):
         return dx, *(torch.zeros(c, dtype=wide, device=x.device) if want else None for want in wanted)
     dys, dy_layout = as_samples(dy, layout.channels_last)
-    dtypes = (x.dtype, dy.dtype, weight if weight is None else weight.dtype)
-    tile, plans, place, dx_place = backward_plans(layout, dy_layout, num_groups, dtypes, any(wanted))
-    inputs = dys, samples, mean, rstd
+    kinds = dtypes(x, dy, weight)
+    tile, plans, place, dx_place = backward_plans(layout, dy_layout, num_groups, kinds, any(wanted))
+    inputs = dys, samples, statistics
     if tile.chunks == 1:
         part = x.new_empty((2, n, c), dtype=wide) if any(wanted) else None
         plans[0](-(-r // tile.rows), x, *inputs, weight, dx, part, r, *place, *dx_place)

@@ -15,12 +15,12 @@ from resnorm_lib.ops.group_norm.torch_version import normalize, normalize_backwa
 @triton_op("resnorm::group_norm", mutates_args=())
 def group_norm(
     x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y, the means and one over the root of each group of each sample."""
+) -> tuple[Tensor, Tensor]:
+    """Return y and the statistics: one over the root of each group of each sample, then the means."""
     if runs_kernel(x):
         return launch.forward(x, num_groups, weight, bias, eps)
-    y, mean, rstd = normalize(x, num_groups, weight, bias, eps)
-    return as_layout(x, y), mean.flatten(), rstd.flatten()
+    y, statistics = normalize(x, num_groups, weight, bias, eps)
+    return as_layout(x, y), statistics
 
 
 def as_layout(x: Tensor, y: Tensor) -> Tensor:
@@ -30,16 +30,15 @@ def as_layout(x: Tensor, y: Tensor) -> Tensor:
 
 @group_norm.register_fake
 def _(x, num_groups, weight, bias, eps):
-    mean, rstd = (x.new_empty(len(x) * num_groups, dtype=statistics_dtype(x)) for _ in range(2))
-    return launch.like(x, launch.as_samples(x)[1].channels_last), mean, rstd
+    statistics = x.new_empty(2 * len(x) * num_groups, dtype=statistics_dtype(x))
+    return launch.like(x, launch.as_samples(x)[1].channels_last), statistics
 
 
 @triton_op("resnorm::group_norm_backward", mutates_args=())
 def group_norm_backward(
     dy: Tensor,
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
+    statistics: Tensor,
     weight: Tensor | None,
     num_groups: int,
     wants_weight: bool,
@@ -48,15 +47,15 @@ def group_norm_backward(
     """Return dx in the dtype of x; dw and db in float32, or float64 for float64, empty where not wanted."""
     wanted = (wants_weight, wants_bias)
     if runs_kernel(x):
-        grads = launch.backward(dy, x, mean, rstd, weight, num_groups, wanted)
+        grads = launch.backward(dy, x, statistics, weight, num_groups, wanted)
     else:
-        dx, *parameters = normalize_backward(dy, x, mean, rstd, weight, num_groups)
+        dx, *parameters = normalize_backward(dy, x, statistics, weight, num_groups)
         grads = (as_layout(x, dx), *(p if want else None for p, want in zip(parameters, wanted)))
     return tuple(x.new_empty(0) if grad is None else grad for grad in grads)
 
 
 @group_norm_backward.register_fake
-def _(dy, x, mean, rstd, weight, num_groups, wants_weight, wants_bias):
+def _(dy, x, statistics, weight, num_groups, wants_weight, wants_bias):
     parameters = (
         x.new_empty(x.shape[1], dtype=statistics_dtype(x)) if wanted else x.new_empty(0)
         for wanted in (wants_weight, wants_bias)
@@ -71,12 +70,12 @@ def through_operation(*inputs: Any) -> tuple[Tensor, ...]:
 
 def _setup(ctx, inputs, output):
     x, ctx.num_groups, weight, bias, ctx.eps = inputs
-    _, mean, rstd = output
-    ctx.save_for_backward(x, weight, bias, mean, rstd)
-    ctx.mark_non_differentiable(mean, rstd)
+    _, statistics = output
+    ctx.save_for_backward(x, weight, bias, statistics)
+    ctx.mark_non_differentiable(statistics)
 
 
-def _backward(ctx, dy, dmean, drstd):
+def _backward(ctx, dy, dstatistics):
     return gradients(ctx, dy, through_operation)
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
@@ -11,8 +12,8 @@ __all__ = ["normalize", "normalize_backward"]
 
 def normalize(
     x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y, and mean and one over the root of each group, as (N, G, 1)."""
+) -> tuple[Tensor, Tensor]:
+    """Return y and the statistics: one over the root of each group of each sample, then the means."""
     wide = statistics_dtype(x)
     groups = x.to(wide).reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
     mean = groups.mean(2, keepdim=True)
@@ -24,17 +25,17 @@ def normalize(
         y = y * weight.to(wide).view(for_channels)
     if bias is not None:
         y = y + bias.to(wide).view(for_channels)
-    return y.to(x.dtype), mean, rstd
+    return y.to(x.dtype), torch.stack([rstd, mean]).flatten()
 
 
 def normalize_backward(
-    dy: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, num_groups: int
+    dy: Tensor, x: Tensor, statistics: Tensor, weight: Tensor | None, num_groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return dx, dw and db in the dtype of the statistics: :func:`resnorm_lib.reference.group_norm_backward`."""
     n, c = x.shape[:2]
     wide, positions = statistics_dtype(x), x.shape[2:].numel()
     dy = dy.to(wide).reshape(n, num_groups, c // num_groups, positions)
-    mean, rstd = mean.view(n, num_groups, 1, 1), rstd.view(n, num_groups, 1, 1)
+    rstd, mean = statistics.view(2, n, num_groups, 1, 1)
     x_hat = (x.to(wide).reshape(dy.shape) - mean) * rstd
     g = dy if weight is None else dy * weight.to(wide).view(num_groups, -1, 1)
     dx = (g - g.mean((2, 3), keepdim=True) - x_hat * (g * x_hat).mean((2, 3), keepdim=True)) * rstd

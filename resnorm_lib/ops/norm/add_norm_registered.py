@@ -7,8 +7,8 @@ from torch.library import triton_op
 from resnorm_lib.ops.dispatch import runs_kernel
 from resnorm_lib.ops.norm import launch
 from resnorm_lib.ops.norm.eager import gradients
-from resnorm_lib.ops.norm.registered import fake_statistics, normalize_flat, through_operation
-from resnorm_lib.ops.norm.torch_version import Settings
+from resnorm_lib.ops.norm.registered import fake_statistics, through_operation
+from resnorm_lib.ops.norm.torch_version import Settings, normalize
 
 
 @triton_op("resnorm::add_norm", mutates_args=())
@@ -21,36 +21,35 @@ def add_norm(
     rms: bool,
     zero_centered_gain: bool,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return y, the sum s (empty unless ``keep``), the means (empty for RMSNorm) and one over the root."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return y, the sum s (empty unless ``keep``) and the statistics, as :func:`.registered.norm` does."""
     settings = Settings(eps, rms, zero_centered_gain)
     if runs_kernel(x):
-        y, s, mean, rstd = launch.forward(x, residual, weight, bias, settings, keep)
-        mean = rstd.new_empty(0) if rms else mean
+        y, s, statistics = launch.forward(x, residual, weight, bias, settings, keep)
     else:
         s = (residual + x).contiguous()
-        y, mean, rstd = normalize_flat(s, weight, bias, settings, x.dtype)
-    return y, s if keep else residual.new_empty(0), mean, rstd
+        y, statistics = normalize(s, weight, bias, settings, x.dtype)
+    return y.contiguous(), s if keep else residual.new_empty(0), statistics
 
 
 @add_norm.register_fake
 def _(x, residual, weight, bias, eps, rms, zero_centered_gain, keep):
     s = x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, residual.dtype))
-    return x.new_empty(x.shape), s if keep else residual.new_empty(0), *fake_statistics(s, rms)
+    return x.new_empty(x.shape), s if keep else residual.new_empty(0), fake_statistics(s, rms)
 
 
 def _setup(ctx, inputs, output):
     x, residual, weight, bias, *settings, keep = inputs
-    _, s, mean, rstd = output
+    _, s, statistics = output
     if not keep:
         raise RuntimeError("resnorm::add_norm has not kept the sum that its gradient needs: call it with keep=True.")
     ctx.settings, ctx.dtypes = Settings(*settings), (x.dtype, residual.dtype)
-    ctx.save_for_backward(s, weight, bias, mean, rstd)
-    ctx.mark_non_differentiable(mean, rstd)
+    ctx.save_for_backward(s, weight, bias, statistics)
+    ctx.mark_non_differentiable(statistics)
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx, dy, ds, dmean, drstd):
+def _backward(ctx, dy, ds, dstatistics):
     return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], through_operation), *(None,) * 4
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnorm_lib.ops.autograd import differentiable, parameter_gradients
-from resnorm_lib.ops.dispatch import is_eager
+from resnorm_lib.ops.autograd import apply_of, differentiable, parameter_gradients
+from resnorm_lib.ops.dispatch import is_eager, needs_gradients
 from resnorm_lib.ops.norm import launch
 from resnorm_lib.ops.norm.torch_version import Settings, normalize
 
@@ -27,9 +27,9 @@ def fused_norm(
     keep: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Return y, the norm of x, or of residual + x; with ``keep`` the pair of y and that sum."""
-    if torch.is_grad_enabled():
-        return FusedNorm.apply(x, residual, weight, bias, settings, keep)
-    y, s, _, _ = launch.forward(x, residual, weight, bias, settings, keep)
+    if needs_gradients(x, residual, weight, bias):
+        return apply(x, residual, weight, bias, settings, keep)
+    y, s, _ = launch.forward(x, residual, weight, bias, settings, keep, statistics=False)
     return (y, s) if keep else y
 
 
@@ -38,9 +38,9 @@ class FusedNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, residual, weight, bias, settings, keep):
-        y, s, mean, rstd = launch.forward(x, residual, weight, bias, settings, keep)
+        y, s, statistics = launch.forward(x, residual, weight, bias, settings, keep)
         ctx.settings, ctx.dtypes = settings, (x.dtype, None if residual is None else residual.dtype)
-        ctx.save_for_backward(s if keep else x, weight, bias, mean, rstd)
+        ctx.save_for_backward(s if keep else x, weight, bias, statistics)
         ctx.set_materialize_grads(False)
         return (y, s) if keep else y
 
@@ -53,11 +53,14 @@ class FusedNorm(torch.autograd.Function):
         return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], through_operation), None, None
 
 
+apply = apply_of(FusedNorm)
+
+
 def gradients(
     ctx: Any, dy: Tensor | None, ds: Tensor | None, wanted: Sequence[bool], backward: Callable[..., tuple]
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, residual, weight and bias; ``backward`` is how the kernel is reached."""
-    s, weight, bias, mean, rstd = ctx.saved_tensors
+    s, weight, bias, statistics = ctx.saved_tensors
     x_dtype, residual_dtype = ctx.dtypes
     dy = s.new_zeros(s.shape, dtype=x_dtype) if dy is None else dy
     if torch.is_grad_enabled():
@@ -69,7 +72,7 @@ def gradients(
         total = total if ds is None else total + ds
         return total.to(x_dtype), None if residual_dtype is None else total.to(residual_dtype), dw, db
     parameter_dtype = s.dtype if weight is bias is None else (bias if weight is None else weight).dtype
-    dx, dr, dw, db = backward(dy, ds, s, mean, rstd, weight, ctx.settings, x_dtype, parameter_dtype, wanted)
+    dx, dr, dw, db = backward(dy, ds, s, statistics, weight, ctx.settings, x_dtype, parameter_dtype, wanted)
     if residual_dtype is not None:
         dr = (dx if x_dtype == s.dtype else dr).to(residual_dtype)
     return dx, None if residual_dtype is None else dr, *parameter_gradients(dw, db, weight, bias)

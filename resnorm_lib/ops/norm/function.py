@@ -113,9 +113,9 @@ def check_rows(x: Tensor, weight: Tensor | None, bias: Tensor | None, zero_cente
     """Raise unless x has rows to normalize and the parameters have the length of a row."""
     if not is_floating(x) or x.dim() == 0 or x.shape[-1] == 0:
         raise ValueError(f"x {describe(x)}, but it must be a floating point tensor (..., N) with N at least 1.")
-    for name, parameter in (("weight", weight), ("bias", bias)):
-        hint = ": the last axis of x is always normalized, and no shape is taken"
-        check_parameter(name, parameter, x, x.shape[-1], hint)
+    hint = ": the last axis of x is always normalized, and no shape is taken"
+    check_parameter("weight", weight, x, x.shape[-1], hint)
+    check_parameter("bias", bias, x, x.shape[-1], hint)
     flag("zero_centered_gain", zero_centered_gain)
 
 

@@ -1,7 +1,8 @@
 """Forward kernels of LayerNorm and RMSNorm, alone or after a residual add. See :mod:`resnorm_lib.ops.norm.launch`.
 
 Both take the same arguments: X (M, N), and optionally R (M, N) the stream, W and B (N,), and S (M, N) where the sum is
-to be stored. An argument that is None has no code compiled for it. Strides and sizes but M are constants: the compiler
+to be stored, and STATISTICS where the gradients will want them: M times one over the root, then but for RMSNorm M
+means. An argument that is None has no code compiled for it. Strides and sizes but M are constants: the compiler
 must know what they are divisible by to load 16 bytes at a time.
 """
 
@@ -40,9 +41,17 @@ def finish(
     store(Y + rows[:, None] * N + cols[None, :], y, mask)
 
 
+@triton.jit
+def store_statistics(STATISTICS, mean, rstd, rows, M, RMS: tl.constexpr):
+    if STATISTICS is not None:
+        tl.store(STATISTICS + rows, rstd, mask=rows < M)
+        if not RMS:
+            tl.store(STATISTICS + M + rows, mean, mask=rows < M)
+
+
 @triton.jit(do_not_specialize=["M"])
 def norm_forward(
-    X, R, W, B, Y, S, MEAN, RSTD, M,
+    X, R, W, B, Y, S, STATISTICS, M,
     N: tl.constexpr, X_STRIDE: tl.constexpr, R_STRIDE: tl.constexpr, EPS: tl.constexpr, RMS: tl.constexpr,
     ZERO_CENTERED: tl.constexpr, WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
@@ -61,15 +70,14 @@ def norm_forward(
         mean = tl.sum(s, axis=1) / N
         centred = tl.where((cols < N)[None, :], s - mean[:, None], 0.0)
         square = tl.sum(centred * centred, axis=1) / N
-        tl.store(MEAN + rows, mean, mask=rows < M)
     rstd = inverse_root(square + EPS)
-    tl.store(RSTD + rows, rstd, mask=rows < M)
+    store_statistics(STATISTICS, mean, rstd, rows, M, RMS)
     finish(Y, s, mean, rstd, W, B, rows, cols, mask, N, ZERO_CENTERED, DOUBLE)
 
 
 @triton.jit(do_not_specialize=["M"])
 def norm_forward_chunked(
-    X, R, W, B, Y, S, MEAN, RSTD, M,
+    X, R, W, B, Y, S, STATISTICS, M,
     N: tl.constexpr, X_STRIDE: tl.constexpr, R_STRIDE: tl.constexpr, EPS: tl.constexpr, RMS: tl.constexpr,
     ZERO_CENTERED: tl.constexpr, WIDE_STREAM: tl.constexpr, DOUBLE: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
@@ -95,9 +103,7 @@ def norm_forward_chunked(
             squares += tl.sum(centred * centred, axis=1) + delta * delta * (start * (count / total))
             mean += delta * (count / total)
     rstd = inverse_root(squares / N + EPS)
-    if not RMS:
-        tl.store(MEAN + rows, mean, mask=rows < M)
-    tl.store(RSTD + rows, rstd, mask=rows < M)
+    store_statistics(STATISTICS, mean, rstd, rows, M, RMS)
     if S is not None:
         tl.debug_barrier()  # what one thread has stored, another may load below
     for start in tl.range(0, N, BLOCK, num_stages=STAGES):

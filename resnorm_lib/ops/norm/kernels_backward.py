@@ -19,14 +19,15 @@ def load_kept(pointer, mask, DOUBLE: tl.constexpr, KEEP: tl.constexpr):
 
 
 @triton.jit
-def normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE: tl.constexpr, DY_STRIDE: tl.constexpr,
-               N: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr, KEEP: tl.constexpr):  # fmt: skip
+def normalized(S, DY, STATISTICS, W, rows, cols, mask, M, S_STRIDE: tl.constexpr, DY_STRIDE: tl.constexpr,
+               N: tl.constexpr, RMS: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+               KEEP: tl.constexpr):  # fmt: skip
     """Return s_hat, dy, g and rstd of a tile. ``KEEP`` tells the caches whether it will be loaded again."""
     s_hat = load_kept(S + rows[:, None] * S_STRIDE + cols[None, :], mask, DOUBLE, KEEP)
     dy = load_kept(DY + rows[:, None] * DY_STRIDE + cols[None, :], mask, DOUBLE, KEEP)
-    rstd = tl.load(RSTD + rows, mask=rows < M, other=0.0)
-    if MEAN is not None:
-        s_hat -= tl.load(MEAN + rows, mask=rows < M, other=0.0)[:, None]
+    rstd = tl.load(STATISTICS + rows, mask=rows < M, other=0.0)
+    if not RMS:
+        s_hat -= tl.load(STATISTICS + M + rows, mask=rows < M, other=0.0)[:, None]
     s_hat *= rstd[:, None]
     g = dy
     if W is not None:
@@ -47,12 +48,14 @@ def finish(DX, DR, DS, ds, rows, cols, mask, N: tl.constexpr, DS_STRIDE: tl.cons
 
 @triton.jit(do_not_specialize=["M"])
 def norm_backward(
-    DY, DS, S, MEAN, RSTD, W, DX, DR, DW, DB, M,
+    DY, DS, S, STATISTICS, W, DX, DR, PART, M,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
-    ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+    RMS: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+    WANTS_W: tl.constexpr, WANTS_B: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr, AGAIN: tl.constexpr,
 ):  # fmt: skip
-    """Rows that fit into registers. DW and DB are (programs, N); a program's share lies in its registers.
+    """Rows that fit into registers. PART is (1 or 2, programs, N), for dw and db as far as they are
+    wanted; a program's share lies in its registers.
 
     Where it takes so many that a row does not fit beside it, the row is loaded ``AGAIN`` for the gradients, from the
     first cache, which holds it.
@@ -65,26 +68,26 @@ def norm_backward(
     for tile in tl.range(program * tiles // programs, (program + 1) * tiles // programs, num_stages=STAGES):
         rows = (tile * ROWS + tl.arange(0, ROWS)).to(tl.int64)  # int32 in the interpreter
         mask = (rows < M)[:, None] & (cols < N)[None, :]
-        s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+        s_hat, dy, g, rstd = normalized(S, DY, STATISTICS, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N, RMS,
                                         ZERO_CENTERED, DOUBLE, "evict_last" if AGAIN else "")  # fmt: skip
         along = (tl.sum(g * s_hat, axis=1) / N)[:, None]
-        if MEAN is not None:
+        if not RMS:
             constant = (tl.sum(g, axis=1) / N)[:, None]
         if AGAIN:
-            s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+            s_hat, dy, g, rstd = normalized(S, DY, STATISTICS, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N, RMS,
                                             ZERO_CENTERED, DOUBLE, "evict_first")  # fmt: skip
-        if DW is not None:
+        if WANTS_W:
             dw += dy * s_hat
-        if DB is not None:
+        if WANTS_B:
             db += dy
         ds = g - s_hat * along
-        if MEAN is not None:
+        if not RMS:
             ds -= constant
         finish(DX, DR, DS, ds * rstd[:, None], rows, cols, mask, N, DS_STRIDE, DOUBLE)
-    if DW is not None:
-        tl.store(DW + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
-    if DB is not None:
-        tl.store(DB + program * N + cols, tl.sum(db, axis=0), mask=cols < N)
+    if WANTS_W:
+        tl.store(PART + program * N + cols, tl.sum(dw, axis=0), mask=cols < N)
+    if WANTS_B:
+        tl.store(PART + (programs * WANTS_W + program) * N + cols, tl.sum(db, axis=0), mask=cols < N)
 
 
 @triton.jit
@@ -95,14 +98,15 @@ def add_to(pointer, value, mask, has_stored):
 
 @triton.jit(do_not_specialize=["M"])
 def norm_backward_chunked(
-    DY, DS, S, MEAN, RSTD, W, DX, DR, DW, DB, M,
+    DY, DS, S, STATISTICS, W, DX, DR, PART, M,
     N: tl.constexpr, DY_STRIDE: tl.constexpr, DS_STRIDE: tl.constexpr, S_STRIDE: tl.constexpr,
-    ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+    RMS: tl.constexpr, ZERO_CENTERED: tl.constexpr, DOUBLE: tl.constexpr,
+    WANTS_W: tl.constexpr, WANTS_B: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Longer rows: both means chunk by chunk, then the gradients, with a second read that mostly meets the L2 cache.
 
-    The sums over rows stay in memory, in this program's line of DW and DB; several rows at once make that cheap.
+    The sums over rows stay in memory, in this program's lines of PART; several rows at once make that cheap.
     """
     program, programs = tl.program_id(0).to(tl.int64), tl.num_programs(0)
     tiles = tl.cdiv(M, ROWS)
@@ -114,20 +118,20 @@ def norm_backward_chunked(
         for start in tl.range(0, N, BLOCK, num_stages=STAGES):
             cols = start + tl.arange(0, BLOCK)
             mask = (rows < M)[:, None] & (cols < N)[None, :]
-            s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+            s_hat, dy, g, rstd = normalized(S, DY, STATISTICS, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N, RMS,
                                             ZERO_CENTERED, DOUBLE, "")  # fmt: skip
             along += tl.sum(g * s_hat, axis=1)
-            if MEAN is not None:
+            if not RMS:
                 constant += tl.sum(g, axis=1)
         tl.debug_barrier()  # the sums of the last tile are stored before any thread loads them
         for start in tl.range(0, N, BLOCK, num_stages=STAGES):
             cols = start + tl.arange(0, BLOCK)
             mask = (rows < M)[:, None] & (cols < N)[None, :]
-            s_hat, dy, g, rstd = normalized(S, DY, MEAN, RSTD, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N,
+            s_hat, dy, g, rstd = normalized(S, DY, STATISTICS, W, rows, cols, mask, M, S_STRIDE, DY_STRIDE, N, RMS,
                                             ZERO_CENTERED, DOUBLE, "")  # fmt: skip
-            if DW is not None:
-                add_to(DW + program * N + cols, tl.sum(dy * s_hat, axis=0), cols < N, tile > first)
-            if DB is not None:
-                add_to(DB + program * N + cols, tl.sum(dy, axis=0), cols < N, tile > first)
+            if WANTS_W:
+                add_to(PART + program * N + cols, tl.sum(dy * s_hat, axis=0), cols < N, tile > first)
+            if WANTS_B:
+                add_to(PART + (programs * WANTS_W + program) * N + cols, tl.sum(dy, axis=0), cols < N, tile > first)
             ds = (g - s_hat * (along / N)[:, None] - (constant / N)[:, None]) * rstd[:, None]
             finish(DX, DR, DS, ds, rows, cols, mask, N, DS_STRIDE, DOUBLE)

@@ -4,7 +4,7 @@ This is what torch.compile and export see; eager mode launches the kernels itsel
 To register a Triton operation torch imports its compiler, which takes a second. So this is imported when first needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,31 +20,23 @@ from resnorm_lib.ops.norm.torch_version import Settings, normalize, normalize_ba
 @triton_op("resnorm::norm", mutates_args=())
 def norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, rms: bool, zero_centered_gain: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y, the means (empty for RMSNorm) and one over the root."""
+) -> tuple[Tensor, Tensor]:
+    """Return y and the statistics: one over the root of each row, then but for RMSNorm the means."""
     settings = Settings(eps, rms, zero_centered_gain)
     if runs_kernel(x):
-        y, _, mean, rstd = launch.forward(x, None, weight, bias, settings, keep=False)
-        return y, rstd.new_empty(0) if rms else mean, rstd
-    return normalize_flat(x, weight, bias, settings, x.dtype)
-
-
-def normalize_flat(
-    s: Tensor, weight: Tensor | None, bias: Tensor | None, settings: Settings, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what the kernel does, from the torch version: a dense y, and statistics with one axis, never None."""
-    y, mean, rstd = normalize(s, weight, bias, settings, dtype)
-    return y.contiguous(), rstd.new_empty(0) if settings.rms else mean.flatten(), rstd.flatten()
+        y, _, statistics = launch.forward(x, None, weight, bias, settings)
+    else:
+        y, statistics = normalize(x, weight, bias, settings, x.dtype)
+    return y.contiguous(), statistics
 
 
 @norm.register_fake
 def _(x, weight, bias, eps, rms, zero_centered_gain):
-    return x.new_empty(x.shape), *fake_statistics(x, rms)
+    return x.new_empty(x.shape), fake_statistics(x, rms)
 
 
-def fake_statistics(s: Tensor, rms: bool) -> Iterator[Tensor]:
-    rows = s.numel() // s.shape[-1]
-    return (s.new_empty(size, dtype=statistics_dtype(s)) for size in (0 if rms else rows, rows))
+def fake_statistics(s: Tensor, rms: bool) -> Tensor:
+    return s.new_empty(s.numel() // s.shape[-1] * (1 if rms else 2), dtype=statistics_dtype(s))
 
 
 @triton_op("resnorm::norm_backward", mutates_args=())
@@ -52,8 +44,7 @@ def norm_backward(
     dy: Tensor,
     ds: Tensor | None,
     s: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
+    statistics: Tensor,
     weight: Tensor | None,
     rms: bool,
     zero_centered_gain: bool,
@@ -65,11 +56,9 @@ def norm_backward(
     """Return dx, dr (empty where dx is dr: where x has the dtype of s), dw and db (empty where not wanted)."""
     settings, wanted = Settings(0.0, rms, zero_centered_gain), (wants_weight, wants_bias)
     if runs_kernel(s):
-        mean = None if rms else mean
-        grads = launch.backward(dy, ds, s, mean, rstd, weight, settings, x_dtype, parameter_dtype, wanted)
+        grads = launch.backward(dy, ds, s, statistics, weight, settings, x_dtype, parameter_dtype, wanted)
     else:
-        mean, rstd = mean if rms else mean.view(*s.shape[:-1], 1), rstd.view(*s.shape[:-1], 1)
-        total, dw, db = normalize_backward(dy, s, mean, rstd, weight, settings)
+        total, dw, db = normalize_backward(dy, s, statistics, weight, settings)
         total = total if ds is None else total + ds
         dx = total.to(x_dtype, copy=True).contiguous()
         dr = None if x_dtype == s.dtype else total.to(s.dtype, copy=True).contiguous()
@@ -78,7 +67,7 @@ def norm_backward(
 
 
 @norm_backward.register_fake
-def _(dy, ds, s, mean, rstd, weight, rms, zero_centered_gain, x_dtype, parameter_dtype, wants_weight, wants_bias):
+def _(dy, ds, s, statistics, weight, rms, zero_centered_gain, x_dtype, parameter_dtype, wants_weight, wants_bias):
     dr = s.new_empty(0 if x_dtype == s.dtype else s.shape)
     sizes = (s.shape[-1] if wanted else 0 for wanted in (wants_weight, wants_bias))
     parameters = (s.new_empty(size, dtype=parameter_dtype if size else s.dtype) for size in sizes)
@@ -89,8 +78,7 @@ def through_operation(
     dy: Tensor,
     ds: Tensor | None,
     s: Tensor,
-    mean: Tensor | None,
-    rstd: Tensor,
+    statistics: Tensor,
     weight: Tensor | None,
     settings: Settings,
     x_dtype: torch.dtype,
@@ -98,18 +86,18 @@ def through_operation(
     wanted: Sequence[bool],
 ) -> tuple[Tensor, ...]:
     """Reach the backward kernel through its registered operation, so that a graph keeps it."""
-    return norm_backward(dy, ds, s, mean, rstd, weight, *settings[1:], x_dtype, parameter_dtype, *wanted)
+    return norm_backward(dy, ds, s, statistics, weight, *settings[1:], x_dtype, parameter_dtype, *wanted)
 
 
 def _setup(ctx, inputs, output):
     x, weight, bias, *settings = inputs
-    _, mean, rstd = output
+    _, statistics = output
     ctx.settings, ctx.dtypes = Settings(*settings), (x.dtype, None)
-    ctx.save_for_backward(x, weight, bias, mean, rstd)
-    ctx.mark_non_differentiable(mean, rstd)
+    ctx.save_for_backward(x, weight, bias, statistics)
+    ctx.mark_non_differentiable(statistics)
 
 
-def _backward(ctx, dy, dmean, drstd):
+def _backward(ctx, dy, dstatistics):
     dx, _, dw, db = gradients(ctx, dy, None, ctx.needs_input_grad[1:3], through_operation)
     return dx, dw, db, None, None, None
 

@@ -30,8 +30,8 @@ def gain(weight: Tensor, settings: Settings, dtype: torch.dtype) -> Tensor:
 
 def normalize(
     s: Tensor, weight: Tensor | None, bias: Tensor | None, settings: Settings, dtype: torch.dtype
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Return y in ``dtype``, the means (None for RMSNorm) and one over the root, each with a last axis of one."""
+) -> tuple[Tensor, Tensor]:
+    """Return y in ``dtype`` and the statistics: one over the root of each row, then but for RMSNorm the means."""
     wide = statistics_dtype(s)
     s = s.to(wide)
     mean = None if settings.rms else s.mean(-1, keepdim=True)
@@ -42,7 +42,7 @@ def normalize(
         y = y * gain(weight, settings, wide)
     if bias is not None:
         y = y + bias.to(wide)
-    return y.to(dtype), mean, rstd
+    return y.to(dtype), (rstd if settings.rms else torch.stack([rstd, mean])).flatten()
 
 
 def layer_norm(x: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -54,7 +54,7 @@ def layer_norm(x: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: T
 
 
 def normalize_backward(
-    dy: Tensor, s: Tensor, mean: Tensor | None, rstd: Tensor, weight: Tensor | None, settings: Settings
+    dy: Tensor, s: Tensor, statistics: Tensor, weight: Tensor | None, settings: Settings
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of s, weight and bias, in the dtype of the statistics, which the forward pass has kept.
 
@@ -62,7 +62,8 @@ def normalize_backward(
     """
     wide = statistics_dtype(s)
     dy = dy.to(wide)
-    s_hat = (s.to(wide) if settings.rms else s.to(wide) - mean) * rstd
+    rstd, *mean = statistics.view(1 if settings.rms else 2, *s.shape[:-1], 1)
+    s_hat = (s.to(wide) if settings.rms else s.to(wide) - mean[0]) * rstd
     g = dy if weight is None else dy * gain(weight, settings, wide)
     ds = g - s_hat * (g * s_hat).mean(-1, keepdim=True)
     if not settings.rms:
