@@ -96,7 +96,7 @@ class Perceptron(nn.Module):
 
     The scheme puts its norm, if it has one, before this. Fixup needs two maps, which :class:`resnorm_lib.models.MLP`
     has not. Weights start as He et al. (2015) have it, and those of the first map with variance 1/in_features; all
-    offsets start at 0, as Fixup has it for the head too.
+    biases start at 0, as Fixup has it for the head too.
 
     Parameters
     ----------
