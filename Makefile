@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu audit wheel compat new-chapter address browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab audit wheel compat new-chapter address browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -75,6 +75,9 @@ gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops tests/engine/test_capture.py
 	$(GPU_PYTHON) -m resnorm_lib.bench operations --budget 240 --out book/recorded/fast_on_a_gpu-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
+
+colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab, and the wheel that they need, to _build/colab
+	$(BIN)/python -m book._tools.colab $(OUT)/_build/colab
 
 audit: book  ## judge five pages by Lighthouse, which npm installs, on a phone and a desktop; ten minutes
 	@command -v npm >/dev/null || { echo "make audit needs npm, which comes with Node.js 20 or newer." >&2; exit 1; }

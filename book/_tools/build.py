@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from book._tools import colab
 from book._tools.finish import finish
 
 STRICT = ["-n", "-W", "--keep-going"]
@@ -39,6 +40,7 @@ def main():
     print("Rendering the book: two minutes the first time, then only what has changed ...", flush=True)
     if trouble := build(".", out):
         sys.exit("\n".join([*trouble, f"The book was not rendered; {out / '_build/build.log'} has the whole report."]))
+    colab.write(out / "_build/html/run")
     finish(out / "_build/html")
 
 

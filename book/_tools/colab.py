@@ -1,0 +1,97 @@
+"""Chapters as notebooks that plain Jupyter and Colab show well, and the library that they need: ``make colab``.
+
+``python -m book._tools.colab FOLDER`` writes them: each chapter in plain Markdown, its outputs left for the
+reader to make, its solutions folded, and a first cell that installs the wheel, which lies beside it, if it must.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import yaml
+
+import resnorm_lib
+from book._tools.manifest import ROOT
+from book._tools.names import Names
+from book._tools.plain import folded, plain
+
+WHEEL = f"resnorm_lib-{resnorm_lib.__version__}-py3-none-any.whl"
+PACKAGED = ["resnorm_lib", "pyproject.toml", "README.md", "LICENSE"]
+HEAD = "A copy of a chapter of *Residual connections and normalization*, for Jupyter and Colab. {} "
+HEAD += "Text: CC BY 4.0; code: MIT."
+SET_UP = """# @title Set-up: install the book's library if it is missing; torch and numpy stay as they are
+import importlib.util
+from pathlib import Path
+
+if importlib.util.find_spec("resnorm_lib") is None:
+    wheel = "{wheel}"
+    if not wheel.startswith("https:") and not Path(wheel).exists():
+        raise FileNotFoundError(f"Put {{wheel}}, which lies beside this notebook in the book, into {{Path.cwd()}}.")
+    %pip install --quiet --no-deps {{wheel}}
+    importlib.invalidate_caches()"""
+
+
+def convert(notebook, name, address=""):
+    """Return a chapter as a notebook in plain Markdown; ``address`` is where the book is published, if it is."""
+    names, cells = Names(name), []
+    for cell in notebook.cells:
+        cells += [code(cell)] if cell.cell_type == "code" else prose(cell, names)
+        if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
+            cells.append(nbformat.v4.new_markdown_cell(f"*Figure.* {plain(caption, names)}"))
+    page = f"{address}chapters/{name}.html"
+    where = f"The [page of the chapter]({page}) has its outputs." if address else "Its page has the outputs."
+    wheel = f"{address}run/{WHEEL}" if address else WHEEL
+    set_up = nbformat.v4.new_code_cell(SET_UP.format(wheel=wheel), metadata=hidden())
+    made = [nbformat.v4.new_markdown_cell(HEAD.format(where)), set_up, *cells]
+    for number, cell in enumerate(made):
+        cell["id"] = f"cell-{number}"
+    return nbformat.v4.new_notebook(cells=made, metadata=notebook.metadata)
+
+
+def prose(cell, names):
+    """Return a cell of prose in plain Markdown, folded if it belongs to a solution; none if nothing is left of it."""
+    text = plain(cell.source, names)
+    if "solution" in cell.metadata.get("tags", []) and not text.startswith(("<details>", "**Solution")) and text:
+        text = folded("Solution, continued", text)
+    return [nbformat.v4.new_markdown_cell(text)] if text else []
+
+
+def code(cell):
+    """Return a cell of code without outputs, closed where the page closes it."""
+    tags = set(cell.metadata.get("tags", []))
+    source = f"# @title Solution\n{cell.source}" if "solution" in tags else cell.source
+    closed = tags & {"solution", "hide-input", "hide-cell"}
+    return nbformat.v4.new_code_cell(source, metadata=hidden() if closed else {})
+
+
+def hidden():
+    """Return what closes a cell in JupyterLab, and in Colab."""
+    return {"jupyter": {"source_hidden": True}, "cellView": "form"}
+
+
+def build_wheel(folder):
+    """Build the wheel from a copy, so that the project stays as it is."""
+    with tempfile.TemporaryDirectory() as work:
+        for name in PACKAGED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, Path(work) / name)
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+        subprocess.run([*command, folder, work], check=True)
+    return folder / WHEEL
+
+
+def write(folder):
+    """Write the wheel and all chapters."""
+    folder.mkdir(parents=True, exist_ok=True)
+    build_wheel(folder)
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        notebook = convert(nbformat.read(path, as_version=4), path.stem, address)
+        nbformat.write(notebook, folder / path.name)
+
+
+if __name__ == "__main__":
+    write(Path(*sys.argv[1:]))

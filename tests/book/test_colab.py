@@ -1,0 +1,127 @@
+"""Chapters as notebooks for Colab: nothing of the book's markup is left, and they run where only the wheel is."""
+
+import json
+import re
+import sysconfig
+import venv
+
+import nbclient
+import nbformat
+import pytest
+
+from book._tools import colab
+from book._tools.names import Names
+from book._tools.plain import plain
+from tests.book import sources
+from tests.book.cells import read
+
+MARKUP = re.compile(r"^:{3,}|\{[\w:-]+\}`|^\([\w-]+\)=|^`{3,}\{", re.MULTILINE)
+each_chapter = pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
+
+
+@each_chapter
+def test_no_markup_of_the_book_is_left(path):
+    for cell in colab.convert(read(path), path.stem).cells:
+        if cell.cell_type == "markdown":
+            assert not MARKUP.search(cell.source), cell.source
+
+
+@each_chapter
+def test_answers_are_closed_and_outputs_are_left_to_the_reader(path):
+    chapter = read(path)
+    cells = [cell for cell in colab.convert(chapter, path.stem).cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in cells)
+    solutions = [cell for cell in cells if cell.source.startswith("# @title Solution")]
+    tagged = [
+        cell for cell in chapter.cells if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", [])
+    ]
+    assert len(solutions) == len(tagged)
+    assert all(cell.metadata["cellView"] == "form" and cell.metadata["jupyter"]["source_hidden"] for cell in solutions)
+
+
+class Few:
+    """Names of a book of one formula."""
+
+    def number(self, label):
+        return 3
+
+    def equation(self, label):
+        return "(3)"
+
+    def called(self, label):
+        return "exercise 2"
+
+    def title(self, target):
+        return "The title"
+
+    def cited(self, keys, in_brackets):
+        return f"{'p' if in_brackets else 't'}:{'+'.join(keys)}"
+
+
+WRITTEN = [
+    ("(label)=\n# Title", "# Title"),
+    ("$$\nx = 1\n$$ (eq-x)", "$$\nx = 1 \\tag{3}$$"),
+    ("By {eq}`eq-x`.", "By (3)."),
+    ("{cite:t}`a2016, b2017` and {cite}`c2018`", "t:a2016+b2017 and p:c2018"),
+    ("{doc}`the start <../book/index>` and {doc}`degradation`", "the start and The title"),
+    (":::{exercise} Sums\n:label: exercise-x\n\n(easy, 5 min) Add.\n:::", "**Exercise 2** Sums\n\n(easy, 5 min) Add."),
+    (":::{admonition} Note\n:class: tip\nOne.\n\nTwo.\n:::", "> **Note**\n>\n> One.\n>\n> Two."),
+    (
+        "::::{solution} exercise-x\n:class: dropdown\nSo:\n:::{tip}\nIt.\n:::\n::::",
+        "<details>\n<summary>Solution of exercise 2</summary>\n\nSo:\n> **Tip**\n>\n> It.\n\n</details>",
+    ),
+    ("```python\nx = {}\n```", "```python\nx = {}\n```"),
+]
+
+
+@pytest.mark.parametrize(("myst", "markdown"), WRITTEN)
+def test_markup_becomes_what_a_page_would_show(myst, markdown):
+    assert plain(myst, Few()) == markdown
+
+
+def test_names_are_those_of_the_book():
+    names = Names("degradation")
+    assert names.cited(["he2016deep"], in_brackets=False) == "He et al. (2016)"
+    assert names.title("../chapters/residual_connections") == "Residual connections"
+    assert names.called("exercise-copy").endswith("of *Why depth is hard*")
+    with pytest.raises(ValueError, match="must be that of a formula"):
+        names.equation("eq-nowhere")
+
+
+def test_a_published_book_gives_its_address_to_the_first_cell():
+    chapter = read(sources.ROOT / "chapters/degradation.ipynb")
+    told = "\n".join(cell.source for cell in colab.convert(chapter, "degradation", "https://a.org/b/").cells[:2])
+    assert "[page of the chapter](https://a.org/b/chapters/degradation.html)" in told
+    assert f'wheel = "https://a.org/b/run/{colab.WHEEL}"' in told
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A folder with the wheel, and a kernel called "reader" whose environment has all but the book."""
+    colab.build_wheel(tmp_path)
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env/bin/python"
+    [packages] = tmp_path.glob("env/lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))  # whose own .pth files are not read
+    (tmp_path / "kernels/reader").mkdir(parents=True)
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (tmp_path / "kernels/reader/kernel.json").write_text(json.dumps({"argv": command, "display_name": "reader"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    return tmp_path
+
+
+def test_a_notebook_runs_where_only_the_wheel_is(reader):
+    notebook = colab.convert(read(sources.ROOT / "chapters/errata_article_1.ipynb"), "errata_article_1")
+    notebook.cells.append(nbformat.v4.new_code_cell("import resnorm_lib\nprint(resnorm_lib.__file__)"))
+    place = {"metadata": {"path": str(reader)}}
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="reader", resources=place).execute()
+    assert notebook.cells[-1].outputs[0].text.startswith(str(reader / "env"))
+
+
+def test_without_the_wheel_the_first_cell_says_where_it_is(reader):
+    (reader / colab.WHEEL).unlink()
+    notebook = colab.convert(nbformat.v4.new_notebook(), "degradation")
+    place = {"metadata": {"path": str(reader)}}
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="lies beside this notebook in the book"):
+        nbclient.NotebookClient(notebook, timeout=120, kernel_name="reader", resources=place).execute()
