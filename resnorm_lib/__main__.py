@@ -10,6 +10,8 @@ NEEDED = ("torch", "numpy", "matplotlib", "tqdm")
 
 
 def main():
+    if sys.argv[1:]:
+        sys.exit(f"python -m resnorm_lib takes no arguments, but was given {' '.join(sys.argv[1:])!r}.")
     for package in NEEDED:
         try:
             importlib.import_module(package)

@@ -8,10 +8,12 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from resnorm_lib import runtime
+from resnorm_lib._arguments import choice
 from resnorm_lib.data import DataMissing
 from resnorm_lib.engine import distributed, tables
 from resnorm_lib.engine.config import parse_duration, parse_settings
@@ -102,6 +104,18 @@ def schema(package: ModuleType, arguments: Namespace) -> None:
     print(json.dumps(SCHEMA, indent=1))
 
 
+def try_folder(folder: Path) -> None:
+    """Raise ``ValueError`` if records cannot be written: now, and not when the first trial has taken its minutes."""
+    tried = folder / ".tried"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tried.write_text("a record is longer than this\n" * 1000, encoding="utf-8")
+        tried.unlink(missing_ok=True)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ValueError(f"--out is {str(folder)!r}, but it must be a folder that can be written: {why}.") from error
+
+
 def parser() -> ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m resnorm_lib.experiments", description="The experiments of the book.")
     tasks = top.add_subparsers(required=True, metavar="TASK")
@@ -113,7 +127,11 @@ def parser() -> ArgumentParser:
         if name in ("run", "suite"):
             task.add_argument("--preset", help="cpu, gpu or rates; by default RESNORM_PRESET")
             task.add_argument("--seeds", type=int, default=1, metavar="N", help="trials of each arm")
-            task.add_argument("--out", metavar="DIR", help="folder for the records, written after every trial")
+            task.add_argument(
+                "--out",
+                metavar="DIR",
+                help="folder for the records, written after every trial; without it nothing is kept",
+            )
             task.add_argument("--resume", action="store_true", help="keep the trials that the record in DIR has")
             task.add_argument("--budget", metavar="TIME", help="90s, 9m, 1h: no trial begins that would end later")
         if name == "run":
@@ -132,13 +150,21 @@ TASKS = (("list", list_all), ("describe", describe), ("run", run_one), ("suite",
 def main(package: ModuleType, words: Sequence[str] | None = None) -> None:
     """Do what the command line says, or ``words``, with the experiments of a package: its ``EXPERIMENTS`` and ``get``.
 
+    Without a word it lists the experiments.
+
     Raises
     ------
     SystemExit
         With one sentence, if the command is wrong, a trial fails or the user stops it.
     """
-    arguments = parser().parse_args(words)
+    words = sys.argv[1:] if words is None else words
+    arguments = Namespace()
     try:
+        if words and not words[0].startswith("-"):
+            choice("TASK", words[0], [*(name for name, _ in TASKS), "compare"])
+        arguments = parser().parse_args(words or ["list"])
+        if getattr(arguments, "out", None):
+            try_folder(Path(arguments.out))
         arguments.function(package, arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output, as head does, has seen enough

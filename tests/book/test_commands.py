@@ -107,6 +107,14 @@ def test_the_library_says_how_it_would_run():
     assert "torch" in result.stdout
 
 
+def test_a_word_that_the_library_does_not_take_is_named():
+    result = subprocess.run(
+        [sys.executable, "-m", "resnorm_lib", "describe"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr == "python -m resnorm_lib takes no arguments, but was given 'describe'.\n"
+
+
 def notebook(path, *cells):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
     return path

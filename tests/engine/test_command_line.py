@@ -74,6 +74,10 @@ def test_list_names_every_experiment_and_its_question():
     assert all(line.endswith("?") for line in out.splitlines())
 
 
+def test_without_a_word_the_experiments_are_listed():
+    assert call() == call("list")
+
+
 def test_describe_shows_both_presets():
     status, out, _ = call("describe", "rank_collapse")
     assert status == 0
@@ -126,6 +130,8 @@ def test_a_preset_is_named_in_the_record(tmp_path, monkeypatch):
 
 
 MISTAKES = {
+    "TASK is 'descrbe', but it must be one of": ("descrbe", "rank_collapse"),
+    "Did you mean 'describe'?": ("descrbe",),
     "experiment is 'degradatoin'": ("run", "degradatoin"),
     "setting is 'dpeth'": ("run", "rank_collapse", "--set", "dpeth=3"),
     "depth is 'deep'": ("run", "rank_collapse", "--set", "depth=deep"),
@@ -147,7 +153,17 @@ def test_a_mistake_gets_one_sentence(sentence):
 def test_a_folder_that_cannot_be_written_gets_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     status, _, err = call("run", *TINY, "--out", tmp_path / "file")
-    assert "could not be written" in one_sentence(status, err)
+    assert "must be a folder that can be written" in one_sentence(status, err)
+
+
+def test_the_folder_is_tried_before_the_first_trial(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    toys = Toys()
+    status, _, err = call("run", "dear", "--out", tmp_path / "file", package=toys)
+    assert "--out is" in one_sentence(status, err)
+    assert toys.now == 0
+    assert call("run", "dear", "--out", tmp_path / "new", package=toys)[0] == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["dear-cpu.json"]
 
 
 def test_a_missing_data_folder_gets_one_sentence(monkeypatch):
