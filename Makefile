@@ -76,7 +76,7 @@ gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the
 	$(GPU_PYTHON) -m resnorm_lib.bench operations --budget 240 --out book/recorded/fast_on_a_gpu-gpu.json
 	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
 
-colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab, and the wheel that they need, to _build/colab
+colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab, and what they need, to _build/colab
 	$(BIN)/python -m book._tools.colab $(OUT)/_build/colab
 
 audit: book  ## judge five pages by Lighthouse, which npm installs, on a phone and a desktop; ten minutes

@@ -1,13 +1,13 @@
-"""Below the title of each chapter: its notebook for plain Jupyter and Colab, the library, and how to run them.
+"""Below the title of each chapter: its notebook for plain Jupyter and Colab, what it needs, and how to run them.
 
 ``book/_tools/colab.py`` puts both beside the pages.
 """
 
-from book._tools.colab import WHEEL
+from book._tools.colab import ARCHIVE
 
 LINE = (
     '<p class="run-it">Run it: <a href="{notebook}" download>the notebook</a> for Jupyter and Colab, with '
-    '<a href="{wheel}" download>the library</a> beside it; <a href="{how}">how</a>.</p>'
+    '<a href="{archive}" download>the library and the recorded runs</a> beside it; <a href="{how}">how</a>.</p>'
 )
 
 
@@ -17,7 +17,7 @@ def offer(app, pagename, templatename, context, doctree):
         pathto = context["pathto"]
         line = LINE.format(
             notebook=pathto(f"run/{name}.ipynb", 1),
-            wheel=pathto(f"run/{WHEEL}", 1),
+            archive=pathto(f"run/{ARCHIVE}", 1),
             how=f"{pathto('book/how_to_run')}#on-colab-or-in-any-jupyter",
         )
         context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)

@@ -1,13 +1,15 @@
-"""Chapters as notebooks that plain Jupyter and Colab show well, and the library that they need: ``make colab``.
+"""Chapters as notebooks that plain Jupyter and Colab show well, and what they need: ``make colab``.
 
-``python -m book._tools.colab FOLDER`` writes them: each chapter in plain Markdown, its outputs left for the
-reader to make, its solutions folded, and a first cell that installs the wheel, which lies beside it, if it must.
+``python -m book._tools.colab FOLDER`` writes them: each chapter in plain Markdown, its outputs left for the reader to
+make, its solutions folded. Beside them lies an archive of the library's wheel and the recorded runs, which the first
+cell of each unpacks and installs.
 """
 
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -19,18 +21,24 @@ from book._tools.names import Names
 from book._tools.plain import folded, plain
 
 WHEEL = f"resnorm_lib-{resnorm_lib.__version__}-py3-none-any.whl"
+ARCHIVE = "resnorm-book.zip"  # the wheel, and book/recorded
 PACKAGED = ["resnorm_lib", "pyproject.toml", "README.md", "LICENSE"]
 HEAD = "A copy of a chapter of *Residual connections and normalization*, for Jupyter and Colab. {} "
 HEAD += "Text: CC BY 4.0; code: MIT."
 SET_UP = """# @title Set-up: install the book's library if it is missing; torch and numpy stay as they are
 import importlib.util
+import urllib.request
+import zipfile
 from pathlib import Path
 
-if importlib.util.find_spec("resnorm_lib") is None:
-    wheel = "{wheel}"
-    if not wheel.startswith("https:") and not Path(wheel).exists():
-        raise FileNotFoundError(f"Put {{wheel}}, which lies beside this notebook in the book, into {{Path.cwd()}}.")
-    %pip install --quiet --no-deps {{wheel}}
+archive, address = Path("{archive}"), "{address}"
+if importlib.util.find_spec("resnorm_lib") is None or not Path("book/recorded").exists():
+    if address and not archive.exists():
+        urllib.request.urlretrieve(address + archive.name, archive)
+    if not archive.exists():
+        raise FileNotFoundError(f"Put {{archive}}, which lies beside this notebook in the book, into {{Path.cwd()}}.")
+    zipfile.ZipFile(archive).extractall()
+    %pip install --quiet --no-deps {wheel}
     importlib.invalidate_caches()"""
 
 
@@ -43,9 +51,10 @@ def convert(notebook, name, address=""):
             cells.append(nbformat.v4.new_markdown_cell(f"*Figure.* {plain(caption, names)}"))
     page = f"{address}chapters/{name}.html"
     where = f"The [page of the chapter]({page}) has its outputs." if address else "Its page has the outputs."
-    wheel = f"{address}run/{WHEEL}" if address else WHEEL
-    set_up = nbformat.v4.new_code_cell(SET_UP.format(wheel=wheel), metadata=hidden())
-    made = [nbformat.v4.new_markdown_cell(HEAD.format(where)), set_up, *cells]
+    beside = f"{address}run/" if address else ""
+    set_up = SET_UP.format(archive=ARCHIVE, wheel=WHEEL, address=beside)
+    head = [nbformat.v4.new_markdown_cell(HEAD.format(where)), nbformat.v4.new_code_cell(set_up, metadata=hidden())]
+    made = [*head, *cells]
     for number, cell in enumerate(made):
         cell["id"] = f"cell-{number}"
     return nbformat.v4.new_notebook(cells=made, metadata=notebook.metadata)
@@ -74,19 +83,26 @@ def hidden():
 
 def build_wheel(folder):
     """Build the wheel from a copy, so that the project stays as it is."""
-    with tempfile.TemporaryDirectory() as work:
-        for name in PACKAGED:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, Path(work) / name)
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
-        subprocess.run([*command, folder, work], check=True)
+    for name in PACKAGED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    subprocess.run([*command, folder, folder], check=True)
     return folder / WHEEL
 
 
+def archive(folder):
+    """Write the wheel and the recorded runs as one file."""
+    with tempfile.TemporaryDirectory() as work, zipfile.ZipFile(folder / ARCHIVE, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(build_wheel(Path(work)), WHEEL)
+        for path in sorted((ROOT / "book/recorded").iterdir()):
+            packed.write(path, path.relative_to(ROOT))
+
+
 def write(folder):
-    """Write the wheel and all chapters."""
+    """Write the archive and all chapters."""
     folder.mkdir(parents=True, exist_ok=True)
-    build_wheel(folder)
+    archive(folder)
     address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         notebook = convert(nbformat.read(path, as_version=4), path.stem, address)

@@ -1,14 +1,16 @@
-"""Chapters as notebooks for Colab: nothing of the book's markup is left, and they run where only the wheel is."""
+"""Chapters as notebooks for Colab: nothing of the book's markup is left, and they run where only the archive is."""
 
 import json
 import re
 import sysconfig
 import venv
+from types import SimpleNamespace
 
 import nbclient
 import nbformat
 import pytest
 
+from book._ext import run_it
 from book._tools import colab
 from book._tools.names import Names
 from book._tools.plain import plain
@@ -92,13 +94,13 @@ def test_a_published_book_gives_its_address_to_the_first_cell():
     chapter = read(sources.ROOT / "chapters/degradation.ipynb")
     told = "\n".join(cell.source for cell in colab.convert(chapter, "degradation", "https://a.org/b/").cells[:2])
     assert "[page of the chapter](https://a.org/b/chapters/degradation.html)" in told
-    assert f'wheel = "https://a.org/b/run/{colab.WHEEL}"' in told
+    assert f'Path("{colab.ARCHIVE}"), "https://a.org/b/run/"' in told
 
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """A folder with the wheel, and a kernel called "reader" whose environment has all but the book."""
-    colab.build_wheel(tmp_path)
+    """A folder with the archive, and a kernel called "reader" whose environment has all but the book."""
+    colab.archive(tmp_path)
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env/bin/python"
     [packages] = tmp_path.glob("env/lib/python*/site-packages")
@@ -111,17 +113,27 @@ def reader(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_notebook_runs_where_only_the_wheel_is(reader):
-    notebook = colab.convert(read(sources.ROOT / "chapters/errata_article_1.ipynb"), "errata_article_1")
+def test_a_notebook_runs_where_only_the_archive_is(reader):
+    notebook = colab.convert(read(sources.ROOT / "chapters/errata_roots.ipynb"), "errata_roots")
     notebook.cells.append(nbformat.v4.new_code_cell("import resnorm_lib\nprint(resnorm_lib.__file__)"))
     place = {"metadata": {"path": str(reader)}}
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="reader", resources=place).execute()
     assert notebook.cells[-1].outputs[0].text.startswith(str(reader / "env"))
 
 
-def test_without_the_wheel_the_first_cell_says_where_it_is(reader):
-    (reader / colab.WHEEL).unlink()
+def test_without_the_archive_the_first_cell_says_where_it_is(reader):
+    (reader / colab.ARCHIVE).unlink()
     notebook = colab.convert(nbformat.v4.new_notebook(), "degradation")
     place = {"metadata": {"path": str(reader)}}
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="lies beside this notebook in the book"):
         nbclient.NotebookClient(notebook, timeout=120, kernel_name="reader", resources=place).execute()
+
+
+@pytest.mark.parametrize(("page", "lines"), [("chapters/degradation", 1), ("book/map", 0)])
+def test_a_chapter_offers_its_notebook_below_its_title(page, lines):
+    app = SimpleNamespace(builder=SimpleNamespace(name="html"))
+    context = {"body": "<h1>Title</h1><p>Text.</p>", "pathto": lambda target, resource=0: f"../{target}"}
+    run_it.offer(app, page, "page.html", context, None)
+    assert context["body"].count('<p class="run-it">') == lines
+    assert context["body"].count('href="../run/degradation.ipynb"') == lines
+    assert context["body"].startswith("<h1>Title</h1>")
