@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib._precision import HALF
+from resnorm_lib._precision import HALF, upcast
 from resnorm_lib.ops import dispatch
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating, shape_error
 from resnorm_lib.ops.norm import torch_version
@@ -14,7 +14,7 @@ from resnorm_lib.ops.norm.torch_version import Settings
 
 __all__ = ["layer_norm", "normalize_rows", "rms_norm"]
 
-# Before its kernel of its own, torch rounded the normalized row to 16 bits, and again the product with the gain.
+# Before it had a kernel for it, torch rounded one over the root to 16 bits, and every product after it again.
 RMS_ROUNDS_TWICE = not hasattr(torch.ops.aten, "_fused_rms_norm")
 
 
@@ -189,8 +189,8 @@ def _torch_norm(
     x: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float | None, rms: bool
 ) -> Tensor:
     if rms:  # the eps is named, because torch 2.6 took that of float16 or bfloat16 for such an x: 0.008 under the root
-        if RMS_ROUNDS_TWICE and x.dtype in HALF and weight is not None:
-            return torch.rms_norm(x.float(), shape, weight.float(), kernel_eps(eps, x)).to(x.dtype)
+        if RMS_ROUNDS_TWICE and x.dtype in HALF:
+            return torch.rms_norm(x.float(), shape, upcast(weight), kernel_eps(eps, x)).to(x.dtype)
         return torch.rms_norm(x, shape, weight, kernel_eps(eps, x))
     if torch.compiler.is_compiling() or forward_ad._current_level < 0:
         return torch.layer_norm(x, shape, weight, bias, eps)
