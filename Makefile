@@ -4,6 +4,7 @@ PYTHON ?= python3
 OUT ?= .
 PORT ?= 8000
 GPU_PYTHON ?= $(PYTHON)
+BUDGET ?= 20m
 CHAPTERS ?= $(wildcard chapters/*.ipynb)
 
 VENV := .venv
@@ -70,11 +71,9 @@ stale: $(READY)  ## say which recorded runs do not belong to today's code
 situations: $(READY)  ## run every scheme and norm in whatever others do with a network, and write book/api/situations.md
 	$(BIN)/python -m book._tools.situations
 
-gpu:  ## on a machine with an NVIDIA GPU: its tests, the kernels' benchmark, the experiments; records in book/recorded
+gpu:  ## on a machine with an NVIDIA GPU: tests, benchmark, experiments, their records in book/recorded (BUDGET=12m)
 	@$(GPU_PYTHON) -c 'import sys, importlib.util as u; t = u.find_spec("torch") and __import__("torch"); sys.exit(0 if t and t.cuda.is_available() else "make gpu needs an NVIDIA GPU and a PyTorch that sees it (GPU_PYTHON=... names its Python). This machine has none.")'
-	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W default tests/ops tests/engine/test_capture.py
-	$(GPU_PYTHON) -m resnorm_lib.bench operations --budget 240 --out book/recorded/fast_on_a_gpu-gpu.json
-	RESNORM_PRESET=gpu $(GPU_PYTHON) -m resnorm_lib.experiments suite --preset gpu --budget 9m --resume --out book/recorded
+	$(GPU_PYTHON) -m resnorm_lib.bench.gpu --budget $(BUDGET)
 
 colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab, and what they need, to _build/colab
 	$(BIN)/python -m book._tools.colab $(OUT)/_build/colab
