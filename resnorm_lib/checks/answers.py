@@ -4,7 +4,7 @@ import traceback
 
 import numpy as np
 
-__all__ = ["Wrong", "call", "expect_close", "to_array"]
+__all__ = ["Wrong", "call", "expect_close", "several", "to_array"]
 
 
 class Wrong(AssertionError):
@@ -32,9 +32,44 @@ def call(answer, *arguments):
     return result
 
 
-def to_array(value):
-    """Return a number, an array or a tensor as a float64 array."""
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, dtype=np.float64)
+def to_array(value: object) -> np.ndarray:
+    """Return a number, an array, a tensor of any dtype, or a list of these as a float64 array.
+
+    Raises
+    ------
+    Wrong
+        If the value holds anything but numbers, or rows of unequal length.
+
+    Examples
+    --------
+    >>> to_array([1, np.float32(0.5)])
+    array([1. , 0.5])
+    """
+    try:
+        if isinstance(value, tuple | list):
+            return np.asarray([to_array(part) for part in value], dtype=np.float64)
+        return np.asarray(value.detach().cpu().double() if hasattr(value, "detach") else value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise Wrong(f"The answer must return numbers, an array or a tensor, not {value!r:.60}.") from None
+
+
+def several(result: object, *names: str) -> tuple:
+    """Return the parts of an answer that consists of several values, be it a tuple, a list or one stacked array.
+
+    Raises
+    ------
+    Wrong
+        If there are more or fewer parts than ``names``.
+
+    Examples
+    --------
+    >>> several([2.0, 1.0], "mean", "variance")
+    (2.0, 1.0)
+    """
+    parts = isinstance(result, tuple | list) or getattr(result, "ndim", 0) > 0
+    if not parts or len(result) != len(names):
+        raise Wrong(f"The answer must return {len(names)} values: {', '.join(names)}.")
+    return tuple(result)
 
 
 def expect_close(got, wanted, what, mistakes=(), tolerance=1e-6):

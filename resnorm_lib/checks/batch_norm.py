@@ -2,7 +2,7 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import call, expect_close, several
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_batches_until", "check_fold", "check_merged_statistics"]
@@ -47,28 +47,28 @@ def check_fold(answer):
     variance, gain, shift = torch.tensor([[4.0, 0.25, 1.0], [2.0, -1.0, 0.5], [0.1, 0.2, -0.3]], dtype=torch.float64)
     eps = 0.01
     arguments = [each.clone() for each in (weight, bias, mean, variance, gain, shift)]
-    result = call(answer, *arguments, eps)
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise Wrong("The answer must return two tensors: weight, bias.")
+    folded = several(call(answer, *arguments, eps), "weight", "bias")
     scale = gain / (variance + eps).sqrt()
     expect_close(
-        result[0],
+        folded[0],
         scale[:, None] * weight,
         "The weight",
         mistakes=[
             (scale * weight, "The scale met the columns of the weight: it belongs to the outputs, its rows."),
             (gain[:, None] / (variance + eps)[:, None] * weight, "The norm divides by the root of variance + eps."),
+            (gain[:, None] / variance.sqrt()[:, None] * weight, "eps is missing: the root is of the variance + eps."),
             (weight, "The weight is unchanged: each of its rows is multiplied by the scale of its output."),
         ],
     )
     expect_close(
-        result[1],
+        folded[1],
         scale * (bias - mean) + shift,
         "The bias",
         mistakes=[
             (bias + shift - scale * mean, "The old bias passes through the norm too: it is scaled as well."),
             (shift - scale * mean, "The bias of the linear layer is lost."),
             (scale * bias + shift, "The running mean is lost."),
+            (scale * (bias + mean) + shift, "The running mean is taken off, not added."),
         ],
     )
     return "the folded layer"
@@ -84,10 +84,7 @@ def check_merged_statistics(answer):
     for size in (2, 4):
         a, b = whole[:size], whole[size:]
         (mean_a, var_a), (mean_b, var_b) = ((part.mean(), part.var(correction=0)) for part in (a, b))
-        result = call(answer, mean_a, var_a, len(a), mean_b, var_b, len(b))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Wrong("The answer must return two numbers: mean, variance.")
-        mean, variance = result
+        mean, variance = several(call(answer, mean_a, var_a, len(a), mean_b, var_b, len(b)), "mean", "variance")
         expect_close(
             mean,
             whole.mean(),

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.answers import call, expect_close, several
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_fixup_start", "check_shares"]
@@ -36,7 +36,7 @@ def check_shares(answer):
                 ),
             ]
             what = f"The list of shares for {place!r}, depth {depth}, v = {v},"
-            expect_close(call(answer, place, depth, v), wanted, what, mistakes=mistakes, tolerance=1e-9)
+            expect_close(call(answer, place, depth, v), wanted, what, mistakes=mistakes)
     return "the shares of the branches"
 
 
@@ -51,7 +51,7 @@ def check_fixup_start(answer):
         branches = [[torch.randn(4, 4, generator=generator, dtype=torch.float64) for _ in range(maps)]] * depth
         head = torch.randn(3, 4, generator=generator, dtype=torch.float64)
         given = [matrix.clone() for matrix in branches[0]]
-        got, last = call(answer, branches, head)
+        got, last = several(call(answer, branches, head), "branches", "head")
         for matrix, before in zip(branches[0], given, strict=True):
             expect_close(matrix, before, "A matrix that was given, and must stay as it was,")
         expect_close(last, 0 * head, "The head", [(head, "The head must start at 0, too.")])
@@ -65,5 +65,5 @@ def check_fixup_start(answer):
                 (depth**-0.5 * before, "The exponent is -1/(2m - 2), with m matrices in a branch."),
                 (depth ** (-1 / (2 * maps)) * before, "The exponent is -1/(2m - 2): the last matrix does not count."),
             ]
-            expect_close(matrix, factor * before if place < maps else 0 * before, what, mistakes, tolerance=1e-9)
+            expect_close(matrix, factor * before if place < maps else 0 * before, what, mistakes)
     return "the start of Fixup"

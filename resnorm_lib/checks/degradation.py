@@ -54,6 +54,5 @@ def check_length_after(answer):
             square**0.5,
             f"The length for g = {g}, lr = {lr}, steps = {steps}",
             mistakes=mistakes,
-            tolerance=1e-9,
         )
     return "the length of the matrix"

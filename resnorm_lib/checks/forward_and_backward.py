@@ -6,7 +6,7 @@ import numpy as np
 from numpy import ndarray
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_concat_back", "check_direction_error", "check_post_norm_back", "check_rms_norm_back"]
@@ -23,7 +23,7 @@ def check_rms_norm_back(answer: Callable[..., tuple[ndarray, ndarray]]) -> str:
     draw = np.random.default_rng(0)
     dn, x = draw.normal(size=(2, 5, 6))
     w, eps = draw.normal(size=6), 0.1
-    dx, dw = _pair(call(answer, dn.copy(), x.copy(), w.copy(), eps), "dx, dw")
+    dx, dw = several(call(answer, dn.copy(), x.copy(), w.copy(), eps), "dx", "dw")
     _, cache = reference.rms_norm_forward(x, w, eps)
     wanted, wanted_w = reference.rms_norm_backward(dn, cache)
     x_hat, s, _ = cache
@@ -64,7 +64,7 @@ def check_post_norm_back(answer: Callable[..., tuple[ndarray, ndarray]]) -> str:
     draw = np.random.default_rng(1)
     dy, x = draw.normal(size=(2, 4, 5))
     matrix = draw.normal(size=(5, 5))
-    dx, d_matrix = _pair(call(answer, dy.copy(), x.copy(), matrix.copy()), "dx, dB")
+    dx, d_matrix = several(call(answer, dy.copy(), x.copy(), matrix.copy()), "dx", "dB")
     relu, on = np.maximum(x, 0), x > 0
     total = x + relu @ matrix
     ds = _norm_back(dy, total)
@@ -132,7 +132,7 @@ def check_direction_error(answer: Callable[..., float]) -> str:
     """
     draw = np.random.default_rng(3)
     x, u = draw.normal(size=(2, 3, 4))
-    before, h = x.copy(), 0.1
+    before, h = x.copy(), 0.3
     exact, cubes = 3 * x**2, h**2 * (u**3).sum()
     for dx, what in ((exact, "of a right gradient"), (exact + u, "of a wrong gradient")):
         slope = (dx * u).sum()
@@ -155,7 +155,6 @@ def check_direction_error(answer: Callable[..., float]) -> str:
                 (abs(2 * h * measured - slope) / abs(slope), "The difference of the losses must be divided by 2 h."),
                 (abs(along - (dx * unit).sum()) / abs((dx * unit).sum()), "Move along u itself, not along u / |u|."),
             ],
-            tolerance=1e-9,
         )
     return "a gradient, checked with two losses"
 
@@ -169,9 +168,3 @@ def _pre_norm(dy: ndarray, x: ndarray, matrix: ndarray) -> ndarray:
     """Return dx for ``y = x + ReLU(LN(x)) B``."""
     n, _ = reference.layer_norm_forward(x, eps=EPS)
     return dy + _norm_back(dy @ matrix.T * (n > 0), x)
-
-
-def _pair(result: object, names: str) -> tuple:
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise Wrong(f"The answer must return two arrays: {names}.")
-    return tuple(to_array(part) for part in result)

@@ -37,12 +37,15 @@ def check_branch_factor(answer: Callable[..., float]) -> str:
                         "Without a norm each branch answers to the grown stream and the growths multiply; with one "
                         "it adds the same amount each time.",
                     ),
+                    (
+                        math.sqrt(math.log(growth) / (branches * v)),
+                        "ln g is an approximation for many branches: the root of g is exact.",
+                    ),
                     (wanted * math.sqrt(v), "Divide by v, what the branch itself adds."),
                     (wanted * v, "A factor s adds s^2 v: divide by v under the root."),
                     (_factor(growth**2, branches, v, place), "growth is already that of the mean square."),
                     ((growth / branches / v) ** 0.5, "The stream has its own share: the branches add growth - 1."),
                 ],
-                tolerance=1e-9,
             )
     return "the factor for a wanted growth"
 
@@ -66,7 +69,7 @@ def check_gpt2_std(answer: Callable[..., float]) -> str:
                 ]
             wanted = sigma if pattern in inner else scaled
             what = f"The standard deviation of {name} in {layers} layers"
-            expect_close(call(answer, name, layers, sigma), wanted, what, mistakes, tolerance=1e-9)
+            expect_close(call(answer, name, layers, sigma), wanted, what, mistakes)
     return "the start of GPT-2"
 
 
@@ -94,7 +97,6 @@ def check_rate_factor(answer: Callable[..., float]) -> str:
                         (times ** (own * a), "There are more branches, too, and their steps add up."),
                         (times ** (own * a - 0.5), "Steps go the same way: they add up like L, not like its root."),
                     ],
-                    tolerance=1e-9,
                 )
     return "the learning rate at another depth"
 

@@ -3,7 +3,7 @@
 import torch
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several, to_array
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_folded_centring", "check_layer_norm_backward", "check_same_path"]
@@ -19,7 +19,7 @@ def check_layer_norm_backward(answer):
     dy, x = (torch.randn(4, 6, generator=generator, dtype=torch.float64) for _ in range(2))
     weight = 1 + 0.5 * torch.randn(6, generator=generator, dtype=torch.float64)
     x, eps = 3 * x + 2, 0.1
-    dx, dweight, dbias = _tuple(call(answer, dy, x, weight, eps), 3, "three gradients: dx, dweight, dbias")
+    dx, dweight, dbias = several(call(answer, dy, x, weight, eps), "dx", "dweight", "dbias")
     _, cache = reference.layer_norm_forward(x.numpy(), weight.numpy(), eps=eps)
     wanted = reference.layer_norm_backward(dy.numpy(), cache)
     x_hat = torch.from_numpy(cache[0])
@@ -67,7 +67,7 @@ def check_folded_centring(answer):
     weight = torch.randn(5, 3, generator=generator, dtype=torch.float64) + 1
     bias = torch.randn(5, generator=generator, dtype=torch.float64) + 1
     x = torch.randn(7, 3, generator=generator, dtype=torch.float64)
-    folded = _tuple(call(answer, weight.clone(), bias.clone()), 2, "two tensors: weight, bias")
+    folded = several(call(answer, weight.clone(), bias.clone()), "weight", "bias")
     for got, original, name in zip(folded, (weight, bias), ("weight", "bias")):
         if to_array(got).shape != tuple(original.shape):
             shapes = f"shape {to_array(got).shape}, but it must be {tuple(original.shape)}"
@@ -83,7 +83,7 @@ def check_folded_centring(answer):
             "LN takes its mean over the units: subtract the mean of each column of weight, not of each row.",
         ),
     ]
-    expect_close(_rms(x, *folded), wanted, "The output of RMSNorm", mistakes=mistakes, tolerance=1e-9)
+    expect_close(_rms(x, *folded), wanted, "The output of RMSNorm", mistakes=mistakes)
     return "the centring is folded into the weights"
 
 
@@ -99,7 +99,7 @@ def check_same_path(answer):
     The verdict is wrong if the rate or the decay is wrong.
     """
     for rate, decay, c in ((0.1, 0.01, 3.0), (0.5, 0.2, 0.1)):
-        new_rate, new_decay = _tuple(call(answer, rate, decay, c), 2, "two numbers: rate, decay")
+        new_rate, new_decay = several(call(answer, rate, decay, c), "rate", "decay")
         expect_close(
             new_rate,
             c**2 * rate,
@@ -109,7 +109,6 @@ def check_same_path(answer):
                 (c * rate, "One c makes up for the smaller gradient; the step must also be c times as long: c^2."),
                 (rate / c**2, "The other way around: longer weights need a larger rate."),
             ],
-            tolerance=1e-9,
         )
         expect_close(
             new_decay,
@@ -119,12 +118,5 @@ def check_same_path(answer):
                 (decay, "The share that decay removes, rate * decay, must stay as it was, and the rate has changed."),
                 (decay * c**2, "rate * decay must stay as it was: the decay changes opposite to the rate."),
             ],
-            tolerance=1e-9,
         )
     return "the same path from longer weights"
-
-
-def _tuple(result, length, what):
-    if not isinstance(result, tuple | list) or len(result) != length:
-        raise Wrong(f"The answer must return {what}.")
-    return result

@@ -1,7 +1,8 @@
 """Checks for the exercises of "Numbers that go wrong"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -35,7 +36,6 @@ def check_lost_share(answer: Callable[..., Tensor]) -> str:
                 ((~unchanged & given).double().sum() / given.sum(), "That is the share that arrives."),
                 (0.0, "The sum is formed in a wider format: add in the dtype of the stream."),
             ],
-            tolerance=1e-9,
         )
     return "the share of the increments that is lost"
 
@@ -63,6 +63,10 @@ def check_shifted_variance(answer: Callable[..., Tensor]) -> str:
     got, wanted = to_array(call(answer, far.clone())), to_array(far.double().var(-1, correction=0))
     if not (abs(got / wanted - 1) < 1e-3).all():
         raise Wrong("With offsets up to 10,000 it still cancels: shift every row by a number of its own, then square.")
+    beyond = 2.0**30 + 64 * (torch.arange(512)[None] % 3)  # neighbours of float32 are 64 apart there
+    got, wanted = to_array(call(answer, beyond.clone())), to_array(beyond.double().var(-1, correction=0))
+    if not (abs(got / wanted - 1) < 1e-3).all():
+        raise Wrong("With an offset of a thousand million it cancels, in float64 too: shift instead of widening.")
     return "one pass that does not cancel"
 
 
@@ -85,28 +89,36 @@ def check_scaled_rms_norm(answer: Callable[..., Tensor]) -> str:
     The verdict is wrong if a row is wrong, large, tiny or 0, or if anything is widened.
     """
     row = torch.linspace(-1, 1, 64).pow(3).add(0.1)
-    for size in (1.0, 3e4, 1e-3, 0.0):
-        x, eps = (size * row)[None].half(), 1e-5
-        exact = x.double()
-        top = exact.abs().max().clamp(min=eps**0.5)
-        unscaled_eps = (exact / top) / ((exact / top).square().mean() + eps).sqrt()
-        with _Widened() as mode:
-            got = call(answer, x.clone(), eps)
-        if mode.seen:
-            raise Wrong("An operation returned float32: this exercise has float16 alone.")
-        if to_array(got).shape == (1, 64) and not got.isfinite().all():
-            raise Wrong(f"Rows of size {size:g} give inf or NaN: is something divided by 0, or squared too early?")
-        expect_close(
-            got,
-            exact / (exact.square().mean() + eps).sqrt(),
-            f"A row of size {size:g}",
-            mistakes=[
-                (torch.zeros_like(x), f"A row of size {size:g} becomes 0: its square overflows. Scale it first."),
-                (unscaled_eps, "The row was scaled and eps was not: divide it by the square of the scale."),
-            ],
-            tolerance=2.0**-8,
-        )
+    sizes = (1.0, 3e4, 1e-3, 0.0)
+    for size in sizes:
+        mistakes = [(torch.zeros(1, 64), f"A row of size {size:g} becomes 0: its square overflows. Scale it first.")]
+        _check_in_float16(answer, size * row[None], f"A row of size {size:g}", mistakes)
+    together = torch.tensor(sizes)[:, None] * row
+    _check_in_float16(answer, together, "With rows of all these sizes together, each scaled by its own t, the output")
     return "RMSNorm in float16 for every size"
+
+
+def _check_in_float16(answer: Callable[..., Tensor], x: Tensor, what: str, mistakes: Sequence[tuple] = ()) -> None:
+    x, eps = x.half(), 1e-5
+    exact = x.double()
+    top = exact.abs().amax(-1, keepdim=True).clamp(min=eps**0.5)
+    unscaled_eps = (exact / top) / ((exact / top).square().mean(-1, keepdim=True) + eps).sqrt()
+    with _Widened() as mode:
+        got = call(answer, x.clone(), eps)
+    if mode.seen:
+        raise Wrong("An operation returned float32: this exercise has float16 alone.")
+    if not np.isfinite(to_array(got)).all():
+        raise Wrong(f"{what} has inf or NaN: is something divided by 0, or squared too early?")
+    expect_close(
+        got,
+        exact / (exact.square().mean(-1, keepdim=True) + eps).sqrt(),
+        what,
+        mistakes=[
+            *mistakes,
+            (unscaled_eps, "The row was scaled and eps was not: divide it by the square of the scale."),
+        ],
+        tolerance=2.0**-8,
+    )
 
 
 @exercise("exercise-numbers-stochastic", points=3)

@@ -32,7 +32,7 @@ def check_warmup_rate(answer):
             except ZeroDivisionError:
                 got = float("nan")
                 mistakes.insert(0, (got, "With warmup=0 the rate is full at once: do not divide by it."))
-            expect_close(got, wanted, what, mistakes=mistakes, tolerance=1e-9)
+            expect_close(got, wanted, what, mistakes=mistakes)
     return "linear warm-up"
 
 
@@ -83,6 +83,5 @@ def check_perturbation(answer):
                 _perturbation(scheme, blocks, v, c),
                 f"The change for {scheme}, {blocks} blocks",
                 mistakes=mistakes,
-                tolerance=1e-9,
             )
     return "the change of the output"

@@ -27,7 +27,7 @@ def check_distance(answer):
             (centred.norm(), "The size of the tokens is missing: divide by it."),
             (centred.square().sum() / x.square().sum(), "These are squares: take the root."),
         ]
-        expect_close(call(answer, x), centred.norm() / x.norm(), "The distance", mistakes, tolerance=1e-9)
+        expect_close(call(answer, x), centred.norm() / x.norm(), "The distance", mistakes)
     return "the distance of tokens from one vector"
 
 
@@ -50,5 +50,5 @@ def check_post_norm_share(answer):
             ),
         ]
         what = f"The share after {depth} blocks of {tokens} tokens"
-        expect_close(call(answer, depth, tokens), 1 / (1 + odds), what, mistakes if depth else (), tolerance=1e-9)
+        expect_close(call(answer, depth, tokens), 1 / (1 + odds), what, mistakes if depth else ())
     return "the common part under Post-LN"

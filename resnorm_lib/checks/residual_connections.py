@@ -2,7 +2,7 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several, to_array
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_concat_weights", "check_residual_backward", "check_safe_add"]
@@ -50,9 +50,7 @@ def check_residual_backward(answer):
         dy, x = torch.randn(2, rows, dim, generator=draw, dtype=torch.float64)
         weight = torch.randn(dim, dim, generator=draw, dtype=torch.float64)
         x[0, 0], x[0, 1] = 1.0, -1.0
-        result = call(answer, dy.clone(), x.clone(), weight.clone())
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Wrong("The answer must return two tensors: dx, dweight.")
+        result = several(call(answer, dy.clone(), x.clone(), weight.clone()), "dx", "dweight")
         active = (x > 0).to(x.dtype)
         through, a = (dy @ weight) * active, x.clamp(min=0)
         expect_close(

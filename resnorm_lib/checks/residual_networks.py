@@ -64,6 +64,8 @@ def check_bottleneck(answer: type[nn.Module]) -> str:
     draw = torch.Generator().manual_seed(5)
     for block, (reads, width, stride) in ((right.layer2[0], (16, 8, 2)), (right.layer1[1], (16, 4, 1))):
         mine = call(answer, reads, width, stride)
+        if not isinstance(mine, nn.Module):
+            raise Wrong("A class was expected whose objects are nn.Modules.")
         _expect_same_entries(mine, block)
         mine.load_state_dict(block.state_dict())
         x = torch.randn(5, reads, 6, 6, generator=draw)

@@ -2,7 +2,7 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import call, expect_close, several
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_ghosts", "check_pooled"]
@@ -63,9 +63,7 @@ def check_pooled(answer):
     parts = _normal(5, 4, 3) + torch.arange(5, dtype=torch.float64)[:, None, None]
     means, variances = parts.mean(1), parts.var(1, correction=0)
     everything = parts.flatten(0, 1)
-    got = call(answer, means, variances)
-    if not isinstance(got, tuple) or len(got) != 2:
-        raise Wrong("The answer is no pair: return both, the mean and the variance.")
+    got = several(call(answer, means, variances), "mean", "variance")
     expect_close(
         got[0], everything.mean(0), "The mean", mistakes=[(means.sum(0), "The means are summed: average them.")]
     )

@@ -52,7 +52,6 @@ def check_stream_size(answer):
                 _size(name, depth, v),
                 f"The mean square for {name}, depth {depth}, v = {v}",
                 mistakes=_size_mistakes(name, depth, v) if depth else (),
-                tolerance=1e-9,
             )
     return "the size of the stream"
 
@@ -103,5 +102,5 @@ def check_pre_norm_stack(answer):
         ),
         (result(lambda h, branch, norm: h + branch(h)), "The branches read the stream itself: the norms are not used."),
     ]
-    expect_close(got, result(pre), "The output", mistakes=mistakes, tolerance=1e-9)
+    expect_close(got, result(pre), "The output", mistakes=mistakes)
     return "a Pre-LN stack"

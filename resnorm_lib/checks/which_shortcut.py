@@ -2,7 +2,7 @@
 
 import math
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import call, expect_close, several
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_dropout_shortcut", "check_gate_bias"]
@@ -39,17 +39,13 @@ def check_dropout_shortcut(answer):
     The verdict is wrong if a number is wrong.
     """
     for p, blocks in ((0.5, 1), (0.5, 40), (0.2, 3)):
-        result = call(answer, p, blocks)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Wrong("The answer must return two numbers: the probability, the growth of the mean square.")
-        arrives, growth = result
+        arrives, growth = several(call(answer, p, blocks), "the probability", "the growth of the mean square")
         what = f"for p = {p}, L = {blocks}"
         expect_close(
             arrives * 1e12,
             (1 - p) ** blocks * 1e12,
             f"10^12 times the probability {what}",
             mistakes=[(p**blocks * 1e12, "That is the probability to be dropped every time.")] if p != 0.5 else [],
-            tolerance=1e-9,
         )
         expect_close(
             growth,
@@ -59,6 +55,5 @@ def check_dropout_shortcut(answer):
                 (1.0, "The mean is unchanged, the mean square is not."),
                 ((1 - p) ** (-2 * blocks), "A feature that is kept has that square, but only a share is kept."),
             ],
-            tolerance=1e-9,
         )
     return "dropout on the shortcut"

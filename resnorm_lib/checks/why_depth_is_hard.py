@@ -2,7 +2,7 @@
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several
 from resnorm_lib.checks.registry import exercise
 from resnorm_lib.models import MLP
 
@@ -16,16 +16,12 @@ def check_end_to_end_slopes(answer):
     The verdict is wrong if a slope is wrong.
     """
     for w, depth in ((-0.1, 40), (0.5, 40), (0.5, 1), (-2.0, 3)):
-        result = call(answer, w, depth)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Wrong("The answer must return two numbers: plain, residual.")
-        plain, residual = result
+        plain, residual = several(call(answer, w, depth), "plain", "residual")
         expect_close(
             plain,
             w**depth,
             f"The plain slope for w = {w}, depth {depth}",
             mistakes=[(w * depth, "Slopes of blocks in a row multiply; they do not add.")],
-            tolerance=1e-9,
         )
         expect_close(
             residual,
@@ -35,7 +31,6 @@ def check_end_to_end_slopes(answer):
                 (1 + w**depth, "Each block adds its own input: the identity belongs to every factor, not to the end."),
                 (w**depth, "The residual slope lacks the identity: a block computes h + w h."),
             ],
-            tolerance=1e-9,
         )
     return "the slopes of the two stacks"
 

@@ -53,11 +53,13 @@ EXERCISES = {
         {
             lambda *a: folded(*a, of_weight=lambda s, w: s * w): "met the columns",
             lambda *a: fold(*a, power=1): "divides by the root",
+            lambda *a: fold(*a[:-1], 0.0): "eps is missing",
+            lambda *a: folded(*a, of_bias=lambda s, c, mu, b: s * (c + mu) + b): "taken off, not added",
             lambda *a: folded(*a, of_weight=lambda s, w: w): "The weight is unchanged",
             lambda *a: folded(*a, of_bias=lambda s, c, mu, b: c - s * mu + b): "scaled as well",
             lambda *a: folded(*a, of_bias=lambda s, c, mu, b: b - s * mu): "bias of the linear layer is lost",
             lambda *a: folded(*a, of_bias=lambda s, c, mu, b: s * c + b): "running mean is lost",
-            lambda *a: fold(*a)[0]: "must return two tensors",
+            lambda *a: fold(*a)[0]: "must return . values",
         },
     ),
     batch_norm.check_merged_statistics: (
@@ -66,7 +68,7 @@ EXERCISES = {
             merge_within: "spread between the two means is missing",
             merge_unbiased: "divide by m, not by m - 1",
             lambda a, va, m, b, vb, k: ((a + b) / 2, va): "weight the means",
-            lambda *a: merge(*a)[1]: "must return two numbers",
+            lambda *a: merge(*a)[1]: "must return . values",
         },
     ),
 }

@@ -63,7 +63,7 @@ EXERCISES = {
             lambda dn, x, w, eps: rms_norm_back(dn, x, 1, eps): "lacks the gain",
             lambda dn, x, w, eps: rms_norm_back(dn, x, w, 0): "eps is missing",
             lambda dn, x, w, eps: rms_norm_back(dn, x, w, eps, sums=np.mean): "not their mean",
-            lambda dn, x, w, eps: rms_norm_back(dn, x, w, eps)[0]: "two arrays",
+            lambda dn, x, w, eps: rms_norm_back(dn, x, w, eps)[0]: "must return . values",
         },
     ),
     checks.check_post_norm_back: (

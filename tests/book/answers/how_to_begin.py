@@ -39,6 +39,7 @@ EXERCISES = {
         {
             lambda g, n, v, place: branch_factor(g, n, v, place) ** 2: "square of the factor",
             other_place: "growths multiply",
+            lambda g, n, v, place: (math.log(g) / n / v) ** 0.5: "ln g is an approximation",
             lambda g, n, v, place: branch_factor(g, n, 1.0, place): "Divide by v, what the branch",
             lambda g, n, v, place: branch_factor(g, n, 1.0, place) * v**0.5: "under the root",
             lambda g, n, v, place: branch_factor(g**2, n, v, place): "already that of the mean square",

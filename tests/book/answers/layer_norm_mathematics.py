@@ -54,7 +54,7 @@ EXERCISES = {
             lambda dy, x, weight, eps: (x, x[0], x[0]): "The gradient of x is",
             mean_over_rows: "The gradient of weight is the sum",
             mean_bias: "The gradient of bias is the sum",
-            lambda dy, x, weight, eps: gradients(dy, x, weight, eps)[0]: "must return three gradients",
+            lambda dy, x, weight, eps: gradients(dy, x, weight, eps)[0]: "must return . values",
         },
     ),
     checks.check_folded_centring: (
@@ -66,7 +66,7 @@ EXERCISES = {
             lambda weight, bias: (weight - weight.mean(1, keepdim=True), bias - bias.mean()): "not of each row",
             lambda weight, bias: (weight.T, bias): "folded weight has shape",
             lambda weight, bias: (weight - weight.mean(), bias - bias.mean()): "The output of RMSNorm is",
-            lambda weight, bias: weight: "must return two tensors",
+            lambda weight, bias: weight: "must return . values",
         },
     ),
     checks.check_same_path: (
@@ -77,7 +77,7 @@ EXERCISES = {
             lambda rate, decay, c: (rate / c**2, decay * c**2): "The other way around",
             lambda rate, decay, c: (c**2 * rate, decay): "must stay as it was, and the rate",
             lambda rate, decay, c: (c**2 * rate, decay * c**2): "opposite to the rate",
-            lambda rate, decay, c: c**2 * rate: "must return two numbers",
+            lambda rate, decay, c: c**2 * rate: "must return . values",
         },
     ),
 }

@@ -19,8 +19,8 @@ def shifted_variance(x):
     return shifted.square().mean(-1) - shifted.mean(-1).square()
 
 
-def scaled_rms_norm(x, eps, scale_eps=True, floor=True):
-    scale = x.abs().amax(-1, keepdim=True)
+def scaled_rms_norm(x, eps, scale_eps=True, floor=True, own=True):
+    scale = x.abs().amax(-1, keepdim=True) if own else x.abs().max()
     if floor:
         scale = scale.clamp(min=eps**0.5)
     z = x / scale
@@ -52,6 +52,7 @@ EXERCISES = {
             lambda x: x.square().mean(-1) - x.mean(-1).square(): "it still cancels",
             lambda x: (x - x[0, 0]).square().mean(-1) - (x - x[0, 0]).mean(-1).square(): "a number of its own",
             lambda x: (x - x[:, :1]).square().mean(-1): "mean of the shifted numbers is missing",
+            lambda x: (x.double() ** 2).mean(-1) - x.double().mean(-1) ** 2: "in float64 too",
             lambda x: x.var(-1): "not by n - 1",
             lambda x: shifted_variance(x).sqrt(): "standard deviation",
         },
@@ -62,6 +63,7 @@ EXERCISES = {
             rms_norm: "its square overflows",
             lambda x, eps: rms_norm(x.float(), eps).half(): "float16 alone",
             lambda x, eps: scaled_rms_norm(x, eps, scale_eps=False): "eps was not",
+            lambda x, eps: scaled_rms_norm(x, eps, own=False): "each scaled by its own t",
             lambda x, eps: scaled_rms_norm(x, eps, floor=False): "divided by 0",
         },
     ),

@@ -26,7 +26,7 @@ EXERCISES = {
             lambda p, blocks: (p**blocks, (1 - p) ** -blocks): "dropped every time",
             lambda p, blocks: ((1 - p) ** blocks, 1.0): "the mean square is not",
             lambda p, blocks: ((1 - p) ** blocks, (1 - p) ** (-2 * blocks)): "only a share is kept",
-            lambda p, blocks: (1 - p) ** blocks: "must return two numbers",
+            lambda p, blocks: (1 - p) ** blocks: "must return . values",
         },
     ),
 }

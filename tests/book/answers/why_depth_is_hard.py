@@ -37,7 +37,7 @@ EXERCISES = {
             lambda w, depth: (w * depth, (1 + w) ** depth): "multiply; they do not add",
             lambda w, depth: (w**depth, 1 + w**depth): "belongs to every factor",
             lambda w, depth: (w**depth, w**depth): "lacks the identity",
-            lambda w, depth: w**depth: "must return two numbers",
+            lambda w, depth: w**depth: "must return . values",
             lambda w, depth: (w**depth, (1 - w) ** depth): r"is \S+, but it must be",
         },
     ),
