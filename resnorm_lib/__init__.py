@@ -25,6 +25,7 @@ PACKAGES = (
     "experiments",
     "bench",
     "checks",
+    "course",
 )
 
 

@@ -1,38 +1,110 @@
 """What all checks share: call the answer, compare with what is expected, and word the difference."""
 
+import inspect
 import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-__all__ = ["Wrong", "call", "expect_close", "several", "to_array"]
+from resnorm_lib.checks import themes
+from resnorm_lib.checks.arguments import overwritten, structure, values
+from resnorm_lib.checks.face import current
+
+__all__ = ["TOLERANCE", "Wrong", "call", "expect", "expect_close", "several", "to_array"]
+
+TOLERANCE = 2e-5  # relative to the largest entry: what rounding does to a short computation in float32, with room
 
 
 class Wrong(AssertionError):
     """An answer to an exercise is wrong; the message says how."""
 
 
-def call(answer, *arguments):
-    """Return ``answer(*arguments)``.
+def call(answer: Callable, *arguments: Any) -> Any:
+    """Return ``answer(*arguments)``; the hidden face turns arrays and tensors in float64 into its own dtype first.
 
     Raises
     ------
     Wrong
-        If the answer is not written yet, raises an error of its own (the sentence names its line), or returns nothing.
+        If the answer is not written yet, raises an error of its own (the sentence names its line), returns nothing,
+        or changes an argument.
     """
+    arguments = tuple(_cast(each, current().dtype) for each in arguments)
+    before, parts = values(arguments), structure(arguments)
     try:
         result = answer(*arguments)
+    except Wrong:
+        raise
     except NotImplementedError:
         raise Wrong("There is no answer yet: replace the line that raises NotImplementedError.") from None
     except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[1:2]
-        place = f" in the line `{line[0].line}`" if line and line[0].line else ""
-        raise Wrong(f"The answer raises {type(error).__name__}{place}: {error}") from error
+        raise Wrong(f"The answer raises {type(error).__name__}{_place(error)}: {error}") from error
     if result is None or result is ...:
         raise Wrong("The answer returns nothing: does it end with return?")
+    if structure(arguments) != parts or any(_is_value(path, arguments) for path in overwritten(before, arguments)):
+        raise Wrong("The answer changes its argument in place: whoever still needs it finds another one.")
     return result
 
 
-def to_array(value: object) -> np.ndarray:
+def _place(error: Exception) -> str:
+    """Return where in the answer an error was raised, as a part of a sentence."""
+    if number := getattr(error, "line", None):
+        return f" in line {number}"
+    line = traceback.extract_tb(error.__traceback__)[1:2]
+    return f" in the line `{line[0].line}`" if line and line[0].line else ""
+
+
+def _is_value(path: str, arguments: tuple) -> bool:
+    """Say whether a path leads to a value or a parameter: the statistics of a module may move when it is called."""
+    number = int(path.split(".")[1])
+    if not isinstance(arguments[number], nn.Module):
+        return True
+    return path.split(".", 2)[2] in dict(arguments[number].named_parameters())
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """Return float64 arrays and tensors, and functions of such, in another dtype; the rest as it is."""
+    if dtype == torch.float64 or isinstance(value, nn.Module | str):
+        return value
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.dtype == torch.float64 else value
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float32) if value.dtype == np.float64 else value
+    if type(value) in (list, tuple):
+        return type(value)(_cast(each, dtype) for each in value)
+    if inspect.isfunction(value):
+        return lambda *arguments: _cast(value(*(_widen(each) for each in arguments)), dtype)
+    return value
+
+
+def _widen(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    return value.astype(np.float64) if isinstance(value, np.ndarray) else value
+
+
+def several(result: Any, *names: str) -> tuple:
+    """Return the parts of a result that must have as many as there are names: a tuple, a list, an array or a tensor.
+
+    Raises
+    ------
+    Wrong
+        If it has not.
+
+    Examples
+    --------
+    >>> several([1, 2], "mean", "variance")
+    (1, 2)
+    """
+    parts = isinstance(result, tuple | list) or getattr(result, "ndim", 0) > 0
+    if not parts or len(result) != len(names):
+        raise Wrong(f"The answer must return {len(names)} values: {', '.join(names)}.")
+    return tuple(result)
+
+
+def to_array(value: Any) -> np.ndarray:
     """Return a number, an array, a tensor of any dtype, or a list of these as a float64 array.
 
     Raises
@@ -53,26 +125,44 @@ def to_array(value: object) -> np.ndarray:
         raise Wrong(f"The answer must return numbers, an array or a tensor, not {value!r:.60}.") from None
 
 
-def several(result: object, *names: str) -> tuple:
-    """Return the parts of an answer that consists of several values, be it a tuple, a list or one stacked array.
+def expect(
+    answer: Callable,
+    right: Callable,
+    *arguments: Any,
+    what: str,
+    mistakes: Iterable[tuple[Callable, str]] = (),
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Compare an answer with a right one on the same arguments, and with wrong ones that name its mistake.
+
+    Beside ``mistakes`` (function, sentence) the right answer is tried with other arguments: exchanged, or one step off.
 
     Raises
     ------
     Wrong
-        If there are more or fewer parts than ``names``.
+        If the results differ.
 
     Examples
     --------
-    >>> several([2.0, 1.0], "mean", "variance")
-    (2.0, 1.0)
+    >>> expect(lambda n: n - 1, lambda n: n, 5, what="The count")
+    Traceback (most recent call last):
+        ...
+    resnorm_lib.checks.answers.Wrong: The count is that of one step fewer.
     """
-    parts = isinstance(result, tuple | list) or getattr(result, "ndim", 0) > 0
-    if not parts or len(result) != len(names):
-        raise Wrong(f"The answer must return {len(names)} values: {', '.join(names)}.")
-    return tuple(result)
+    got, wanted = call(answer, *arguments), right(*arguments)
+    tried = [(wrong(*arguments), sentence) for wrong, sentence in mistakes]
+    tried += themes.with_other_arguments(right, arguments, what)
+    expect_close(got, wanted, what, tried, tolerance, arguments=arguments)
 
 
-def expect_close(got, wanted, what, mistakes=(), tolerance=1e-6):
+def expect_close(
+    got: Any,
+    wanted: Any,
+    what: str,
+    mistakes: Iterable[tuple[Any, str]] = (),
+    tolerance: float = TOLERANCE,
+    arguments: tuple = (),
+) -> None:
     """Compare an answer's result with the expected one, and with those of known mistakes.
 
     Parameters
@@ -81,14 +171,17 @@ def expect_close(got, wanted, what, mistakes=(), tolerance=1e-6):
     what : str
         What is compared, as the subject of a sentence: "The output".
     mistakes : iterable of (array, str)
-        What a known mistake would have given, and the sentence that names the mistake.
+        What a known mistake would have given, and the sentence that names the mistake. Those that any answer may
+        contain (:mod:`resnorm_lib.checks.themes`) are tried after them.
     tolerance : float
         Largest difference, relative to the largest entry of ``wanted``.
+    arguments : tuple
+        What the answer was called with: it may have been handed back.
 
     Raises
     ------
     Wrong
-        If shape or values differ.
+        If shape or values differ. Only the visible face says by how much.
 
     Examples
     --------
@@ -98,19 +191,35 @@ def expect_close(got, wanted, what, mistakes=(), tolerance=1e-6):
     resnorm_lib.checks.answers.Wrong: One term is missing.
     """
     got, wanted = to_array(got), to_array(wanted)
+    if got.shape != wanted.shape and got.size == wanted.size == 1:
+        got = got.reshape(wanted.shape)
+    if got.shape == wanted.shape and _agree(got, wanted, tolerance):
+        return
+    known = [*mistakes, *themes.common(wanted, [to_array(each) for each in arguments if _is_array(each)], what)]
+    for result, sentence in known:
+        result = to_array(result)
+        if result.shape == got.shape and _agree(got, result, tolerance) and not _equal(result, wanted, tolerance):
+            raise Wrong(sentence)
+    if current().hidden:
+        raise Wrong(
+            "Right on the examples of the check, and wrong on others that were drawn: other shapes and numbers, "
+            "float32 as well as float64. Is something fitted to the examples?"
+        )
     if got.shape != wanted.shape:
         raise Wrong(f"{what} has shape {got.shape}, but it must be {wanted.shape}.")
-    if _agree(got, wanted, tolerance):
-        return
-    for result, sentence in mistakes:
-        result = to_array(result)
-        if result.shape == got.shape and _agree(got, result, tolerance):
-            raise Wrong(sentence)
     place = np.unravel_index(np.argmax(np.where(np.isnan(got), np.inf, np.abs(got - wanted))), got.shape)
     where = f" at {tuple(int(i) for i in place)}" if place else ""
     raise Wrong(f"{what} is {got[place]:.6g}{where}, but it must be {wanted[place]:.6g}.")
 
 
-def _agree(got, wanted, tolerance):
-    scale = max(1.0, float(np.abs(wanted).max(initial=0.0)))
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray) and value.ndim > 0
+
+
+def _equal(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
+    return one.shape == other.shape and _agree(one, other, tolerance)
+
+
+def _agree(got: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
+    scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)) or 1.0
     return bool(np.allclose(got, wanted, rtol=0, atol=tolerance * scale, equal_nan=True))

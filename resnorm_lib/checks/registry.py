@@ -2,11 +2,15 @@
 
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
+
 from resnorm_lib.checks.answers import Wrong
+from resnorm_lib.checks.face import Draw, shown
 
 __all__ = ["Exercise", "Verdict", "exercise", "registry"]
 
@@ -37,37 +41,54 @@ class Exercise(NamedTuple):
     check: Callable[[Callable], Verdict]
 
 
-def exercise(label, points):
+def exercise(label: str, points: int) -> Callable[[Callable], Callable[..., Verdict]]:
     """Register a check for the exercise with this label.
 
-    The check takes an answer, raises :class:`~resnorm_lib.checks.answers.Wrong` with a sentence where the answer is
-    wrong, and returns what was right, as the end of a sentence. Registered, it returns a :class:`Verdict` and raises
-    nothing.
+    The check takes an answer and a :class:`~resnorm_lib.checks.face.Draw` for its arguments, raises
+    :class:`~resnorm_lib.checks.answers.Wrong` with a sentence where the answer is wrong, and returns what was right, as
+    the end of a sentence. Registered, it takes an answer, and a seed for its hidden face: drawn arguments, float64 and
+    float32. It returns a :class:`Verdict` and raises nothing.
 
     Examples
     --------
-    >>> from resnorm_lib.checks.answers import call
+    >>> from resnorm_lib.checks.answers import expect
     >>> @exercise("exercise-demo-double", points=1)
-    ... def check_double(answer):
-    ...     if call(answer, 2) != 4:
-    ...         raise Wrong("Twice 2 is 4.")
+    ... def check_double(answer, draw):
+    ...     for number in draw.cases(2, drawn=lambda: draw.number(1, 9)):
+    ...         expect(answer, lambda x: 2 * x, number, what="The double")
     ...     return "the double"
-    >>> check_double(lambda x: 2 * x), check_double(lambda x: 3 * x)
-    (right: the double, not yet: Twice 2 is 4.)
+    >>> check_double(lambda x: 2 * x), check_double(lambda x: x * x * x)
+    (right: the double, not yet: The double is twice as large as it must be.)
+    >>> check_double(lambda x: x + 2), check_double(lambda x: x + 2, seed="secret").is_right
+    (right: the double, False)
     """
 
     def register(check):
+        draws = len(inspect.signature(check).parameters) > 1
+
         @functools.wraps(check)
-        def judged(answer):
+        def judged(answer, seed=None):
             try:
-                return Verdict(label, points, True, check(answer))
+                for face in _faces(seed):
+                    with shown(face):
+                        sentence = check(answer, face) if draws else check(answer)
+                return Verdict(label, points, True, sentence)
             except Wrong as wrong:
                 return Verdict(label, points, False, str(wrong))
 
+        judged.__signature__ = inspect.Signature(
+            [inspect.Parameter("answer", 1), inspect.Parameter("seed", 1, default=None)]
+        )
         _EXERCISES[label] = Exercise(label, points, check.__module__.rpartition(".")[2], judged)
         return judged
 
     return register
+
+
+def _faces(seed: str | None) -> list[Draw]:
+    if seed is None:
+        return [Draw()]
+    return [Draw(f"{seed} 1"), Draw(f"{seed} 2"), Draw(f"{seed} 3", torch.float32)]
 
 
 def registry():

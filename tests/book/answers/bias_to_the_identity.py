@@ -54,7 +54,7 @@ EXERCISES = {
             fixup(exponent=lambda maps: 0.0): "It is still He's",
             fixup(exponent=lambda maps: -1 / (2 * maps)): "the last matrix does not count",
             fixup(exponent=lambda maps: -0.5): "with m matrices in a branch",
-            fixup(in_place=True): "must stay as it was",
+            fixup(in_place=True): "changes its argument in place",
         },
     ),
 }

@@ -98,7 +98,7 @@ EXERCISES = {
             lambda loss, x, dx, u, h: direction_error(loss, x, dx, u, h, apart=1): "2 h apart",
             lambda loss, x, dx, u, h: direction_error(loss, x, dx, u, h, apart=1 / h): "divided by 2 h",
             lambda loss, x, dx, u, h: direction_error(loss, x, dx, u / np.linalg.norm(u), h): "along u itself",
-            direction_error_in_place: "changes x",
+            direction_error_in_place: "changes its argument in place",
         },
     ),
 }

@@ -33,7 +33,7 @@ EXERCISES = {
             lambda step, rate, warmup: rate * warmup / (step + 1): "upside down",
             lambda step, rate, warmup: rate: "there is no warm-up",
             lambda step, rate, warmup: rate * min(1, (step + 1) / warmup): "do not divide by it",
-            lambda step, rate, warmup: rising(step, rate, warmup) / 2: r"is \S+, but it must be",
+            lambda step, rate, warmup: rising(step, rate, warmup) / 2: "half as large",
         },
     ),
     placement_and_warmup.check_perturbation: (
@@ -47,7 +47,7 @@ EXERCISES = {
             change(reset=False): "begins with a stream of mean square 1",
             change(deep=False): "both change the branch's share",
             change(parts=False): "one block's part",
-            lambda scheme, blocks, v, c: change()(scheme, blocks, v, c) * 2: r"is \S+, but it must be",
+            lambda scheme, blocks, v, c: change()(scheme, blocks, v, c) * 2: "twice as large",
         },
     ),
 }

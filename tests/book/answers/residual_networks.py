@@ -195,7 +195,7 @@ EXERCISES = {
         fold,
         {
             lambda conv, bn: nn.Sequential(conv, bn): "must be one nn.Conv2d",
-            fold_in_place: "make a new one",
+            fold_in_place: "changes its argument in place",
             lambda conv, bn: fold(conv, bn, bias=False): "bias is missing",
             lambda conv, bn: fold(conv, bn, mean=False): "running mean is missing",
             lambda conv, bn: fold(conv, bn, scale_mean=False): "divided by the standard deviation",

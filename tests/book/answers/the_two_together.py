@@ -58,7 +58,7 @@ EXERCISES = {
             sizes(sandwich=lambda q, block, v: q + v): "whatever v is",
             sizes(ln_scaling=lambda q, block, v: q + v): "over sqrt",
             sizes(ln_scaling=lambda q, block, v: q + v * block**-0.5): "divides the mean square by l",
-            lambda name, depth, v: sizes()(name, depth, v) + 1: r"is \S+, but it must be",
+            lambda name, depth, v: sizes()(name, depth, v) + 1: "twice as large",
         },
     ),
     the_two_together.check_pre_norm_stack: (
@@ -71,7 +71,7 @@ EXERCISES = {
             stack(lambda x, branch, norm: norm(x + branch(x)), with_last=False): "This is Post-LN",
             stack(lambda x, branch, norm: branch(norm(x))): "no shortcut",
             stack(lambda x, branch, norm: x + branch(x)): "norms are not used",
-            in_place: "must stay as it was",
+            in_place: "changes its argument in place",
             stack(lambda x, branch, norm: x - branch(norm(x))): "The output is",
         },
     ),

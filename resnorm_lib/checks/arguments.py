@@ -1,0 +1,59 @@
+"""What an answer may touch: the tensors and arrays among its arguments, and whether it left them as they were."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["leaves", "overwritten", "structure", "values"]
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Tensor | np.ndarray]]:
+    """Yield (path, tensor or array) for all in ``value``: of containers, modules and optimizers too.
+
+    Examples
+    --------
+    >>> [path for path, _ in leaves((torch.zeros(2), {"w": torch.ones(1)}))]
+    ['.0', '.1.w']
+    """
+    if isinstance(value, Tensor | np.ndarray):
+        yield path, value
+    elif isinstance(value, nn.Module):
+        yield from leaves(value.state_dict(keep_vars=True), path)
+    elif isinstance(value, torch.optim.Optimizer):
+        yield from leaves([group["params"] for group in value.param_groups], path)
+        yield from leaves(list(value.state.values()), f"{path}.state")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from leaves(each, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            yield from leaves(each, f"{path}.{number}")
+
+
+def structure(arguments: tuple) -> list[tuple]:
+    """Return path, shape and storage of every leaf: it changes where a module loses, gains or shares a part."""
+    seen, found = {}, []
+    for path, leaf in leaves(arguments):
+        place = leaf.untyped_storage().data_ptr() if isinstance(leaf, Tensor) else id(leaf)
+        found.append((path, tuple(leaf.shape), seen.setdefault(place or path, len(seen))))
+    return found
+
+
+def values(arguments: tuple) -> dict[str, Tensor | np.ndarray]:
+    """Return a copy of every leaf."""
+    return {
+        path: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf.copy() for path, leaf in leaves(arguments)
+    }
+
+
+def overwritten(before: dict[str, Tensor | np.ndarray], arguments: tuple) -> list[str]:
+    """Return the paths of the leaves that are not what they were."""
+    return [path for path, leaf in leaves(arguments) if path in before and not _same(before[path], leaf)]
+
+
+def _same(one: Tensor | np.ndarray, other: Tensor | np.ndarray) -> bool:
+    one, other = (torch.as_tensor(each).detach() for each in (one, other))
+    return one.shape == other.shape and bool(torch.equal(one.nan_to_num(), other.nan_to_num()))

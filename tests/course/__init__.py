@@ -1,0 +1,1 @@
+"""The course: isolation, hand-ins, scores."""

@@ -1,0 +1,88 @@
+"""Fourteen invented students who hand in two exercises, worth three points, and what each must get."""
+
+import json
+import zlib
+
+from resnorm_lib.course.key import Assignment, Task
+
+DISTANCE = "def distance(x):\n    return (x - x.mean(0)).norm() / x.norm()"
+SHARE = """def share(depth, tokens):
+    share = 1 / tokens
+    for _ in range(depth):
+        share = 2 * share / (1 + share)
+    return share"""
+STUBS = ["def distance(x):\n    raise NotImplementedError", "def share(depth, tokens):\n    raise NotImplementedError"]
+TASKS = [
+    Task("exercise-rank-distance", "distance", 1, "answer-rank-distance", STUBS[0], "import torch"),
+    Task("exercise-rank-recursion", "share", 2, "answer-rank-recursion", STUBS[1], "import torch"),
+]
+ASSIGNMENT = Assignment("rank_collapse", "When all tokens become one", TASKS, [each.cell for each in TASKS])
+CELLS = [each.cell for each in TASKS]
+
+
+def code(source, cell=None):
+    """Return a code cell, as a notebook holds it."""
+    found = {"nbgrader": {"grade_id": cell, "solution": True}} if cell else {}
+    name = cell or f"own-{zlib.crc32(source.encode())}"
+    return {
+        "cell_type": "code",
+        "id": name,
+        "metadata": found,
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
+
+
+def notebook(*cells):
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": list(cells)})
+
+
+def both(first=DISTANCE, second=SHARE):
+    return notebook(code(first, CELLS[0]), code(second, CELLS[1]))
+
+
+def handed_back(line):
+    """Return an answer that first runs a line, and then gives what would be right if the checks believed it."""
+    return f"import numpy as np\nimport resnorm_lib.checks.answers as answers\n{line}\ndef distance(x):\n    return 0.0"
+
+
+# student: (what is handed in, points)
+STUDENTS = {
+    "right": (both(), 3),
+    "stub": (both(*STUBS), 0),
+    "in-place": (both("def distance(x):\n    x -= x.mean(0)\n    return x.norm() / x.norm()"), 2),
+    "patches-allclose": (both(handed_back("np.allclose = lambda *a, **k: True")), 2),
+    "replaces-check": (both(handed_back("answers.expect_close = answers._agree = lambda *a, **k: True")), 2),
+    "endless": (both("def distance(x):\n    while True:\n        pass"), 2),
+    "exits": (both("import sys\ndef distance(x):\n    sys.exit(0)"), 2),
+    "kills": (both("import os\ndef distance(x):\n    os._exit(0)"), 2),
+    "prints": (both(DISTANCE.replace("    return", "    print('x\\n' * 300_000)\n    return")), 3),
+    "silent": (both(handed_back("import builtins; builtins.print = lambda *a: None")), 2),
+    "check-edited": (
+        notebook(code(DISTANCE, CELLS[0]), code("print('right')", "check-rank-distance"), code(SHARE, CELLS[1])),
+        3,
+    ),
+    "ids-lost": (notebook(code(DISTANCE), code(SHARE)), 3),
+    "cell-missing": (notebook(code(DISTANCE, CELLS[0])), 1),
+    "cell-twice": (notebook(code(DISTANCE, CELLS[0]), code(DISTANCE, CELLS[0]), code(SHARE, CELLS[1])), 3),
+    "no-notebook": ("{", 0),
+    "syntax": (both("def distance(x:\n    return 1"), 2),
+    "own-cell": (
+        notebook(
+            code("def mean(x):\n    return x.mean(0)"),
+            code("1 / 0"),
+            code("def distance(x):\n    return (x - mean(x)).norm() / x.norm()", CELLS[0]),
+            code(f"%time 1\n{SHARE}", CELLS[1]),
+        ),
+        3,
+    ),
+}
+
+
+def write(folder):
+    """Write all hand-ins as nbgrader collects them."""
+    for student, (text, _) in STUDENTS.items():
+        path = folder / student / "rank_collapse" / "rank_collapse.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,135 @@
+"""A folder of hand-ins becomes scores, feedback and tables, and no student can stop it or read what is expected."""
+
+import csv
+from contextlib import nullcontext
+
+import pytest
+
+from resnorm_lib.course import __main__ as command
+from resnorm_lib.course.grade import grade, hand_ins
+from resnorm_lib.course.key import read_key, write_key
+from resnorm_lib.course.limits import Limits
+from resnorm_lib.course.report import TABLES, total, write_tables
+from tests.course import students
+
+KEY = {students.ASSIGNMENT.name: students.ASSIGNMENT}
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory, house):
+    folder = tmp_path_factory.mktemp("submitted")
+    students.write(folder)
+    return grade(folder, KEY, "secret", house, Limits(seconds=2))
+
+
+@pytest.mark.parametrize("student", students.STUDENTS)
+def test_every_student_gets_what_is_due(scores, student):
+    assert total(scores)[student]["rank_collapse"] == students.STUDENTS[student][1]
+
+
+@pytest.mark.parametrize(
+    ("student", "told"),
+    [
+        ("right", "right: the distance of tokens"),
+        ("stub", "There is no answer yet"),
+        ("in-place", "changes its argument in place"),
+        ("endless", "takes longer than 2 s"),
+        ("exits", "raises RuntimeError in line 3: SystemExit"),
+        ("kills", "ended its process"),
+        ("syntax", "raises SyntaxError in line 1"),
+    ],
+)
+def test_the_first_exercise_is_told(scores, student, told):
+    assert told in next(score.sentence for score in scores if score.student == student)
+
+
+@pytest.mark.parametrize(
+    ("student", "note"),
+    [
+        ("ids-lost", "had lost its id"),
+        ("cell-missing", "is missing"),
+        ("cell-twice", "was there 2 times"),
+        ("no-notebook", "must be a notebook"),
+        ("own-cell", "begin with % or !"),
+    ],
+)
+def test_a_repair_is_noted(scores, student, note):
+    assert any(note in each for score in scores if score.student == student for each in score.notes)
+
+
+def test_of_two_filled_cells_the_last_counts_and_a_stub_that_came_back_does_not(house, tmp_path):
+    cells = [
+        students.code(source, students.CELLS[0]) for source in ("def distance(x):\n    return 0", students.DISTANCE)
+    ]
+    cells.append(students.code(f"# again\n{students.STUBS[0]}", students.CELLS[0]))
+    path = tmp_path / "someone" / "rank_collapse.ipynb"
+    path.parent.mkdir()
+    path.write_text(students.notebook(*cells))
+    assert grade(tmp_path, KEY, "secret", house)[0].points == 1
+
+
+def read(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_tables_have_the_columns_of_the_platforms(scores, tmp_path):
+    roster = {"right": {"name": "=R", "id": "7", "email": "r@example.org", "section": "A"}}
+    write_tables(tmp_path, scores, KEY, roster, TABLES)
+    canvas = read(tmp_path / "canvas.csv")
+    assert canvas[0] == ["Student", "ID", "SIS Login ID", "Section", "When all tokens become one"]
+    assert canvas[1] == ["    Points Possible", "", "", "", "3"]
+    assert ["'=R", "7", "right", "A", "3"] in canvas
+    assert ["right", "r@example.org", "3"] in read(tmp_path / "moodle.csv")
+    assert len(read(tmp_path / "scores.csv")) == 1 + len(scores)
+
+
+def test_feedback_is_a_page_each_and_says_nothing_to_a_browser(scores, tmp_path):
+    forged = [scores[0]._replace(student="right", sentence="<script>alert(1)</script>")]
+    write_tables(tmp_path, [*forged, *scores], KEY, {}, {})
+    page = (tmp_path / "feedback" / "right" / "rank_collapse.html").read_text(encoding="utf-8")
+    assert "4 of 4 points" in page
+    assert "<script>" not in page
+
+
+def test_the_command_grades_a_folder_and_grades_it_again_alike(tmp_path, capsys, monkeypatch, house):
+    monkeypatch.setattr(command, "House", lambda: nullcontext(house))
+    path = tmp_path / "submitted" / "right" / "rank_collapse.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(students.both())
+    write_key(tmp_path / "key.json", [students.ASSIGNMENT])
+    assert read_key(tmp_path / "key.json") == KEY
+    words = ["grade", str(tmp_path / "submitted"), "--key", str(tmp_path / "key.json"), "--out", str(tmp_path / "out")]
+    command.main(words)
+    assert "right: rank_collapse 3\n" in capsys.readouterr().out
+    secret = (tmp_path / "out" / "secret.txt").read_text()
+    assert command._secret(tmp_path / "out" / "secret.txt") == secret.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--key", "nowhere.json"], "key must be the key.json that `make course` writes"),
+        (["--roster", "key.json"], "roster must be a CSV with a column named student"),
+        ([], "folder must hold hand-ins, as in .*student/rank_collapse.ipynb"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_sentence(words, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_key(tmp_path / "key.json", [students.ASSIGNMENT])
+    with pytest.raises(SystemExit, match=told):
+        command.main(["grade", str(tmp_path), "--key", "key.json", *words])
+
+
+def test_checkpoints_and_other_notebooks_are_no_hand_ins(tmp_path):
+    for name in (
+        "a/rank_collapse.ipynb",
+        "a/.ipynb_checkpoints/rank_collapse.ipynb",
+        "a/other.ipynb",
+        "rank_collapse.ipynb",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert [path.relative_to(tmp_path).as_posix() for _, _, path in hand_ins(tmp_path, KEY)] == [
+        "a/rank_collapse.ipynb"
+    ]

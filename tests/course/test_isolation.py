@@ -1,0 +1,127 @@
+"""An answer runs apart: only numbers come back, and what happened to its arguments."""
+
+import json
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from resnorm_lib.checks.answers import Wrong, call
+from resnorm_lib.course import wire
+from resnorm_lib.course.limits import Limits
+
+LIMITS = Limits(seconds=5, megabytes=512)
+
+
+def run(house, source, *arguments, limits=LIMITS):
+    with house.answer("f", ["import torch", source], limits=limits) as answer:
+        return answer(*arguments)
+
+
+def test_results_of_every_kind_come_back(house):
+    result = run(house, "def f(x): return {'a': (1, 2.5, None), 'b': [x, x.half()]}, x.dtype", torch.ones(2, 3))
+    assert result[0]["a"] == (1, 2.5, None)
+    assert torch.equal(result[0]["b"][1], torch.ones(2, 3).half())
+    assert result[1] is torch.float32
+    assert np.array_equal(run(house, "def f(x): return x.T", np.arange(6).reshape(2, 3)), np.arange(6).reshape(2, 3).T)
+
+
+def test_what_happens_to_an_argument_is_seen(house):
+    x = torch.zeros(3)
+    assert run(house, "def f(x):\n    x += 1\n    return 5", x) == 5
+    assert x.tolist() == [1, 1, 1]
+    with house.answer("f", ["def f(x):\n    x += 1\n    return 5"]) as answer, pytest.raises(Wrong, match="in place"):
+        call(answer, torch.zeros(3))
+
+
+def test_a_result_that_shares_memory_with_an_argument_still_does(house):
+    model = nn.Linear(2, 2)
+    states = run(house, "def f(model): return model.state_dict(), model.weight.detach().clone()", model)
+    with torch.no_grad():
+        model.weight.zero_()
+    assert states[0]["weight"].abs().sum() == 0
+    assert states[1].abs().sum() > 0
+
+
+def test_a_module_that_comes_to_share_its_parts_is_refused(house):
+    with pytest.raises(Wrong, match="replaces, adds or shares"):
+        run(house, "def f(a, b):\n    a.weight = b.weight\n    return 1", nn.Linear(2, 2), nn.Linear(2, 2))
+
+
+def test_a_module_stays_there_and_can_be_used(house):
+    with house.answer("F", ["import torch", "class F(torch.nn.Linear):\n    scale = 4"]) as answer:
+        assert answer.scale == 4
+        made = answer(2, 3)
+        assert isinstance(made, nn.Linear)
+        made.load_state_dict({"weight": torch.ones(3, 2), "bias": torch.zeros(3)})
+        assert made(torch.ones(1, 2)).tolist() == [[2, 2, 2]]
+        assert [tuple(each.shape) for each in made.parameters()] == [(3, 2), (3,)]
+
+
+def test_functions_among_the_arguments_are_called_back(house):
+    asked = []
+    got = run(house, "def f(g, x): return g(x) + g(2 * x)", lambda x: asked.append(float(x)) or x**2, torch.tensor(3.0))
+    assert (float(got), asked) == (45.0, [3.0, 6.0])
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [("raise ValueError('no')", ValueError), ("1 / 0", ZeroDivisionError), ("raise SystemExit", RuntimeError)],
+)
+def test_an_error_keeps_its_kind_and_its_line(house, line, kind):
+    with pytest.raises(kind) as told:
+        run(house, f"def f():\n    {line}")
+    assert told.value.line == 2
+
+
+@pytest.mark.parametrize("line", ["import os; os._exit(0)", "import os; os.kill(os.getpid(), 9) or os._exit(1)"])
+def test_an_answer_that_ends_its_process_is_told(house, line):
+    with pytest.raises(Wrong, match="ended its process"):
+        run(house, f"def f():\n    {line}")
+
+
+@pytest.mark.parametrize("line", ["while True: pass", "import time; time.sleep(60)"])
+def test_an_answer_that_does_not_end_is_told_in_time(house, line):
+    with pytest.raises(Wrong, match="takes longer than 1 s"):
+        run(house, f"def f():\n    {line}", limits=Limits(seconds=1))
+
+
+def test_memory_is_limited(house):
+    with pytest.raises(RuntimeError, match="memory"):
+        run(house, "def f(): return torch.zeros(10**9).sum()")
+
+
+def test_there_is_no_network(house):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        source = f"import socket\ndef f(): return socket.create_connection({address!r}, timeout=1).fileno()"
+        if not house.apart:
+            pytest.skip("this system gives no process a network of its own")
+        with pytest.raises(RuntimeError, match="unreachable"):
+            run(house, source)
+
+
+def test_neither_checks_nor_the_surroundings_are_there(house, monkeypatch):
+    monkeypatch.setenv("RESNORM_INSTRUCTOR", "/nowhere")
+    source = """def f():
+    import os, resnorm_lib.checks.rank_collapse as checks
+    return str(checks.check_distance(1)), len(os.listdir()), os.environ.get("RESNORM_INSTRUCTOR")"""
+    assert run(house, source) == ("None", 0, None)
+
+
+def test_an_answer_leaves_no_file(house, tmp_path):
+    where = run(house, "import os\ndef f():\n    open('a', 'w').write('b')\n    return os.getcwd()")
+    assert not os.path.exists(where)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{"tensor": "AAAA", "dtype": "save", "shape": [1]}, {"array": "AAAA", "dtype": "O", "shape": [1]},
+     {"torch": "load"}, {"dict": [[{"list": []}, 1]]}, {"tuple": 5}],
+)  # fmt: skip
+def test_a_forged_message_makes_nothing(tree):
+    with pytest.raises((TypeError, ValueError)):
+        wire.decode(json.loads(json.dumps(tree)), held=lambda entry: entry)
