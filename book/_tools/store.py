@@ -24,11 +24,14 @@ def named(paths):
     return found
 
 
-def execute(path, **settings):
-    """Run the notebook in a fresh kernel and return it; cells that raise keep their error as output."""
+def execute(path, timeout=600, **settings):
+    """Run the notebook in a fresh kernel and return it; cells that raise keep their error as output.
+
+    A cell that takes longer than ``timeout`` seconds is an error; the settings are variables of the kernel.
+    """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=600, allow_errors=True, record_timing=False, kernel_name="python3", coalesce_streams=True
+        notebook, timeout=timeout, allow_errors=True, record_timing=False, kernel_name="python3", coalesce_streams=True
     )
     client.execute(cwd=str(Path(path).parent), env=os.environ | STORED | settings)
     return notebook
