@@ -23,6 +23,7 @@ PACKAGES = (
     "probes",
     "engine",
     "experiments",
+    "parallel",
     "bench",
     "checks",
     "course",
