@@ -1,0 +1,58 @@
+"""``{open-models}``: what the layers of today's open models have, each cell a link to the line of code that says so."""
+
+from pathlib import Path
+
+import yaml
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+from book._ext import real_models
+
+DATA = Path(__file__).parents[1] / "open_models.yml"
+COLUMNS = ["norm", "eps", "placement", "queries and keys", "positions", "feed-forward"]
+CODE = real_models.TRANSFORMERS.replace("/tree/", "/blob/")
+CAPTION = """What a layer has in eight open language models. Each cell links to the line of the implementation that says
+so. `eps` is the default of the configuration; a trained checkpoint may bring its own."""
+
+
+def load(path=DATA):
+    """Return the rows, one dictionary a network, in their order."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def source(folder, cell):
+    """Return the path of the file of a cell, below the folder of all models, and the line in it."""
+    _, kind, line, _ = cell
+    return f"{folder}/{kind}_{folder}.py", line
+
+
+def table(rows):
+    """Return the rows as a table in MyST: the network with its paper, then the cells as links."""
+    cells = [["network", *COLUMNS, "paper"], ["---"] * (len(COLUMNS) + 2)]
+    papers = {row["name"]: real_models.sources(row | {"code": "-"}) for row in real_models.load()}
+    for row in rows:
+        links = []
+        for column in COLUMNS:
+            path, line = source(row["folder"], row[column])
+            links.append(f"[{row[column][0]}]({real_models.GITHUB}{CODE}{path}#L{line})")
+        cells.append([row["name"], *links, papers[row["name"]]])
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+class OpenModels(SphinxDirective):
+    """The table, with a caption and the label ``table-open-models``."""
+
+    def run(self):
+        for data in (DATA, real_models.DATA):
+            self.env.note_dependency(str(data))
+        caption = " ".join(CAPTION.split())
+        text = f"::::{{table}} {caption}\n:name: table-open-models\n\n{table(load())}\n::::"
+        container = nodes.Element()
+        self.state.nested_parse(StringList(text.splitlines(), str(DATA)), 0, container)
+        return container.children
+
+
+def setup(app):
+    app.add_directive("open-models", OpenModels)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
