@@ -17,7 +17,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab audit wheel compat new-chapter address browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab course audit wheel compat new-chapter address browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -77,6 +77,9 @@ gpu:  ## on a machine with an NVIDIA GPU: tests, benchmark, experiments, their r
 
 colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab, and what they need, to _build/colab
 	$(BIN)/python -m book._tools.colab $(OUT)/_build/colab
+
+course: $(READY)  ## write assignments for students, instructors and nbgrader, and the grader's key, to _build/course
+	$(BIN)/python -m book._tools.course $(OUT)/_build/course
 
 audit: book  ## judge five pages by Lighthouse, which npm installs, on a phone and a desktop; ten minutes
 	@command -v npm >/dev/null || { echo "make audit needs npm, which comes with Node.js 20 or newer." >&2; exit 1; }

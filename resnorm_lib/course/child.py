@@ -4,6 +4,7 @@ Started by :mod:`resnorm_lib.course.answer` with a socket as its only argument. 
 or a secret: what it is sent are the cells of one hand-in and the arguments of one call at a time.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -161,7 +162,8 @@ def _work(link: socket.socket, limits: Limits, folder: str) -> None:
 
 
 def _warm_up() -> None:
-    """Import once what torch imports when it is first needed: a child has no time for it."""
+    """Import once what answers import, and torch when it is first needed: a child has no time for it."""
+    importlib.import_module("resnorm_lib.models")
     torch.set_num_threads(1)
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -1,0 +1,1 @@
+"""Assignments, cut out of the chapters by the roles of their cells: ``make course``."""

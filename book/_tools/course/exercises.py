@@ -1,0 +1,173 @@
+"""The exercises and the predictions of a chapter, and its code that they need."""
+
+import ast
+import re
+import symtable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from nbformat import NotebookNode
+
+from resnorm_lib.checks import registry
+
+__all__ = ["Exercise", "Prediction", "bound", "exercises", "free", "needed", "predictions"]
+
+POINTS = {"easy": 1, "medium": 2, "hard": 3}
+HEAD = re.compile(r":::+\{exercise\}[ \t]*(?P<title>.*)\n:label: (?P<label>\S+)\n(?P<body>.*?)\n:::", re.DOTALL)
+EFFORT = re.compile(r"\((easy|medium|hard), (\d+) min\)\s*")
+ALONE = re.compile(r":::+\{solution\}.*?\n\n(.*?)\n:::+$", re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+class Exercise(NamedTuple):
+    """One exercise, its solution, and its stub if a check marks it."""
+
+    label: str
+    title: str
+    task: str  # MyST Markdown
+    difficulty: str
+    minutes: int
+    stub: str  # "" where the answer is no code that a check marks
+    name: str  # of what the stub defines
+    check: str  # the name of its check
+    answer: str  # the cell of the solution that defines the name
+    solution: list[tuple[str, str]]  # (kind of cell, source) of the whole solution
+
+    @property
+    def points(self) -> int:
+        """What the exercise is worth."""
+        return registry()[self.label].points if self.stub else POINTS[self.difficulty]
+
+    @property
+    def slug(self) -> str:
+        """The label in the ids of cells."""
+        return self.label.removeprefix("exercise-")
+
+
+class Prediction(NamedTuple):
+    """One "Predict first" of a chapter."""
+
+    section: str
+    question: str  # MyST Markdown
+
+
+def predictions(notebook: NotebookNode) -> list[Prediction]:
+    """Return what the chapter asks its readers to predict."""
+    found, section = [], ""
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown" or "solution" in cell.metadata.get("tags", []):
+            continue
+        for paragraph in cell.source.split("\n\n"):
+            if heading := HEADING.match(paragraph):
+                section = heading[1]
+            if "**Predict first" in paragraph:
+                found.append(Prediction(section, paragraph[paragraph.index("**Predict first") :]))
+    return found
+
+
+def exercises(notebook: NotebookNode) -> list[Exercise]:
+    """Return the exercises of a chapter, in order."""
+    groups: list[list[NotebookNode]] = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "exercise" in tags:
+            groups.append([cell])
+        elif groups and {"stub", "solution"} & set(tags):
+            groups[-1].append(cell)
+    return [_exercise(*group) for group in groups]
+
+
+def _exercise(statement: NotebookNode, *cells: NotebookNode) -> Exercise:
+    found = HEAD.search(statement.source)
+    difficulty, minutes = EFFORT.search(found["body"]).groups()
+    stub = next((cell.source for cell in cells if "stub" in cell.metadata.tags and cell.cell_type == "code"), "")
+    solution = [(cell.cell_type, _inside(cell)) for cell in cells if "solution" in cell.metadata.tags]
+    solution = [(kind, source) for kind, source in solution if source]
+    name = _defined(stub)[-1] if stub else ""
+    check = next((each for each in bound(stub) if each.startswith("check_")), "")
+    codes = [source for kind, source in solution if kind == "code"]
+    answer = next((source for source in codes if name in _defined(source)), "") if stub else ""
+    task = EFFORT.sub("", found["body"], count=1).strip()
+    return Exercise(found["label"], found["title"], task, difficulty, int(minutes), stub, name, check, answer, solution)
+
+
+def _inside(cell: NotebookNode) -> str:
+    """Return a cell of a solution without the directives around it."""
+    if cell.cell_type == "code":
+        return cell.source
+    if alone := ALONE.match(cell.source.strip()):
+        return alone[1]
+    return "" if cell.source.lstrip().startswith((":::{solution-", "::::{solution-")) else cell.source
+
+
+def _defined(source: str) -> list[str]:
+    return [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def needed(notebook: NotebookNode, sources: Iterable[str]) -> str:
+    """Return the imports, functions and constants of the chapter's body that some sources use, and these use in turn.
+
+    What the chapter trains or measures is not among them: an assignment starts in seconds.
+    """
+    offered, order = {}, []
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not {"stub", "solution"} & set(cell.metadata.get("tags", [])):
+            for node in ast.parse(cell.source).body:
+                if _is_definition(node):
+                    order.append(node)
+                    offered |= dict.fromkeys(bound(ast.unparse(node)), node)
+    wanted, kept = set().union(*(free(source) for source in sources)), []
+    while wanted:
+        name = wanted.pop()
+        node = offered.get(name)
+        if node is not None and node not in kept:
+            kept.append(node)
+            wanted |= free(ast.unparse(node))
+    return "\n".join(_lines(kept, order))
+
+
+def _lines(kept: list[ast.stmt], order: list[ast.stmt]) -> Iterator[str]:
+    imports = (ast.Import, ast.ImportFrom)
+    kept = sorted(kept, key=order.index)
+    yield from dict.fromkeys(ast.unparse(node) for node in kept if isinstance(node, imports))
+    for node in kept:
+        if not isinstance(node, imports):
+            space = "\n\n" if isinstance(node, ast.FunctionDef | ast.ClassDef) else ""
+            yield space + ast.unparse(node)
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        return not any(isinstance(each, ast.Call | ast.Name) for each in ast.walk(node.value))
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+
+
+def bound(source: str) -> set[str]:
+    """Return the names that a source defines at its top level."""
+    names = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        else:
+            names |= {
+                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            }
+    return names
+
+
+def free(source: str) -> set[str]:
+    """Return the names that a source uses and does not import or define at its top level."""
+    top = symtable.symtable(source, "<cell>", "exec")
+    return set(_globals(top)) - {each.get_name() for each in top.get_symbols() if _is_bound(each)}
+
+
+def _globals(table: symtable.SymbolTable) -> Iterator[str]:
+    yield from (each.get_name() for each in table.get_symbols() if each.is_referenced() and each.is_global())
+    for inner in table.get_children():
+        yield from _globals(inner)
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported()

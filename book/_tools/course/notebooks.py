@@ -1,0 +1,132 @@
+"""One assignment, three notebooks: for students, for instructors, and for nbgrader."""
+
+from collections.abc import Iterator
+
+import nbformat
+from nbformat import NotebookNode
+
+from book._tools.course.exercises import Exercise, Prediction, exercises, needed, predictions
+from book._tools.course.rubrics import scheme
+from book._tools.names import Names
+from book._tools.plain import plain
+from resnorm_lib.course.key import Assignment, Task
+
+__all__ = ["FACES", "assignment", "notebook", "prelude"]
+
+FACES = ("student", "instructor", "nbgrader")
+ALWAYS = "import math\n\nimport numpy as np\nimport torch"
+HEAD = """# Exercises: {title}
+
+Read the chapter *{title}* first; numbers of formulas are those of the chapter. A prediction is written down before its section is read.
+Write your answers into the cells that are made for them, and hand in this notebook. Cells of your own are welcome: what they define can be used in answers.
+The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too.
+
+The first cell needs the book's library: `pip install` the wheel that your teacher names, or the one beside the book."""  # noqa: E501
+WRITE = "*Write your answer here.*"
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
+    """Return the assignment of a chapter for one of :data:`FACES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such face.
+    """
+    if face not in FACES:
+        raise ValueError(f"face is {face!r}, but it must be one of {', '.join(FACES)}.")
+    names, tasks, asked = Names(chapter), exercises(source), predictions(source)
+    title = names.title(chapter)
+    cells = [_text("head", HEAD.format(title=title))]
+    cells.append(_code("setup", f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
+    for number, each in enumerate(asked, 1):
+        cells += _prediction(number, each, names, face)
+    for each in tasks:
+        cells += _task(each, names, face)
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+
+
+def assignment(chapter: str, source: NotebookNode) -> Assignment:
+    """Return what the key says of a chapter's assignment."""
+    tasks = []
+    for each in exercises(source):
+        if each.stub:
+            stub = _stub(each)
+            tasks.append(Task(each.label, each.name, each.points, f"answer-{each.slug}", stub, prelude(source, each)))
+    cells = [cell.id for cell in notebook(chapter, source, "student").cells]
+    return Assignment(chapter, Names(chapter).title(chapter), tasks, cells)
+
+
+def prelude(source: NotebookNode, exercise: Exercise) -> str:
+    """Return what runs before an answer: imports, and what the chapter defines for it."""
+    return f"{ALWAYS}\n{needed(source, [exercise.stub, exercise.answer])}".rstrip()
+
+
+def _setup(source: NotebookNode, tasks: list[Exercise]) -> str:
+    codes = [text for each in tasks for kind, text in each.solution if kind == "code"]
+    lines = needed(source, [*codes, *(each.stub for each in tasks)])
+    return "\n".join(line for line in lines.split("\n") if line not in ALWAYS.split("\n") or not line)
+
+
+def _prediction(number: int, asked: Prediction, names: Names, face: str) -> Iterator[NotebookNode]:
+    place = f"predict-{number}"
+    yield _text(f"ask-{place}", f"## Prediction {number}: {asked.section}\n\n{plain(asked.question, names)}")
+    answer = "Any prediction with a reason earns the point; whether it was right does not count."
+    yield _answer_in_words(place, answer, 1, face)
+
+
+def _task(task: Exercise, names: Names, face: str) -> Iterator[NotebookNode]:
+    effort = f"*{task.difficulty}, {task.minutes} minutes, {task.points} {'point' if task.points == 1 else 'points'}*"
+    yield _text(f"task-{task.slug}", f"## {task.title}\n\n{effort}\n\n{plain(task.task, names)}")
+    if task.stub:
+        yield _code(f"answer-{task.slug}", _filled(task, face), grade=True, solution=True, points=task.points)
+        module = f"resnorm_lib.checks.{_module(task)}"
+        yield _code(f"check-{task.slug}", f"from {module} import {task.check}\n\n{task.check}({task.name})")
+    else:
+        model = "\n\n".join(plain(text, names) if kind == "markdown" else f"```python\n{text}\n```"
+                            for kind, text in task.solution)  # fmt: skip
+        yield _answer_in_words(f"answer-{task.slug}", f"{model}\n\n{scheme(task)}", task.points, face)
+
+
+def _module(task: Exercise) -> str:
+    line = next(line for line in task.stub.splitlines() if line.startswith("from resnorm_lib.checks."))
+    return line.split()[1].rpartition(".")[2]
+
+
+def _stub(task: Exercise) -> str:
+    """Return the stub without the import of its check, which stands in the cell below."""
+    return "\n".join(line for line in task.stub.splitlines() if not line.startswith("from resnorm_lib.checks.")).strip()
+
+
+def _filled(task: Exercise, face: str) -> str:
+    if face == "student":
+        return _stub(task)
+    if face == "instructor":
+        return task.answer
+    return f"{_stub(task)}\n\n\n{BEGIN}\n{task.answer}\n{END}"
+
+
+def _answer_in_words(place: str, model: str, points: int, face: str) -> NotebookNode:
+    text = {"student": WRITE, "instructor": model, "nbgrader": f"{BEGIN}\n{model}\n{END}"}[face]
+    return _text(place, text, grade=True, solution=True, points=points)
+
+
+def _text(place: str, source: str, **marks: int) -> NotebookNode:
+    return _marked(nbformat.v4.new_markdown_cell(source), place, **marks)
+
+
+def _code(place: str, source: str, **marks: int) -> NotebookNode:
+    return _marked(nbformat.v4.new_code_cell(source), place, **marks)
+
+
+def _marked(
+    cell: NotebookNode, place: str, grade: bool = False, solution: bool = False, points: int = 0
+) -> NotebookNode:
+    """Give a cell its id, and nbgrader's marks: what it may change, and what it is worth."""
+    cell["id"] = place
+    mark = {"grade": grade, "grade_id": place, "locked": not solution, "schema_version": 3, "solution": solution,
+            "task": False} | ({"points": points} if grade else {})  # fmt: skip
+    cell.metadata["nbgrader"] = mark
+    return cell

@@ -1,0 +1,139 @@
+"""Assignments: no answer in what students get, all answers in what instructors get; nbgrader makes one of the other."""
+
+import ast
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
+from nbgrader.preprocessors import ClearSolutions
+
+from book._tools.course.exercises import exercises, free, needed, predictions
+from book._tools.course.notebooks import FACES, assignment, notebook
+from resnorm_lib.course.answer import House
+from resnorm_lib.course.grade import grade
+from tests.book import sources
+from tests.book.cells import read
+
+CHAPTERS = [path for path in sources.chapters() if exercises(read(path))]
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def statements(source):
+    """Return the statements of a source as syntax trees, without those that say nothing: imports, docstrings, pass."""
+    trees = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
+    silent = (ast.Import, ast.ImportFrom, ast.Pass)
+    constant = [node for node in trees if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return {ast.dump(node) for node in trees if not isinstance(node, silent) and node not in constant}
+
+
+def code(made):
+    return [cell.source for cell in made.cells if cell.cell_type == "code"]
+
+
+def run(made):
+    """Run the cells of an assignment; return what its checks say, by the ids of their cells."""
+    names, said = {}, {}
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            *body, last = ast.parse(cell.source).body
+            exec(compile(ast.Module(body, []), cell.id, "exec"), names)
+            if cell.id.startswith("check-"):
+                said[cell.id] = eval(compile(ast.Expression(last.value), cell.id, "eval"), names)
+            else:
+                exec(compile(ast.Module([last], []), cell.id, "exec"), names)
+    return said
+
+
+@each_chapter
+def test_no_line_of_a_solution_is_in_a_student_notebook(path):
+    chapter = read(path)
+    shown = [
+        cell for cell in chapter.cells if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", [])
+    ]
+    on_the_page = set().union(*(statements(cell.source) for cell in shown))
+    asked = exercises(chapter)
+    answers = [text for each in asked for kind, text in each.solution if kind == "code"]
+    checked = statements("\n".join(f"{each.check}({each.name})" for each in asked if each.stub))
+    solved = set().union(*map(statements, answers)) - on_the_page - checked
+    made = notebook(path.stem, chapter, "student")
+    assert solved
+    given = solved & set().union(*map(statements, code(made)))
+    assert not given
+    prose = "\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
+    told = [text for each in asked for kind, text in each.solution if kind == "markdown"]
+    assert not [text for text in told if text in prose]
+
+
+def test_a_line_of_a_solution_would_be_seen():
+    assert statements("def f(x):\n    '''Doc.'''\n    import math\n    return x+1") & statements("return(x + 1)")
+
+
+@each_chapter
+def test_student_notebooks_run_and_every_stub_is_told_to_be_none(path):
+    said = run(notebook(path.stem, read(path), "student"))
+    assert said
+    assert all(not verdict and "There is no answer yet" in verdict.sentence for verdict in said.values())
+
+
+@each_chapter
+def test_every_answer_of_an_instructor_is_right(path):
+    said = run(notebook(path.stem, read(path), "instructor"))
+    assert all(said.values()), [verdict for verdict in said.values() if not verdict]
+
+
+@each_chapter
+def test_nbgrader_makes_the_student_notebook_of_its_source(path):
+    chapter = read(path)
+    made = notebook(path.stem, chapter, "nbgrader")
+    clear = ClearSolutions(code_stub={"python": ""}, text_stub="*Write your answer here.*")
+    cleared, _ = clear.preprocess(made, {})
+    wanted = notebook(path.stem, chapter, "student")
+    assert [(cell.id, cell.source.strip()) for cell in cleared.cells] == [
+        (cell.id, cell.source.strip()) for cell in wanted.cells
+    ]
+
+
+@each_chapter
+@pytest.mark.parametrize("face", FACES)
+def test_every_cell_has_an_id_of_its_own_and_marks_that_nbgrader_takes(path, face):
+    made = notebook(path.stem, read(path), face)
+    MetadataValidatorV3().validate_nb(made)
+    assert len({cell.id for cell in made.cells}) == len(made.cells)
+    assert {cell.id for cell in made.cells} == {cell.metadata.nbgrader.grade_id for cell in made.cells}
+
+
+@each_chapter
+def test_every_exercise_and_every_prediction_has_a_cell_to_answer_in(path):
+    chapter = read(path)
+    made = notebook(path.stem, chapter, "student")
+    graded = [cell for cell in made.cells if cell.metadata.nbgrader.grade]
+    assert len(graded) == len(exercises(chapter)) + len(predictions(chapter))
+    assert all(cell.metadata.nbgrader.points > 0 and not cell.metadata.nbgrader.locked for cell in graded)
+
+
+def test_the_grader_gives_instructors_full_marks_and_stubs_none(tmp_path):
+    key = {}
+    for path in (each for each in CHAPTERS if each.stem == "residual_networks"):
+        chapter = read(path)
+        key[path.stem] = assignment(path.stem, chapter)
+        for face in ("student", "instructor"):
+            (tmp_path / face).mkdir(exist_ok=True)
+            nbformat.write(notebook(path.stem, chapter, face), tmp_path / face / path.name)
+    with House() as house:
+        scores = grade(tmp_path, key, "secret", house)
+    assert len(scores) == 2 * sum(len(each.tasks) for each in key.values())
+    for score in scores:
+        assert score.points == (score.worth if score.student == "instructor" else 0), score
+
+
+def test_what_an_exercise_needs_is_found_through_functions():
+    body = "import math\nK = 2\ndef g(x):\n    return math.sqrt(x) * K\nrun = g(3)"
+    source = new_notebook(cells=[new_code_cell(body)])
+    assert needed(source, ["def f(x):\n    K = 1\n    return g(run)"]).splitlines()[:2] == ["import math", "K = 2"]
+    assert free("def f(x):\n    y = x\n    return h(y)") == {"h"}
+
+
+def test_a_face_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="face is 'teacher', but it must be one of student"):
+        notebook(CHAPTERS[0].stem, read(CHAPTERS[0]), "teacher")
