@@ -22,8 +22,8 @@ CHARSET = re.compile(r"<meta charset=[^>]*>")
 # A page opened as a file is no site of its own for every browser: "file:" lets it load its neighbours.
 POLICY = (
     "default-src 'none'; script-src 'self' file: {scripts}; style-src 'self' file: 'unsafe-inline'; "
-    "img-src 'self' file: data:; font-src 'self' file: data:; connect-src 'self'; form-action 'self' file:; "
-    "base-uri 'self'"
+    "img-src 'self' file: data:; font-src 'self' file: data:; media-src data:; connect-src 'self'; "
+    "form-action 'self' file:; base-uri 'self'"
 )
 
 

@@ -6,6 +6,8 @@ loader                         what it reads                                    
 :func:`load_digits`            1,797 handwritten digits, 8 x 8                      scikit-learn
 :func:`load_text` ("pydoc")    the help on Python's topics                          CPython itself
 :func:`load_spirals`           1,797 points of ten spirals in 64 dimensions         nothing
+:func:`load_words`             spoken words, synthesised                            nothing
+:func:`load_co2`               carbon dioxide over Mauna Loa, 526 months            nothing
 :func:`translation_pairs`      numbers in words, English and German                 nothing
 :func:`load_mnist`             70,000 handwritten digits, 28 x 28                   RESNORM_DATA
 :func:`load_fashion_mnist`     70,000 pictures of clothes, 28 x 28                  RESNORM_DATA
@@ -18,14 +20,17 @@ loader                         what it reads                                    
 
 from resnorm_lib.data.batches import batches
 from resnorm_lib.data.cifar10 import load_cifar10
+from resnorm_lib.data.co2 import load_co2
 from resnorm_lib.data.digits import Split, load_digits
 from resnorm_lib.data.files import DataDamaged, DataMissing
 from resnorm_lib.data.image_batches import ImageBatches
 from resnorm_lib.data.images import Images
 from resnorm_lib.data.mnist import load_fashion_mnist, load_mnist
+from resnorm_lib.data.sound import Sound
 from resnorm_lib.data.spirals import load_spirals
 from resnorm_lib.data.text import Text, load_text, text_batches
 from resnorm_lib.data.translation import Pairs, number_in_words, translation_pairs
+from resnorm_lib.data.words import load_words
 
 __all__ = [
     "DataDamaged",
@@ -33,15 +38,18 @@ __all__ = [
     "ImageBatches",
     "Images",
     "Pairs",
+    "Sound",
     "Split",
     "Text",
     "batches",
     "load_cifar10",
+    "load_co2",
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
     "load_spirals",
     "load_text",
+    "load_words",
     "number_in_words",
     "text_batches",
     "translation_pairs",

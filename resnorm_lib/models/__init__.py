@@ -9,6 +9,7 @@ from resnorm_lib.models.encoder_decoder import EncoderDecoder
 from resnorm_lib.models.gpt2 import from_gpt2, gpt2_state_dict
 from resnorm_lib.models.mlp import MLP
 from resnorm_lib.models.resnet import ResNet, cifar_resnet, resnet18, resnet34, resnet50, wide_resnet
+from resnorm_lib.models.series_norm import ReversibleInstanceNorm
 from resnorm_lib.models.transformer import DecoderLM, TransformerEncoder
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DecoderLM",
     "EncoderDecoder",
     "ResNet",
+    "ReversibleInstanceNorm",
     "TransformerEncoder",
     "cifar_resnet",
     "from_gpt2",
