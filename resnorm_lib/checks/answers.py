@@ -13,23 +13,39 @@ from resnorm_lib.checks import themes
 from resnorm_lib.checks.arguments import overwritten, structure, values
 from resnorm_lib.checks.face import current
 
-__all__ = ["TOLERANCE", "Wrong", "call", "expect", "expect_close", "several", "to_array"]
+__all__ = ["REBUILT", "TOLERANCE", "Wrong", "call", "expect", "expect_close", "several", "shown_wrong", "to_array"]
 
 TOLERANCE = 2e-5  # relative to the largest entry: what rounding does to a short computation in float32, with room
+
+HIDDEN = (
+    "Right on the examples of the check, and wrong on others that were drawn: other shapes and numbers, float32 as "
+    "well as float64. Is something fitted to the examples?"
+)
+REBUILT = "The answer replaces, removes or adds parts of a module that it was given."
 
 
 class Wrong(AssertionError):
     """An answer to an exercise is wrong; the message says how."""
 
 
-def call(answer: Callable, *arguments: Any) -> Any:
+def shown_wrong(sentence: str) -> Wrong:
+    """Return the error with a sentence that says what is expected; the hidden face does not say it."""
+    return Wrong(HIDDEN if current().hidden else sentence)
+
+
+def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = ()) -> Any:
     """Return ``answer(*arguments)``; the hidden face turns arrays and tensors in float64 into its own dtype first.
+
+    Parameters
+    ----------
+    changes : tuple of int
+        Which arguments the answer is to change; then it need not return anything.
 
     Raises
     ------
     Wrong
         If the answer is not written yet, raises an error of its own (the sentence names its line), returns nothing,
-        or changes an argument.
+        or changes another argument.
     """
     arguments = tuple(_cast(each, current().dtype) for each in arguments)
     before, parts = values(arguments), structure(arguments)
@@ -41,9 +57,11 @@ def call(answer: Callable, *arguments: Any) -> Any:
         raise Wrong("There is no answer yet: replace the line that raises NotImplementedError.") from None
     except Exception as error:
         raise Wrong(f"The answer raises {type(error).__name__}{_place(error)}: {error}") from error
-    if result is None or result is ...:
+    if (result is None or result is ...) and not changes:
         raise Wrong("The answer returns nothing: does it end with return?")
-    if structure(arguments) != parts or any(_is_value(path, arguments) for path in overwritten(before, arguments)):
+    if structure(arguments) != parts:
+        raise Wrong(REBUILT)
+    if any(_is_kept(path, arguments, changes) for path in overwritten(before, arguments)):
         raise Wrong("The answer changes its argument in place: whoever still needs it finds another one.")
     return result
 
@@ -56,9 +74,11 @@ def _place(error: Exception) -> str:
     return f" in the line `{line[0].line}`" if line and line[0].line else ""
 
 
-def _is_value(path: str, arguments: tuple) -> bool:
-    """Say whether a path leads to a value or a parameter: the statistics of a module may move when it is called."""
+def _is_kept(path: str, arguments: tuple, changes: tuple[int, ...]) -> bool:
+    """Say whether what a path leads to must stay: the statistics of a module may move when it is called."""
     number = int(path.split(".")[1])
+    if number in changes:
+        return False
     if not isinstance(arguments[number], nn.Module):
         return True
     return path.split(".", 2)[2] in dict(arguments[number].named_parameters())
@@ -201,10 +221,7 @@ def expect_close(
         if result.shape == got.shape and _agree(got, result, tolerance) and not _equal(result, wanted, tolerance):
             raise Wrong(sentence)
     if current().hidden:
-        raise Wrong(
-            "Right on the examples of the check, and wrong on others that were drawn: other shapes and numbers, "
-            "float32 as well as float64. Is something fitted to the examples?"
-        )
+        raise shown_wrong("")
     if got.shape != wanted.shape:
         raise Wrong(f"{what} has shape {got.shape}, but it must be {wanted.shape}.")
     place = np.unravel_index(np.argmax(np.where(np.isnan(got), np.inf, np.abs(got - wanted))), got.shape)

@@ -34,12 +34,8 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Tensor | np.ndarra
 
 
 def structure(arguments: tuple) -> list[tuple]:
-    """Return path, shape and storage of every leaf: it changes where a module loses, gains or shares a part."""
-    seen, found = {}, []
-    for path, leaf in leaves(arguments):
-        place = leaf.untyped_storage().data_ptr() if isinstance(leaf, Tensor) else id(leaf)
-        found.append((path, tuple(leaf.shape), seen.setdefault(place or path, len(seen))))
-    return found
+    """Return path and shape of every leaf: it changes where a module loses or gains a part."""
+    return [(path, tuple(leaf.shape)) for path, leaf in leaves(arguments)]
 
 
 def values(arguments: tuple) -> dict[str, Tensor | np.ndarray]:

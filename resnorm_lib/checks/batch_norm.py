@@ -1,20 +1,24 @@
 """Checks for the exercises of "What BatchNorm does to a batch"."""
 
+from collections.abc import Callable
+
 import torch
 
 from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_batches_until", "check_fold", "check_merged_statistics"]
 
 
 @exercise("exercise-batch-forget", points=1)
-def check_batches_until(answer):
+def check_batches_until(answer: Callable, face: Draw) -> str:
     """Check ``answer(momentum, share)``: after how many batches at most this share of the start is left.
 
     The verdict is wrong if the number is; the message names a momentum read the other way, and a wrong rounding.
     """
-    for momentum, share in ((0.5, 0.3), (0.1, 0.02), (0.01, 0.02), (0.25, 0.5)):
+    cases = ((0.5, 0.3), (0.1, 0.02), (0.01, 0.02), (0.25, 0.5))
+    for momentum, share in face.cases(*cases, drawn=lambda: (face.number(0.02, 0.4), face.number(0.01, 0.6))):
         wanted, other = _steps(1 - momentum, share), _steps(momentum, share)
         expect_close(
             call(answer, momentum, share),
@@ -36,7 +40,7 @@ def _steps(kept, share):
 
 
 @exercise("exercise-batch-fold", points=2)
-def check_fold(answer):
+def check_fold(answer: Callable, face: Draw) -> str:
     """Check ``answer(weight, bias, mean, variance, gain, shift, eps) -> (weight, bias)`` of the folded linear layer.
 
     The verdict is wrong if the one layer does not compute what the two compute. Layers are square, so that a scale on
@@ -46,8 +50,12 @@ def check_fold(answer):
     bias, mean = torch.tensor([[0.5, -1.0, 2.0], [1.0, 2.0, -3.0]], dtype=torch.float64)
     variance, gain, shift = torch.tensor([[4.0, 0.25, 1.0], [2.0, -1.0, 0.5], [0.1, 0.2, -0.3]], dtype=torch.float64)
     eps = 0.01
-    arguments = [each.clone() for each in (weight, bias, mean, variance, gain, shift)]
-    folded = several(call(answer, *arguments, eps), "weight", "bias")
+    if face.hidden:
+        size, eps = face.integer(2, 6), face.number(0.01, 0.2)
+        weight = face.normal(size, size)
+        bias, mean, variance, gain, shift = face.normal(5, size)
+        variance = variance.square()
+    folded = several(call(answer, weight, bias, mean, variance, gain, shift, eps), "weight", "bias")
     scale = gain / (variance + eps).sqrt()
     expect_close(
         folded[0],
@@ -75,13 +83,15 @@ def check_fold(answer):
 
 
 @exercise("exercise-batch-merge", points=2)
-def check_merged_statistics(answer):
+def check_merged_statistics(answer: Callable, face: Draw) -> str:
     """Check ``answer(mean_a, var_a, m_a, mean_b, var_b, m_b) -> (mean, variance)`` of two parts of a batch.
 
     The verdict is wrong if mean or biased variance of the whole are wrong.
     """
     whole = torch.tensor([1.0, 3.0, 4.0, 4.0, 9.0, 15.0, 2.0, 10.0], dtype=torch.float64)
-    for size in (2, 4):
+    if face.hidden:
+        whole = 3 * face.normal(face.integer(7, 20)) + face.number(-5, 5)
+    for size in face.cases(2, 4, drawn=lambda: face.integer(2, len(whole) - 2)):
         a, b = whole[:size], whole[size:]
         (mean_a, var_a), (mean_b, var_b) = ((part.mean(), part.var(correction=0)) for part in (a, b))
         mean, variance = several(call(answer, mean_a, var_a, len(a), mean_b, var_b, len(b)), "mean", "variance")

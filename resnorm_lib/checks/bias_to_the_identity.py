@@ -1,9 +1,12 @@
 """Checks for the exercises of "Biased to the identity"."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_fixup_start", "check_shares"]
@@ -17,13 +20,14 @@ def _shares(place, depth, v):
 
 
 @exercise("exercise-ident-shares", points=2)
-def check_shares(answer):
+def check_shares(answer: Callable, face: Draw) -> str:
     """Check ``answer(place, depth, v)``: the share of each block's branch in the stream that leaves the block.
 
     The verdict is wrong if a share is wrong.
     """
     for place in PLACES:
-        for depth, v in ((1, 1.0), (6, 1.0), (9, 0.5)):
+        cases = ((1, 1.0), (6, 1.0), (9, 0.5))
+        for depth, v in face.cases(*cases, drawn=lambda: (face.integer(2, 20), face.number(0.2, 3))):
             block, wanted = np.arange(1, depth + 1), _shares(place, depth, v)
             early = np.sqrt(v / (1 + v * (block - 1)))
             mistakes = [
@@ -40,15 +44,19 @@ def check_shares(answer):
     return "the shares of the branches"
 
 
+def _matrix(generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(4, 4, generator=generator, dtype=torch.float64)
+
+
 @exercise("exercise-ident-fixup", points=2)
-def check_fixup_start(answer):
+def check_fixup_start(answer: Callable, face: Draw) -> str:
     """Check ``answer(branches, head)``: the matrices of Fixup from those of He's initialisation, without changing them.
 
     The verdict is wrong if a matrix is wrong, or one that was given has changed.
     """
-    generator = torch.Generator().manual_seed(0)
-    for depth, maps in ((16, 2), (9, 3)):
-        branches = [[torch.randn(4, 4, generator=generator, dtype=torch.float64) for _ in range(maps)]] * depth
+    generator = face.generator(0)
+    for depth, maps in face.cases((16, 2), (9, 3), drawn=lambda: (face.integer(2, 12), face.integer(2, 5))):
+        branches = [[_matrix(generator) for _ in range(maps)] for _ in range(depth)]
         head = torch.randn(3, 4, generator=generator, dtype=torch.float64)
         given = [matrix.clone() for matrix in branches[0]]
         got, last = several(call(answer, branches, head), "branches", "head")

@@ -38,7 +38,7 @@ class Draw:
         """Return NumPy's generator number ``number`` of this face."""
         return np.random.default_rng([number, *self._entropy])
 
-    def torch(self, number: int) -> torch.Generator:
+    def generator(self, number: int) -> torch.Generator:
         """Return torch's generator number ``number`` of this face."""
         seed = int(self.numpy(number).integers(2**62)) if self.hidden else number
         return torch.Generator().manual_seed(seed)
@@ -50,6 +50,10 @@ class Draw:
     def number(self, low: float, high: float) -> float:
         """Draw a number between low and high, with no more than four digits."""
         return float(f"{self._draw.uniform(low, high):.4g}")
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Draw normal numbers in float64."""
+        return torch.from_numpy(self._draw.standard_normal(shape))
 
     def choice(self, options: Sequence) -> Any:
         """Draw one of several options."""

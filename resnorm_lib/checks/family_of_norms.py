@@ -1,8 +1,13 @@
 """Checks for the exercises of "The family of normalizations"."""
 
+import functools
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_family", "check_moved_gain", "check_pixel_norm"]
@@ -11,63 +16,77 @@ EPS = 1e-3  # large enough to tell whether it stands inside the root
 
 
 @exercise("exercise-norms-function", points=2)
-def check_family(answer):
+def check_family(answer: Callable, face: Draw) -> str:
     """Check ``answer(x, kind, num_groups, eps)`` for x of shape (N, C, H, W) and each of five kinds.
 
     The verdict is wrong if a norm is wrong; the message names the set that was averaged, where it can be told.
     """
     x = torch.linspace(-1, 1, 288, dtype=torch.float64).pow(3).add(0.4)
     x = x[torch.arange(288).mul(37) % 288].view(3, 6, 4, 4)
+    groups, eps = 2, EPS
+    if face.hidden:
+        groups, eps = face.integer(2, 4), face.number(0.01, 0.5)
+        x = 2 * face.normal(face.integer(2, 4), groups * face.integer(2, 3), face.integer(2, 5), face.integer(2, 5)) + 1
     for kind in ("batch", "layer", "instance", "group", "rms"):
-        got = call(answer, x.clone(), kind, 2, EPS)
+        got = call(answer, x, kind, groups, eps)
         if hasattr(got, "shape") and tuple(got.shape) != tuple(x.shape):
-            raise Wrong(f"{kind}: the output has shape {tuple(got.shape)}, but a norm keeps that of x: (3, 6, 4, 4).")
-        expect_close(got, _norm(x, kind), f"{kind}: the output", mistakes=_mistakes(x, kind))
+            raise Wrong(f"{kind}: the output has shape {tuple(got.shape)}, but a norm keeps that of x.")
+        norm = functools.partial(_norm, x, kind=kind, groups=groups, eps=eps)
+        expect_close(got, norm(), f"{kind}: the output", mistakes=_mistakes(norm, kind), arguments=(x,))
     return "the family in one function"
 
 
-def _sets(x, kind):
+def _sets(x: Tensor, kind: str, groups: int) -> Tensor:
     """The same numbers, with the entries that share a mean along the last axis."""
     n, c = x.shape[:2]
     if kind == "batch":
         return x.transpose(0, 1).reshape(c, -1)
-    groups = {"layer": 1, "rms": 1, "group": 2, "instance": c}[kind]
+    groups = {"layer": 1, "rms": 1, "group": groups, "instance": c}[kind]
     return x.reshape(n, groups, -1)
 
 
-def _back(rows, x, kind):
+def _back(rows: Tensor, x: Tensor, kind: str) -> Tensor:
     n, c, h, w = x.shape
     return rows.view(c, n, h, w).transpose(0, 1) if kind == "batch" else rows.view(x.shape)
 
 
-def _norm(x, kind, sets=None, correction=0, power=0.5, outside=False):
+def _norm(
+    x: Tensor,
+    kind: str,
+    groups: int,
+    eps: float,
+    sets: str | None = None,
+    correction: int = 0,
+    power: float = 0.5,
+    outside: bool = False,
+) -> Tensor:
     """The norm ``kind``, or what one of the usual mistakes makes of it."""
-    rows = _sets(x, sets or kind)
+    rows = _sets(x, sets or kind, groups)
     if kind == "rms":
         centre, spread = 0.0, rows.square().mean(-1, keepdim=True)
     else:
         centre, spread = rows.mean(-1, keepdim=True), rows.var(-1, correction=correction, keepdim=True)
-    below = spread**power + EPS if outside else (spread + EPS) ** power
+    below = spread**power + eps if outside else (spread + eps) ** power
     return _back((rows - centre) / below, x, sets or kind)
 
 
-def _mistakes(x, kind):
+def _mistakes(norm: Callable[..., Tensor], kind: str) -> list[tuple[Tensor, str]]:
     others = [other for other in ("batch", "layer", "instance", "group") if other != kind]
     mistakes = [
-        (_norm(x, kind, power=1), f"{kind}: divide by the root, not by the variance or the mean square itself."),
-        (_norm(x, kind, outside=True), f"{kind}: eps belongs inside the root."),
+        (norm(power=1), f"{kind}: divide by the root, not by the variance or the mean square itself."),
+        (norm(outside=True), f"{kind}: eps belongs inside the root."),
     ]
     if kind == "rms":
-        mistakes.append((_norm(x, "layer"), "rms: nothing is subtracted; this is layer normalization."))
+        mistakes.append((norm(kind="layer"), "rms: nothing is subtracted; this is layer normalization."))
     else:
         sentence = f"{kind}: the variance is the biased one: divide by the number of entries, not by one less."
-        mistakes.append((_norm(x, kind, correction=1), sentence))
-        mistakes += [(_norm(x, kind, sets=o), f"{kind}: the mean runs over the set of {o!r}.") for o in others]
+        mistakes.append((norm(correction=1), sentence))
+        mistakes += [(norm(sets=o), f"{kind}: the mean runs over the set of {o!r}.") for o in others]
     return mistakes
 
 
 @exercise("exercise-norms-pixel", points=2)
-def check_pixel_norm(answer):
+def check_pixel_norm(answer: Callable, face: Draw) -> str:
     """Check ``answer(x, weight, bias, eps)`` for x of shape (N, C, H, W): LN over the channels of each pixel.
 
     The verdict is wrong if the set, the gain or the bias are wrong; images have as many columns as channels, so that a
@@ -76,14 +95,19 @@ def check_pixel_norm(answer):
     x = torch.linspace(-1, 1, 96, dtype=torch.float64).pow(3).add(0.3)
     x = x[torch.arange(96).mul(37) % 96].view(2, 4, 3, 4)
     weight, bias = torch.tensor([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, -1.0, 0.5]], dtype=torch.float64)
+    eps = EPS
+    if face.hidden:
+        channels, eps = face.integer(3, 6), face.number(0.01, 0.5)
+        x = 2 * face.normal(face.integer(2, 4), channels, face.integer(2, 5), channels) + 1
+        weight, bias = face.normal(2, channels)
 
     def norm(axes, correction=0, columns=False):
         spread, centred = x.var(axes, correction=correction, keepdim=True), x - x.mean(axes, keepdim=True)
         w, b = (weight, bias) if columns else (weight.view(-1, 1, 1), bias.view(-1, 1, 1))
-        return w * centred / (spread + EPS).sqrt() + b
+        return w * centred / (spread + eps).sqrt() + b
 
     expect_close(
-        call(answer, x.clone(), weight.clone(), bias.clone(), EPS),
+        call(answer, x, weight, bias, eps),
         norm(1),
         "The output",
         mistakes=[
@@ -101,17 +125,21 @@ def check_pixel_norm(answer):
 
 
 @exercise("exercise-norms-move", points=2)
-def check_moved_gain(answer):
+def check_moved_gain(answer: Callable, face: Draw) -> str:
     """Check ``answer(weight, running_var, eps_from, eps_to)``: the gain that keeps the output of BN in evaluation.
 
     The verdict is wrong if the output changes.
     """
     weight = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     variance = torch.tensor([1.0, 1e-4, 1e-2], dtype=torch.float64)
-    for eps_from, eps_to in ((1e-3, 1e-5), (1e-5, 1e-3), (1e-5, 1e-5)):
+    if face.hidden:
+        weight, variance = face.normal(2, face.integer(2, 6))
+        variance = 0.01 * variance.square()
+    cases = ((1e-3, 1e-5), (1e-5, 1e-3), (1e-5, 1e-5))
+    for eps_from, eps_to in face.cases(*cases, drawn=lambda: (face.number(1e-4, 0.1), face.number(1e-4, 0.1))):
         ratio = (variance + eps_to) / (variance + eps_from)
         expect_close(
-            call(answer, weight.clone(), variance.clone(), eps_from, eps_to),
+            call(answer, weight, variance, eps_from, eps_to),
             weight * ratio.sqrt(),
             f"The gain from eps {eps_from:g} to {eps_to:g}",
             mistakes=[

@@ -1,21 +1,26 @@
 """Checks for the exercises of "Fast on a GPU"."""
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_backward_bytes", "check_merge"]
 
 
 @exercise("exercise-fast-bytes", points=1)
-def check_backward_bytes(answer):
+def check_backward_bytes(answer: Callable, face: Draw) -> str:
     """Check ``answer(rows, columns, itemsize, programs)``: bytes of a persistent backward pass of LayerNorm.
 
     The verdict is wrong if a number of bytes is wrong.
     """
     half = "Not all partial sums: float32 whatever the tensors are, written and read, for the gain and for the offset."
-    for rows, columns, itemsize, programs in ((64, 32, 4, 3), (4096, 1024, 2, 132)):
+    cases = ((64, 32, 4, 3), (4096, 1024, 2, 132))
+    for rows, columns, itemsize, programs in face.cases(*cases, drawn=lambda: _launch(face)):
         tensors, statistics = 3 * rows * columns * itemsize, 8 * rows
         partials = 16 * programs * columns
         total = tensors + statistics + partials
@@ -35,13 +40,14 @@ def check_backward_bytes(answer):
 
 
 @exercise("exercise-fast-merge", points=2)
-def check_merge(answer):
+def check_merge(answer: Callable, face: Draw) -> str:
     """Check ``answer(a, b)``: count, mean and sum of squared deviations of two chunks together.
 
     The verdict is wrong if one of the three is wrong, or the answer loses the digits of numbers with a large mean.
     """
-    generator = np.random.default_rng(0)
-    for sizes, offset in (((3, 5), 0.0), ((8, 2), 4.0), ((64, 64), 1e8)):
+    generator = face.numpy(0)
+    cases = (((3, 5), 0.0), ((8, 2), 4.0), ((64, 64), 1e8))
+    for sizes, offset in face.cases(*cases, drawn=lambda: _chunks(face)):
         a, b = (generator.standard_normal(size) + offset + shift for size, shift in zip(sizes, (0, 1)))
         triples = [(len(chunk), chunk.mean(), np.square(chunk - chunk.mean()).sum()) for chunk in (a, b)]
         result = call(answer, *triples)
@@ -52,6 +58,17 @@ def check_merge(answer):
         else:
             _expect_statistics(result, triples, np.concatenate([a, b]))
     return "the statistics of two chunks together"
+
+
+def _launch(face: Draw) -> tuple[int, int, int, int]:
+    """Return rows, columns, bytes of a number, and programs."""
+    return face.integer(100, 9000), face.integer(64, 4096), face.choice([2, 4]), face.integer(2, 200)
+
+
+def _chunks(face: Draw) -> tuple[tuple[int, int], float]:
+    """Return the sizes of two chunks, and where they lie; in float64 sometimes far from 0."""
+    far = face.choice([0.0, 3.0, 1e8]) if face.dtype == torch.float64 else 3.0
+    return (face.integer(2, 40), face.integer(2, 40)), far
 
 
 def _expect_statistics(result, triples, both):

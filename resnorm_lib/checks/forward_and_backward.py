@@ -6,7 +6,8 @@ import numpy as np
 from numpy import ndarray
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several
+from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_concat_back", "check_direction_error", "check_post_norm_back", "check_rms_norm_back"]
@@ -15,22 +16,23 @@ EPS = 1e-5
 
 
 @exercise("exercise-hand-rms", points=2)
-def check_rms_norm_back(answer: Callable[..., tuple[ndarray, ndarray]]) -> str:
+def check_rms_norm_back(answer: Callable[..., tuple[ndarray, ndarray]], face: Draw) -> str:
     """Check ``answer(dn, x, w, eps) -> (dx, dw)``: the backward pass of RMSNorm with a gain.
 
     The verdict is wrong if a gradient is wrong.
     """
-    draw = np.random.default_rng(0)
-    dn, x = draw.normal(size=(2, 5, 6))
-    w, eps = draw.normal(size=6), 0.1
-    dx, dw = several(call(answer, dn.copy(), x.copy(), w.copy(), eps), "dx", "dw")
+    draw = face.numpy(0)
+    rows, d = (face.integer(3, 7), face.integer(3, 7)) if face.hidden else (5, 6)
+    dn, x = draw.normal(size=(2, rows, d))
+    w, eps = draw.normal(size=d), face.number(0.05, 0.5) if face.hidden else 0.1
+    dx, dw = several(call(answer, dn, x, w, eps), "dx", "dw")
     _, cache = reference.rms_norm_forward(x, w, eps)
     wanted, wanted_w = reference.rms_norm_backward(dn, cache)
     x_hat, s, _ = cache
     g = w * dn
     along = x_hat * (g * x_hat).mean(-1, keepdims=True)
     bare = np.sqrt((x**2).mean(-1, keepdims=True))
-    without_gain, _ = reference.rms_norm_backward(dn, (x_hat, s, np.ones(6)))
+    without_gain, _ = reference.rms_norm_backward(dn, (x_hat, s, np.ones(d)))
     without_eps, _ = reference.rms_norm_backward(dn, (x / bare, bare, w))
     mistakes = [
         (g / s, "The root depends on x too: dx lacks the part that comes back through it."),
@@ -56,15 +58,16 @@ def check_rms_norm_back(answer: Callable[..., tuple[ndarray, ndarray]]) -> str:
 
 
 @exercise("exercise-hand-post", points=2)
-def check_post_norm_back(answer: Callable[..., tuple[ndarray, ndarray]]) -> str:
+def check_post_norm_back(answer: Callable[..., tuple[ndarray, ndarray]], face: Draw) -> str:
     """Check ``answer(dy, x, B) -> (dx, dB)`` for ``y = LN(x + ReLU(x) B)`` without gain, with eps 0.00001.
 
     The verdict is wrong if a gradient is wrong.
     """
-    draw = np.random.default_rng(1)
-    dy, x = draw.normal(size=(2, 4, 5))
-    matrix = draw.normal(size=(5, 5))
-    dx, d_matrix = several(call(answer, dy.copy(), x.copy(), matrix.copy()), "dx", "dB")
+    draw = face.numpy(1)
+    rows, d = (face.integer(3, 7), face.integer(4, 7)) if face.hidden else (4, 5)
+    dy, x = draw.normal(size=(2, rows, d))
+    matrix = draw.normal(size=(d, d))
+    dx, d_matrix = several(call(answer, dy, x, matrix), "dx", "dB")
     relu, on = np.maximum(x, 0), x > 0
     total = x + relu @ matrix
     ds = _norm_back(dy, total)
@@ -100,17 +103,18 @@ def check_post_norm_back(answer: Callable[..., tuple[ndarray, ndarray]]) -> str:
 
 
 @exercise("exercise-hand-concat", points=1)
-def check_concat_back(answer: Callable[..., ndarray]) -> str:
+def check_concat_back(answer: Callable[..., ndarray], face: Draw) -> str:
     """Check ``answer(dy, x, B) -> dx`` for ``y = (x, ReLU(x) B)``, joined along the features.
 
     The verdict is wrong if the gradient is wrong.
     """
-    draw = np.random.default_rng(2)
-    x, matrix, dy = draw.normal(size=(4, 3)), draw.normal(size=(3, 3)), draw.normal(size=(4, 6))
-    first, last, on = dy[:, :3], dy[:, 3:], x > 0
+    draw = face.numpy(2)
+    rows, d = (face.integer(2, 7), face.integer(2, 7)) if face.hidden else (4, 3)
+    x, matrix, dy = draw.normal(size=(rows, d)), draw.normal(size=(d, d)), draw.normal(size=(rows, 2 * d))
+    first, last, on = dy[:, :d], dy[:, d:], x > 0
     through = last @ matrix.T * on
     expect_close(
-        call(answer, dy.copy(), x.copy(), matrix.copy()),
+        call(answer, dy, x, matrix),
         first + through,
         "dx",
         mistakes=[
@@ -125,14 +129,15 @@ def check_concat_back(answer: Callable[..., ndarray]) -> str:
 
 
 @exercise("exercise-hand-direction", points=2)
-def check_direction_error(answer: Callable[..., float]) -> str:
+def check_direction_error(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(loss, x, dx, u, h)``: the relative error of a gradient along a direction.
 
     The verdict is wrong if the error is wrong, for a right gradient or a wrong one, or if x is changed.
     """
-    draw = np.random.default_rng(3)
-    x, u = draw.normal(size=(2, 3, 4))
-    before, h = x.copy(), 0.3
+    draw = face.numpy(3)
+    rows, d = (face.integer(2, 5), face.integer(2, 5)) if face.hidden else (3, 4)
+    x, u = draw.normal(size=(2, rows, d))
+    h = face.number(0.2, 0.5) if face.hidden else 0.3
     exact, cubes = 3 * x**2, h**2 * (u**3).sum()
     for dx, what in ((exact, "of a right gradient"), (exact + u, "of a wrong gradient")):
         slope = (dx * u).sum()
@@ -140,9 +145,7 @@ def check_direction_error(answer: Callable[..., float]) -> str:
         ahead = (((x + h * u) ** 3).sum() - (x**3).sum()) / h
         unit = u / np.linalg.norm(u)
         along = ((x + h * unit) ** 3 - (x - h * unit) ** 3).sum() / (2 * h)
-        got = call(answer, lambda z: (z**3).sum(), x, dx.copy(), u.copy(), h)
-        if not np.array_equal(x, before):
-            raise Wrong("The answer changes x: whoever trains on finds other parameters.")
+        got = call(answer, lambda z: (z**3).sum(), x, dx, u, h)
         expect_close(
             got,
             abs(measured - slope) / abs(slope),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_branch_factor", "check_gpt2_std", "check_measured_factors", "check_rate_factor"]
@@ -17,14 +18,20 @@ def _factor(growth: float, branches: int, v: float, place: str) -> float:
     return math.sqrt(each / v)
 
 
+def _stack(face: Draw) -> tuple[float, int, float]:
+    """Return growth, branches, and what a branch adds."""
+    return face.number(1.5, 9), face.integer(2, 60), face.number(0.2, 3)
+
+
 @exercise("exercise-begin-factor", points=2)
-def check_branch_factor(answer: Callable[..., float]) -> str:
+def check_branch_factor(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(growth, branches, v, place)``: the factor on the branch that lets the mean square grow so much.
 
     The verdict is wrong if a factor is wrong for a stack without a norm or for a pre-norm stack.
     """
     for place, other in (("no norm", "pre-norm"), ("pre-norm", "no norm")):
-        for growth, branches, v in ((4.0, 24, 0.5), (2.0, 100, 1.0), (3.0, 1, 2.0), (9.0, 7, 0.2)):
+        cases = ((4.0, 24, 0.5), (2.0, 100, 1.0), (3.0, 1, 2.0), (9.0, 7, 0.2))
+        for growth, branches, v in face.cases(*cases, drawn=lambda: _stack(face)):
             wanted = _factor(growth, branches, v, place)
             expect_close(
                 call(answer, growth, branches, v, place),
@@ -51,13 +58,14 @@ def check_branch_factor(answer: Callable[..., float]) -> str:
 
 
 @exercise("exercise-begin-gpt2", points=1)
-def check_gpt2_std(answer: Callable[..., float]) -> str:
+def check_gpt2_std(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(name, layers, sigma)``: the standard deviation with which GPT-2 draws a weight.
 
     The verdict is wrong if a weight that writes into the stream is not scaled, or one that does not is.
     """
     inner = ("wte.weight", "wpe.weight", "h.{}.attn.c_attn.weight", "h.{}.mlp.c_fc.weight")
-    for layers, sigma in ((12, 0.02), (48, 0.02), (3, 0.1)):
+    cases = ((12, 0.02), (48, 0.02), (3, 0.1))
+    for layers, sigma in face.cases(*cases, drawn=lambda: (face.integer(5, 99), face.number(0.01, 0.2))):
         scaled = sigma / math.sqrt(2 * layers)
         for pattern in ("h.{}.attn.c_proj.weight", "h.{}.mlp.c_proj.weight", *inner):
             name, mistakes = pattern.format(layers - 1), [(scaled, "This weight does not write into the stream.")]
@@ -74,14 +82,14 @@ def check_gpt2_std(answer: Callable[..., float]) -> str:
 
 
 @exercise("exercise-begin-rate", points=2)
-def check_rate_factor(answer: Callable[..., float]) -> str:
+def check_rate_factor(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(times, a, optimizer)``: the factor on the rate when a stack gets so many times as many branches.
 
     The branches are multiplied by L^-a. The verdict is wrong if a factor is wrong for "sgd" or for "adam".
     """
     for optimizer, own in (("sgd", 2), ("adam", 1)):
-        for times in (4.0, 8.0):
-            for a in (0.5, 1.0, 0.0, 0.75):
+        for times in face.cases(4.0, 8.0, drawn=lambda: face.number(3, 20)):
+            for a in face.cases(0.5, 1.0, 0.0, 0.75, drawn=lambda: face.number(0.1, 0.9)):
                 wanted = times ** (own * a - 1)
                 expect_close(
                     call(answer, times, a, optimizer),
@@ -102,17 +110,18 @@ def check_rate_factor(answer: Callable[..., float]) -> str:
 
 
 @exercise("exercise-begin-measured", points=3)
-def check_measured_factors(answer: Callable[..., list[float]]) -> str:
+def check_measured_factors(answer: Callable[..., list[float]], face: Draw) -> str:
     """Check ``answer(branches, x, growth)``: factors that let every block of a stack without norms grow alike on x.
 
     The verdict is wrong if the mean square of the stream does not grow by growth^(1/L) in each of L blocks.
     """
-    draw = torch.Generator().manual_seed(7)
-    for depth, growth, dim in ((5, 2.0, 6), (12, 1.5, 16)):
+    draw = face.generator(7)
+    cases = ((5, 2.0, 6), (12, 1.5, 16))
+    for depth, growth, dim in face.cases(*cases, drawn=lambda: (face.integer(3, 9), face.number(1.3, 3), 8)):
         matrices = torch.randn(depth, dim, dim, generator=draw, dtype=torch.float64)
         branches = [lambda h, matrix=matrix: (h @ matrix).relu() for matrix in matrices]
         x = torch.randn(20, dim, generator=draw, dtype=torch.float64)
-        factors = to_array(call(answer, branches, x.clone(), growth))
+        factors = to_array(call(answer, branches, x, growth))
         if factors.shape != (depth,):
             raise Wrong(f"One factor for each of the {depth} branches was expected, got shape {factors.shape}.")
         wanted = growth ** (1 / depth)
@@ -131,7 +140,7 @@ def check_measured_factors(answer: Callable[..., list[float]]) -> str:
                 ),
                 (torch.full((depth,), growth), "growth is that of the whole stack: each block gets its L-th root."),
             ],
-            tolerance=1e-7,
+            tolerance=5e-4,  # a growth is close to 1, and in float32 what it adds has lost digits
         )
         if not (factors > 0).all():
             raise Wrong("A factor is negative: take the positive root of the quadratic equation.")

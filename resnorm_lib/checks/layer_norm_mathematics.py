@@ -1,24 +1,28 @@
 """Checks for the exercises of "LayerNorm, the mathematics"."""
 
+from collections.abc import Callable
+
 import torch
 
 from resnorm_lib import reference
 from resnorm_lib.checks.answers import Wrong, call, expect_close, several, to_array
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_folded_centring", "check_layer_norm_backward", "check_same_path"]
 
 
 @exercise("exercise-layernorm-backward", points=2)
-def check_layer_norm_backward(answer):
+def check_layer_norm_backward(answer: Callable, face: Draw) -> str:
     """Check ``answer(dy, x, weight, eps) -> (dx, dweight, dbias)`` for rows ``x`` of shape (n, d).
 
     The verdict is wrong if a gradient is wrong.
     """
-    generator = torch.Generator().manual_seed(0)
-    dy, x = (torch.randn(4, 6, generator=generator, dtype=torch.float64) for _ in range(2))
-    weight = 1 + 0.5 * torch.randn(6, generator=generator, dtype=torch.float64)
-    x, eps = 3 * x + 2, 0.1
+    generator = face.generator(0)
+    rows, d, eps = (face.integer(3, 7), face.integer(3, 8), face.number(0.05, 0.9)) if face.hidden else (4, 6, 0.1)
+    dy, x = (torch.randn(rows, d, generator=generator, dtype=torch.float64) for _ in range(2))
+    weight = 1 + 0.5 * torch.randn(d, generator=generator, dtype=torch.float64)
+    x = 3 * x + 2
     dx, dweight, dbias = several(call(answer, dy, x, weight, eps), "dx", "dweight", "dbias")
     _, cache = reference.layer_norm_forward(x.numpy(), weight.numpy(), eps=eps)
     wanted = reference.layer_norm_backward(dy.numpy(), cache)
@@ -58,16 +62,17 @@ def _mistakes_in_dx(dy, x, weight, eps):
 
 
 @exercise("exercise-layernorm-fold", points=2)
-def check_folded_centring(answer):
+def check_folded_centring(answer: Callable, face: Draw) -> str:
     """Check ``answer(weight, bias) -> (weight, bias)``: with them RMSNorm gives what LN gave before.
 
     The verdict is wrong if the outputs differ for some input.
     """
-    generator = torch.Generator().manual_seed(1)
-    weight = torch.randn(5, 3, generator=generator, dtype=torch.float64) + 1
-    bias = torch.randn(5, generator=generator, dtype=torch.float64) + 1
-    x = torch.randn(7, 3, generator=generator, dtype=torch.float64)
-    folded = several(call(answer, weight.clone(), bias.clone()), "weight", "bias")
+    generator = face.generator(1)
+    outputs, inputs = (face.integer(3, 8), face.integer(2, 8)) if face.hidden else (5, 3)
+    weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float64) + 1
+    bias = torch.randn(outputs, generator=generator, dtype=torch.float64) + 1
+    x = torch.randn(7, inputs, generator=generator, dtype=torch.float64)
+    folded = several(call(answer, weight, bias), "weight", "bias")
     for got, original, name in zip(folded, (weight, bias), ("weight", "bias")):
         if to_array(got).shape != tuple(original.shape):
             shapes = f"shape {to_array(got).shape}, but it must be {tuple(original.shape)}"
@@ -93,12 +98,13 @@ def _rms(x, weight, bias):
 
 
 @exercise("exercise-layernorm-path", points=3)
-def check_same_path(answer):
+def check_same_path(answer: Callable, face: Draw) -> str:
     """Check ``answer(rate, decay, c) -> (rate, decay)``: from c times the weights the direction takes the same path.
 
     The verdict is wrong if the rate or the decay is wrong.
     """
-    for rate, decay, c in ((0.1, 0.01, 3.0), (0.5, 0.2, 0.1)):
+    cases = ((0.1, 0.01, 3.0), (0.5, 0.2, 0.1))
+    for rate, decay, c in face.cases(*cases, drawn=lambda: tuple(face.number(0.01, high) for high in (1, 1, 9))):
         new_rate, new_decay = several(call(answer, rate, decay, c), "rate", "decay")
         expect_close(
             new_rate,

@@ -8,26 +8,27 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from resnorm_lib._precision import HALF
-from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_lost_share", "check_scaled_rms_norm", "check_shifted_variance", "check_stochastic_round"]
 
 
 @exercise("exercise-numbers-lost", points=1)
-def check_lost_share(answer: Callable[..., Tensor]) -> str:
+def check_lost_share(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(stream, branch)``: the share of the increments other than 0 that leave the stream as it was.
 
     The verdict is wrong if a share is wrong in bfloat16, float16 or float32.
     """
-    draw = torch.Generator().manual_seed(3)
+    draw = face.generator(3)
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         stream = (300 * torch.randn(4, 500, generator=draw)).to(dtype)
         branch = torch.randn(4, 500, generator=draw).to(dtype)
         branch[:, ::5] = 0
         unchanged, given = stream + branch == stream, branch != 0
         expect_close(
-            call(answer, stream.clone(), branch.clone()),
+            call(answer, stream, branch),
             (unchanged & given).double().sum() / given.sum(),
             f"The share in {dtype}",
             mistakes=[
@@ -41,15 +42,15 @@ def check_lost_share(answer: Callable[..., Tensor]) -> str:
 
 
 @exercise("exercise-numbers-shifted", points=2)
-def check_shifted_variance(answer: Callable[..., Tensor]) -> str:
+def check_shifted_variance(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x)``: the biased variance of each row of a float32 x, from shifted sums.
 
     The verdict is wrong if a variance is wrong, with an offset or without.
     """
-    x = torch.randn(6, 512, generator=torch.Generator().manual_seed(4))
+    x = torch.randn(6, 512, generator=face.generator(4))
     wanted = x.double().var(-1, correction=0)
     expect_close(
-        call(answer, x.clone()),
+        call(answer, x),
         wanted,
         "The variance of each row",
         mistakes=[
@@ -60,11 +61,11 @@ def check_shifted_variance(answer: Callable[..., Tensor]) -> str:
         tolerance=1e-4,
     )
     far = x + torch.tensor([0.0, 1e4, -1e4, 3e3, 1e4, 100.0])[:, None]
-    got, wanted = to_array(call(answer, far.clone())), to_array(far.double().var(-1, correction=0))
+    got, wanted = to_array(call(answer, far)), to_array(far.double().var(-1, correction=0))
     if not (abs(got / wanted - 1) < 1e-3).all():
         raise Wrong("With offsets up to 10,000 it still cancels: shift every row by a number of its own, then square.")
     beyond = 2.0**30 + 64 * (torch.arange(512)[None] % 3)  # neighbours of float32 are 64 apart there
-    got, wanted = to_array(call(answer, beyond.clone())), to_array(beyond.double().var(-1, correction=0))
+    got, wanted = to_array(call(answer, beyond)), to_array(beyond.double().var(-1, correction=0))
     if not (abs(got / wanted - 1) < 1e-3).all():
         raise Wrong("With an offset of a thousand million it cancels, in float64 too: shift instead of widening.")
     return "one pass that does not cancel"
@@ -83,12 +84,14 @@ class _Widened(TorchFunctionMode):
 
 
 @exercise("exercise-numbers-scaled-rms", points=2)
-def check_scaled_rms_norm(answer: Callable[..., Tensor]) -> str:
+def check_scaled_rms_norm(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x, eps)``: RMSNorm without gain of the rows of a float16 x, in float16 alone.
 
     The verdict is wrong if a row is wrong, large, tiny or 0, or if anything is widened.
     """
     row = torch.linspace(-1, 1, 64).pow(3).add(0.1)
+    if face.hidden:
+        row = row[torch.randperm(64, generator=face.generator(5))] * face.number(0.8, 1.1)
     sizes = (1.0, 3e4, 1e-3, 0.0)
     for size in sizes:
         mistakes = [(torch.zeros(1, 64), f"A row of size {size:g} becomes 0: its square overflows. Scale it first.")]
@@ -104,7 +107,7 @@ def _check_in_float16(answer: Callable[..., Tensor], x: Tensor, what: str, mista
     top = exact.abs().amax(-1, keepdim=True).clamp(min=eps**0.5)
     unscaled_eps = (exact / top) / ((exact / top).square().mean(-1, keepdim=True) + eps).sqrt()
     with _Widened() as mode:
-        got = call(answer, x.clone(), eps)
+        got = call(answer, x, eps)
     if mode.seen:
         raise Wrong("An operation returned float32: this exercise has float16 alone.")
     if not np.isfinite(to_array(got)).all():
@@ -122,15 +125,17 @@ def _check_in_float16(answer: Callable[..., Tensor], x: Tensor, what: str, mista
 
 
 @exercise("exercise-numbers-stochastic", points=3)
-def check_stochastic_round(answer: Callable[..., Tensor]) -> str:
+def check_stochastic_round(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x, noise)``: float32 rounded to bfloat16 at random, with noise from 0 to 65535 in int32.
 
     The verdict is wrong if a result is no neighbour of x, or if the mean over all noise is not x.
     """
     noise = torch.arange(65536, dtype=torch.int32)
-    for number in (1.0, 1.001, -1.001, 3.14159274, 2.0**-20 * 1.3):
+    cases = (1.001, -1.001, 3.14159274, 2.0**-20 * 1.3)
+    exact = 2.0 ** face.integer(-5, 5) if face.hidden else 1.0  # bfloat16 has it
+    for number in (exact, *face.cases(*cases, drawn=lambda: 2.0 ** face.integer(-9, 9) * face.number(-2, 2), count=2)):
         x = torch.full((65536,), number)
-        got = call(answer, x.clone(), noise.clone())
+        got = call(answer, x, noise)
         if getattr(got, "dtype", None) != torch.bfloat16:
             raise Wrong("The answer must return a tensor of dtype bfloat16.")
         _check_neighbours(set(got.double().unique().tolist()), number, x[:1].view(torch.int32) & -65536)
@@ -143,8 +148,8 @@ def _check_neighbours(values: set[float], number: float, bits: Tensor) -> None:
     """Raise unless ``values`` are the two bfloat16 neighbours of ``number``; ``bits`` are those of the one below."""
     below, above = (part.view(torch.float32).item() for part in (bits, bits + 65536))
     if number == below and values != {number}:
-        raise Wrong(f"{number} is a bfloat16 already and must stay as it is.")
+        raise shown_wrong(f"{number} is a bfloat16 already and must stay as it is.")
     if not values <= {below, above}:
-        raise Wrong(f"{number:.6g} must become one of its neighbours {below:.6g} and {above:.6g}.")
+        raise shown_wrong(f"{number:.6g} must become one of its neighbours {below:.6g} and {above:.6g}.")
     if number != below and len(values) == 1:
         raise Wrong(f"{number:.6g} becomes {values.pop():.6g} whatever the noise is: that is no random rounding.")

@@ -1,34 +1,38 @@
 """Checks for the exercises of "Placement and warm-up"."""
 
+from collections.abc import Callable
+
 from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_perturbation", "check_warmup_rate"]
 
 
 @exercise("exercise-warmup-rate", points=1)
-def check_warmup_rate(answer):
+def check_warmup_rate(answer: Callable, face: Draw) -> str:
     """Check ``answer(step, rate, warmup)``: the learning rate of a step, counted from 0, with linear warm-up.
 
     The verdict is wrong if a rate is wrong.
     """
-    for warmup in (4, 1, 0):
-        for step in (0, 2, 3, 4, 9):
+    rate = face.number(0.2, 5) if face.hidden else 0.1
+    for warmup in face.cases(4, 1, 0, drawn=lambda: face.choice([0, face.integer(1, 9)]), count=6):
+        for step in face.cases(0, 2, 3, 4, 9, drawn=lambda: face.integer(0, 12)):
             full = warmup == 0 or step + 1 >= warmup
-            wanted = 0.1 if full else 0.1 * (step + 1) / warmup
-            late = 0.1 * step / warmup if warmup else 0.1
+            wanted = rate if full else rate * (step + 1) / warmup
+            late = rate * step / warmup if warmup else rate
             mistakes = [
                 (
                     late,
                     "The first step, number 0, would have a rate of 0 and be wasted: count it as the first of many.",
                 ),
-                (0.1 * (step + 1) / max(warmup, 1), "After the warm-up the rate must stay: it must not rise further."),
-                (0.1 * warmup / (step + 1), "The fraction is upside down: the rate must rise."),
-                (0.1, "The rate is full from the first step on: there is no warm-up."),
+                (rate * (step + 1) / max(warmup, 1), "After the warm-up the rate must stay: it must not rise further."),
+                (rate * warmup / (step + 1), "The fraction is upside down: the rate must rise."),
+                (rate, "The rate is full from the first step on: there is no warm-up."),
             ]
             what = f"The rate at step {step} with {warmup} steps of warm-up"
             try:
-                got = call(answer, step, 0.1, warmup)
+                got = call(answer, step, rate, warmup)
             except ZeroDivisionError:
                 got = float("nan")
                 mistakes.insert(0, (got, "With warmup=0 the rate is full at once: do not divide by it."))
@@ -49,8 +53,13 @@ def _perturbation(scheme, blocks, v, c):
     return total
 
 
+def _stack(face: Draw) -> tuple[int, float, float]:
+    """Return blocks, v and c."""
+    return face.integer(2, 30), face.number(0.2, 2), face.number(0.01, 0.1)
+
+
 @exercise("exercise-perturbation", points=2)
-def check_perturbation(answer):
+def check_perturbation(answer: Callable, face: Draw) -> str:
     """Check ``answer(scheme, blocks, v, c)``: the relative squared change of a stack's output.
 
     Schemes are ``"post_norm"``, ``"pre_norm"`` and ``"deep_norm"``; ``v`` is the mean square of an undamped branch,
@@ -58,9 +67,9 @@ def check_perturbation(answer):
 
     The verdict is wrong if a change is wrong.
     """
+    cases = ((8, 0.4, 0.01), (1, 0.4, 0.01), (24, 0.7, 0.02))
     for scheme in ("post_norm", "pre_norm", "deep_norm"):
-        for blocks in (8, 1, 24):
-            v, c = 0.5, 0.01
+        for blocks, v, c in face.cases(*cases, drawn=lambda: _stack(face)):
             linear = blocks * c * v / (1 + v)
             mistakes = [
                 (blocks * c, "The branch is only a part of the sum: multiply c by its share of the mean square."),

@@ -1,21 +1,24 @@
 """Checks for the exercises of "When all tokens become one"."""
 
+from collections.abc import Callable
+
 import torch
 
 from resnorm_lib.checks.answers import call, expect_close
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_distance", "check_post_norm_share"]
 
 
 @exercise("exercise-rank-distance", points=1)
-def check_distance(answer):
+def check_distance(answer: Callable, face: Draw) -> str:
     """Check ``answer(x)``: how far tokens (T, d) are from being one vector.
 
     The verdict is wrong if the distance is wrong.
     """
-    generator = torch.Generator().manual_seed(0)
-    for tokens, features in ((4, 3), (7, 7)):
+    generator = face.generator(0)
+    for tokens, features in face.cases((4, 3), (7, 7), drawn=lambda: (face.integer(2, 9), face.integer(2, 9))):
         x = torch.randn(tokens, features, generator=generator, dtype=torch.float64) + 1
         centred = x - x.mean(0)
         mistakes = [
@@ -32,12 +35,13 @@ def check_distance(answer):
 
 
 @exercise("exercise-rank-recursion", points=2)
-def check_post_norm_share(answer):
+def check_post_norm_share(answer: Callable, face: Draw) -> str:
     """Check ``answer(depth, tokens)``: the common part's share after Post-LN blocks of plain averaging.
 
     The verdict is wrong if a share is wrong.
     """
-    for depth, tokens in ((0, 8), (1, 4), (5, 32)):
+    cases = ((0, 8), (1, 4), (5, 32))
+    for depth, tokens in face.cases(*cases, drawn=lambda: (face.integer(2, 9), face.integer(3, 99))):
         odds = (tokens - 1) / 2**depth
         pre = 1 / tokens
         for _ in range(depth):

@@ -53,8 +53,8 @@ def exercise(label: str, points: int) -> Callable[[Callable], Callable[..., Verd
     --------
     >>> from resnorm_lib.checks.answers import expect
     >>> @exercise("exercise-demo-double", points=1)
-    ... def check_double(answer, draw):
-    ...     for number in draw.cases(2, drawn=lambda: draw.number(1, 9)):
+    ... def check_double(answer, face):
+    ...     for number in face.cases(2, drawn=lambda: face.number(1, 9)):
     ...         expect(answer, lambda x: 2 * x, number, what="The double")
     ...     return "the double"
     >>> check_double(lambda x: 2 * x), check_double(lambda x: x * x * x)
@@ -75,6 +75,9 @@ def exercise(label: str, points: int) -> Callable[[Callable], Callable[..., Verd
                 return Verdict(label, points, True, sentence)
             except Wrong as wrong:
                 return Verdict(label, points, False, str(wrong))
+            except Exception as error:  # of the comparison, with something that is no answer to the question
+                told = f"The check cannot use what the answer returned: {type(error).__name__}: {error}"
+                return Verdict(label, points, False, told)
 
         judged.__signature__ = inspect.Signature(
             [inspect.Parameter("answer", 1), inspect.Parameter("seed", 1, default=None)]

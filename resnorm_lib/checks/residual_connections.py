@@ -1,20 +1,24 @@
 """Checks for the exercises of "Residual connections"."""
 
+from collections.abc import Callable
+
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_concat_weights", "check_residual_backward", "check_safe_add"]
 
 
 @exercise("exercise-concat-weights", points=1)
-def check_concat_weights(answer):
+def check_concat_weights(answer: Callable, face: Draw) -> str:
     """Check ``answer(dim, growth, depth)``: numbers in the matrices of a concatenating stack.
 
     The verdict is wrong if a count is wrong.
     """
-    for dim, growth, depth in ((5, 2, 3), (64, 12, 1), (64, 12, 40), (16, 3, 100)):
+    cases = ((5, 2, 3), (64, 12, 1), (64, 12, 40), (16, 3, 100))
+    for dim, growth, depth in face.cases(*cases, drawn=lambda: tuple(face.integer(2, high) for high in (99, 30, 50))):
         pairs = depth * (depth - 1) // 2
         expect_close(
             call(answer, dim, growth, depth),
@@ -40,17 +44,17 @@ def check_concat_weights(answer):
 
 
 @exercise("exercise-residual-backward", points=2)
-def check_residual_backward(answer):
+def check_residual_backward(answer: Callable, face: Draw) -> str:
     """Check ``answer(dy, x, weight) -> (dx, dweight)`` for y = x + ReLU(x) W', rows of x being samples.
 
     The verdict is wrong if a gradient is wrong.
     """
-    draw = torch.Generator().manual_seed(8)
-    for rows, dim in ((1, 2), (5, 3)):
+    draw = face.generator(8)
+    for rows, dim in face.cases((1, 2), (5, 3), drawn=lambda: (face.integer(1, 6), face.integer(2, 6))):
         dy, x = torch.randn(2, rows, dim, generator=draw, dtype=torch.float64)
         weight = torch.randn(dim, dim, generator=draw, dtype=torch.float64)
         x[0, 0], x[0, 1] = 1.0, -1.0
-        result = several(call(answer, dy.clone(), x.clone(), weight.clone()), "dx", "dweight")
+        result = several(call(answer, dy, x, weight), "dx", "dweight")
         active = (x > 0).to(x.dtype)
         through, a = (dy @ weight) * active, x.clamp(min=0)
         expect_close(
@@ -78,16 +82,14 @@ def check_residual_backward(answer):
 
 
 @exercise("exercise-safe-add", points=1)
-def check_safe_add(answer):
+def check_safe_add(answer: Callable, face: Draw) -> str:
     """Check ``answer(stream, branch)``: the sum of two tensors of one shape, and a ValueError for any others.
 
     The verdict is wrong if it adds what it must refuse, refuses what it must add, or changes its arguments.
     """
-    stream, branch = torch.arange(6.0).reshape(2, 3), torch.ones(2, 3)
-    result = call(answer, stream, branch)
-    if to_array(stream).tolist() != [[0, 1, 2], [3, 4, 5]] or to_array(branch).min() != 1:
-        raise Wrong("The answer changes its argument in place: whoever still needs the stream finds another one.")
-    expect_close(result, stream + 1, "The sum of two tensors of one shape")
+    for shape in face.cases((2, 3), (2, 1, 3), (4,), drawn=lambda: tuple(face.integer(1, 4) for _ in range(3))):
+        stream, branch = face.normal(2, *shape)
+        expect_close(call(answer, stream, branch), stream + branch, "The sum of two tensors of one shape")
     for shape in ((2, 1), (1, 3), (3,), (), (1, 2, 3), (3, 2)):
         try:
             result = answer(torch.zeros(2, 3), torch.zeros(shape))

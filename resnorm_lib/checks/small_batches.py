@@ -1,15 +1,19 @@
 """Checks for the exercises of "Small batches"."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_ghosts", "check_pooled"]
 
 
-def _normal(*shape):
-    return 2 + 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+def _normal(face: Draw, *shape: int) -> Tensor:
+    return 2 + 3 * torch.randn(shape, generator=face.generator(0), dtype=torch.float64)
 
 
 def _normalized(x, axes, eps, correction=0):
@@ -17,37 +21,43 @@ def _normalized(x, axes, eps, correction=0):
     return (x - mean) / (var + eps).sqrt()
 
 
+def _batch(face: Draw) -> tuple[int, int, int, float]:
+    """Return rows, rows of a ghost, features, and eps."""
+    size = face.integer(2, 6)
+    return size * face.integer(2, 4), size, face.integer(2, 6), face.number(0.1, 2)
+
+
 @exercise("exercise-small-ghosts", points=2)
-def check_ghosts(answer):
+def check_ghosts(answer: Callable, face: Draw) -> str:
     """Check ``answer(x, size, eps)``: batch normalization of x, of shape (N, C), in ghosts of ``size`` rows in order.
 
     The verdict is wrong if an output is wrong.
     """
-    for rows, size in ((12, 4), (6, 6), (8, 2)):
-        x, eps, parts = _normal(rows, 3), 0.5, rows // size
+    for rows, size, d, eps in face.cases((12, 4, 3, 0.5), (6, 6, 3, 0.3), (8, 2, 4, 0.5), drawn=lambda: _batch(face)):
+        x, parts = _normal(face, rows, d), rows // size
 
-        def apart(batch, parts=parts, size=size):
-            return batch.reshape(parts, size, 3)
+        def apart(batch: Tensor, parts: int = parts, size: int = size, d: int = d) -> Tensor:
+            return batch.reshape(parts, size, d)
 
-        wanted = _normalized(apart(x), 1, eps).reshape(rows, 3)
+        wanted = _normalized(apart(x), 1, eps).reshape(rows, d)
         deviation = apart(x).std(1, correction=0, keepdim=True)
         outside = (apart(x) - apart(x).mean(1, keepdim=True)) / (deviation + eps)
         mistakes = [
             (_normalized(x, 0, eps), "These are the statistics of the whole batch: cut it into parts first."),
             (
-                _normalized(x.reshape(size, parts, 3), 0, eps).reshape(rows, 3),
+                _normalized(x.reshape(size, parts, d), 0, eps).reshape(rows, d),
                 "A ghost must hold rows that follow each other; here it holds rows that stand far apart.",
             ),
             (_normalized(x, 1, eps), "Each row is normalized over its features: that is layer normalization."),
             (
-                _normalized(apart(x), (1, 2), eps).reshape(rows, 3),
+                _normalized(apart(x), (1, 2), eps).reshape(rows, d),
                 "Features share a mean here: each must have its own.",
             ),
             (
-                _normalized(apart(x), 1, eps, correction=1).reshape(rows, 3),
+                _normalized(apart(x), 1, eps, correction=1).reshape(rows, d),
                 "The variance is divided by m - 1: a norm divides by m.",
             ),
-            (outside.reshape(rows, 3), "eps stands beside the root: it belongs under it, with the variance."),
+            (outside.reshape(rows, d), "eps stands beside the root: it belongs under it, with the variance."),
         ]
         # Where one ghost is the whole batch, the right answer is among the mistakes; it is compared first.
         expect_close(call(answer, x, size, eps), wanted, f"The output for {parts} ghosts of {size}", mistakes=mistakes)
@@ -55,12 +65,13 @@ def check_ghosts(answer):
 
 
 @exercise("exercise-small-pooled", points=2)
-def check_pooled(answer):
+def check_pooled(answer: Callable, face: Draw) -> str:
     """Check ``answer(means, variances)``: mean and biased variance of all rows, from those of equal parts.
 
     The verdict is wrong if one of the two is wrong.
     """
-    parts = _normal(5, 4, 3) + torch.arange(5, dtype=torch.float64)[:, None, None]
+    count, rows, d = (face.integer(3, 6), face.integer(3, 6), face.integer(2, 6)) if face.hidden else (5, 4, 3)
+    parts = _normal(face, count, rows, d) + torch.arange(count, dtype=torch.float64)[:, None, None]
     means, variances = parts.mean(1), parts.var(1, correction=0)
     everything = parts.flatten(0, 1)
     got = several(call(answer, means, variances), "mean", "variance")

@@ -1,20 +1,23 @@
 """Checks for the exercises of "Which shortcut?"."""
 
 import math
+from collections.abc import Callable
 
-from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.answers import call, expect_close, several, to_array
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_dropout_shortcut", "check_gate_bias"]
 
 
 @exercise("exercise-short-bias", points=2)
-def check_gate_bias(answer):
+def check_gate_bias(answer: Callable, face: Draw) -> str:
     """Check ``answer(p, L)``: the bias with which L gates 1 - sigmoid(b) let a share p through all together.
 
     The verdict is wrong if a bias is wrong.
     """
-    for p, gates in ((0.5, 1), (0.5, 54), (0.9, 40), (0.01, 3)):
+    cases = ((0.5, 1), (0.5, 54), (0.9, 40), (0.01, 3))
+    for p, gates in face.cases(*cases, drawn=lambda: (face.number(0.05, 0.95), face.integer(2, 60))):
         each = p ** (1 / gates)
         bias = math.log((1 - each) / each)
         mistakes = [
@@ -33,16 +36,17 @@ def check_gate_bias(answer):
 
 
 @exercise("exercise-short-dropout", points=2)
-def check_dropout_shortcut(answer):
+def check_dropout_shortcut(answer: Callable, face: Draw) -> str:
     """Check ``answer(p, L)``: how likely a feature arrives through L dropouts, and how its mean square grows.
 
     The verdict is wrong if a number is wrong.
     """
-    for p, blocks in ((0.5, 1), (0.5, 40), (0.2, 3)):
+    cases = ((0.4, 1), (0.5, 40), (0.2, 3))
+    for p, blocks in face.cases(*cases, drawn=lambda: (face.number(0.1, 0.45), face.integer(2, 12))):
         arrives, growth = several(call(answer, p, blocks), "the probability", "the growth of the mean square")
         what = f"for p = {p}, L = {blocks}"
         expect_close(
-            arrives * 1e12,
+            to_array(arrives) * 1e12,
             (1 - p) ** blocks * 1e12,
             f"10^12 times the probability {what}",
             mistakes=[(p**blocks * 1e12, "That is the probability to be dropped every time.")] if p != 0.5 else [],

@@ -1,8 +1,11 @@
 """Checks for the exercises of "Why depth is hard"."""
 
+from collections.abc import Callable
+
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several
+from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 from resnorm_lib.models import MLP
 
@@ -10,12 +13,13 @@ __all__ = ["check_copying_blocks", "check_end_to_end_slopes"]
 
 
 @exercise("exercise-products", points=1)
-def check_end_to_end_slopes(answer):
+def check_end_to_end_slopes(answer: Callable, face: Draw) -> str:
     """Check ``answer(w, depth) -> (plain, residual)``: the slope of a stack whose branches multiply by w.
 
     The verdict is wrong if a slope is wrong.
     """
-    for w, depth in ((-0.1, 40), (0.5, 40), (0.5, 1), (-2.0, 3)):
+    cases = ((-0.1, 20), (0.5, 40), (0.5, 1), (-2.0, 3))
+    for w, depth in face.cases(*cases, drawn=lambda: (face.number(-0.9, 0.9), face.integer(2, 20))):
         plain, residual = several(call(answer, w, depth), "plain", "residual")
         expect_close(
             plain,
@@ -36,23 +40,25 @@ def check_end_to_end_slopes(answer):
 
 
 @exercise("exercise-copy", points=3)
-def check_copying_blocks(answer):
+def check_copying_blocks(answer: Callable, face: Draw) -> str:
     """Check ``answer(deep, shallow)``: it makes ``deep`` compute what ``shallow`` does, by weights alone.
 
-    The verdict is wrong if the outputs differ, or ``shallow`` was changed.
+    The verdict is wrong if the outputs differ, or ``shallow`` was changed. Nothing in either network is 0 or 1 before,
+    so that what is not copied is seen, norms and their statistics included.
     """
-    torch_state = torch.random.get_rng_state()
-    shallow, deep = MLP(8, 16, 2, out_features=3).eval(), MLP(8, 16, 6, out_features=3).eval()
-    torch.random.set_rng_state(torch_state)
-    x = torch.linspace(-2, 2, 40).reshape(5, 8)
-    before = shallow(x).detach().clone()
+    draw = face.generator(4)
+    sizes = [face.integer(3, 9) for _ in range(3)] if face.hidden else [8, 16, 3]
+    with torch.random.fork_rng(devices=[]):
+        shallow, deep = (MLP(*sizes[:2], depth, out_features=sizes[2]).eval() for depth in (2, 6))
+    x = torch.randn(5, sizes[0], generator=draw)
     with torch.no_grad():
-        try:
-            answer(deep, shallow)
-        except NotImplementedError:
-            raise Wrong("There is no answer yet: replace the line that raises NotImplementedError.") from None
-        expect_close(shallow(x), before, "The output of the shallow network, which must stay as it was,")
+        for tensor in (*shallow.state_dict().values(), *deep.state_dict().values()):
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=draw) + 0.5)
+        call(answer, deep, shallow, changes=(0,))
+        got, wanted = MLP.forward(deep, x), MLP.forward(shallow, x)
         if any(parameter.any() for block in deep.blocks[2:] for parameter in block.branch.parameters()):
-            raise Wrong("A residual block copies when its branch gives 0: some branch after the second is not zero.")
-        expect_close(deep(x), shallow(x), "The output of the deep network", tolerance=1e-5)
+            sentence = "A residual block copies when its branch gives 0: some branch after the second is not zero."
+            expect_close(got, wanted, "The output of the deep network", [(got, sentence)])
+        expect_close(got, wanted, "The output of the deep network")
     return "the deep network computes what the shallow one does"

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnorm_lib.checks.answers import Wrong
+from resnorm_lib.checks.answers import REBUILT, Wrong
 from resnorm_lib.checks.arguments import leaves
 from resnorm_lib.course import wire
 from resnorm_lib.course.limits import LIMITS, Limits
@@ -140,7 +140,7 @@ class _Link:
     def _write_back(self, reply: dict) -> None:
         """Let the arguments here be what they have become there."""
         if reply.get("rebuilt"):
-            raise Wrong("The answer replaces, adds or shares parts of a module that it was given.")
+            raise Wrong(REBUILT)
         changed = self._decode(reply.get("changed") or {"dict": []})
         with torch.no_grad():
             for path, leaf in leaves(self.arguments):

@@ -26,6 +26,8 @@ EXERCISES = {
             lambda shallow, deep: verdict(shallow, deep, margin=0): "less than a point",
             lambda shallow, deep: "degradation" if deep[1] > shallow[1] + 1 else "neither": "as well, and new data",
             lambda shallow, deep: "Overfitting": "must be one of",
+            lambda shallow, deep: verdict(shallow, deep, margin=0.999): "one point is not more than one point",
+            lambda shallow, deep: verdict(deep, shallow): "not 'neither'",
             lambda shallow, deep: "degradation": "the verdict is 'overfitting', not 'degradation'",
         },
     ),

@@ -46,7 +46,7 @@ EXERCISES = {
         {
             copy_too_little: "The output of the deep network",
             copy_without_zeros: "some branch after the second is not zero",
-            copy_backwards: "must stay as it was",
+            copy_backwards: "changes its argument in place",
         },
     ),
 }

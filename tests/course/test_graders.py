@@ -1,0 +1,189 @@
+"""Graders, graded: right answers pass in any clothes, wrong ones fail and are told why, attacks pass nowhere."""
+
+import base64
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from resnorm_lib._precision import HALF
+from resnorm_lib.checks.answers import HIDDEN
+from resnorm_lib.course.limits import Limits
+from tests.book.answers import EXERCISES
+from tests.course import variants
+
+each_check = pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.__name__)
+UNNAMED = re.compile(r"has shape .*, but it must be|is \S+( at .*)?, but it must be")
+# Their answers are classes, modules or training runs: variants of numbers do not fit them.
+OTHER_KINDS = {"check_bottleneck", "check_snapshot", "check_fold", "check_copying_blocks", "check_safe_add"}
+
+# RMSNorm takes a common factor out again; noise in the opposite order is noise.
+HARMLESS = {"check_folded_centring": {"twice", "half"}, "check_stochastic_round": {"reversed"}}
+
+
+def same(one, other):
+    try:
+        return np.shape(one) == np.shape(other) and np.allclose(
+            variants.to_numpy(one), variants.to_numpy(other), equal_nan=True
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def results(right, check):
+    """Return what a right answer returns to a check."""
+    seen = []
+    check(lambda *arguments: seen.append(right(*arguments)) or seen[-1])
+    return seen
+
+
+def wrong_answers(right, check):
+    """Yield wrong answers that are made from a right one, without those that are right by chance or make no sense."""
+    seen = results(right, check)
+    for name in variants.WRONG.keys() - HARMLESS.get(check.__name__, set()):
+        change = variants.WRONG[name]
+        changed = [change(result) for result in seen]
+        fits = name == "none of it" or not any(each is None for each in changed)
+        if fits and not all(map(same_parts, changed, seen)):
+            yield name, variants.returning(right, change)
+    if not all(map(same_parts, seen, seen[1:])):
+        yield "knows one case", variants.stubborn(right)
+    yield "returns an argument", lambda *arguments: arguments[0]
+
+
+def same_parts(one, other):
+    if isinstance(other, tuple | list) and isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return same(one, other)
+
+
+@each_check
+def test_the_right_answer_is_right_on_drawn_arguments(check):
+    for seed in ("one", "two"):
+        assert check(EXERCISES[check][0], seed=seed)
+
+
+@each_check
+def test_wrong_answers_of_the_book_are_wrong_on_drawn_arguments(check):
+    for answer in EXERCISES[check][1]:
+        verdict = check(answer, seed="one")
+        assert not verdict
+        assert not UNNAMED.search(verdict.sentence), "the hidden face says what is expected"
+
+
+@each_check
+def test_a_right_answer_in_other_clothes_is_right(check):
+    right = EXERCISES[check][0]
+    seen = results(right, check) if check.__name__ not in OTHER_KINDS else []
+    for name, change in variants.RIGHT.items():
+        exact = any(isinstance(result, torch.Tensor) and result.dtype in HALF for result in seen)
+        if seen and not exact and not any(change(result) is None for result in seen):
+            verdict = check(variants.returning(right, change))
+            assert verdict, (name, verdict)
+
+
+@each_check
+def test_wrong_answers_made_from_the_right_one_are_wrong(check):
+    if check.__name__ in OTHER_KINDS:
+        pytest.skip("its answers are no numbers")
+    right = EXERCISES[check][0]
+    tried = list(wrong_answers(right, check))
+    passed = [name for name, answer in tried if check(answer) and check(answer, seed="one")]
+    assert not passed
+    assert len(tried) + len(EXERCISES[check][1]) >= 10
+
+
+def test_most_wrong_answers_are_told_their_mistake():
+    told = []
+    for check, (right, wrong) in EXERCISES.items():
+        made = [] if check.__name__ in OTHER_KINDS else [answer for _, answer in wrong_answers(right, check)]
+        told += [check(answer).sentence for answer in (*wrong, *made)]
+    named = [sentence for sentence in told if not UNNAMED.search(sentence) and sentence != HIDDEN]
+    assert len(named) / len(told) >= 0.7, f"{len(named)} of {len(told)}"
+
+
+@each_check
+def test_an_argument_that_is_overwritten_is_seen(check):
+    right = EXERCISES[check][0]
+    try:
+        verdict = check(variants.in_place(right))
+    except variants.Inapplicable:
+        return
+    assert not verdict
+    assert "Inapplicable" in verdict.sentence or "in place" in verdict.sentence
+
+
+@each_check
+def test_results_of_a_classmate_are_worth_nothing(check):
+    answer = EXERCISES[check][0]
+    if check.__name__ in OTHER_KINDS:
+        pytest.skip("its answers are objects that must do something")
+    assert not check(variants.replayed(answer, check), seed="another secret")
+
+
+PATCHES = """import numpy as np, torch, resnorm_lib.checks.answers as answers
+np.allclose = torch.allclose = torch.equal = answers._agree = answers.expect_close = lambda *a, **k: True
+"""
+ATTACKS = {
+    "patches what compares": f"{PATCHES}def answer(*a): return 0.0",
+    "patches while it is called": f"def answer(*a):\n    exec({PATCHES!r})\n    return 0.0",
+    "reads its caller's frames": """import sys
+class Anything:
+    def __float__(self):
+        frame = sys._getframe()
+        while frame:
+            if "wanted" in frame.f_locals: return float(frame.f_locals["wanted"])
+            frame = frame.f_back
+        return 0.0
+    __array__ = lambda self, *a, **k: __import__("numpy").asarray(float(self))
+def answer(*a): return Anything()""",
+    "searches memory": """import gc
+def answer(*a):
+    for each in gc.get_objects():
+        if isinstance(each, dict) and "wanted" in each: return each["wanted"]
+    return 0.0""",
+    "equals everything": """class Equal:
+    __eq__ = lambda *a: True
+    __sub__ = __rsub__ = __abs__ = lambda self, *a: 0.0
+    __le__ = __lt__ = __gt__ = __ge__ = __bool__ = lambda *a: True
+def answer(*a): return Equal()""",
+    "raises Wrong's opposite": "class Right(Exception): pass\ndef answer(*a): raise Right('right')",
+    "exits": "import sys\ndef answer(*a): sys.exit(0)",
+    "ends its process": "import os\ndef answer(*a): os._exit(0)",
+    "kills its parent": "import os, signal\ndef answer(*a):\n    os.kill(os.getppid(), signal.SIGKILL)\n    return 0.0",
+    "interrupts": "def answer(*a): raise KeyboardInterrupt",
+    "prints for ever less one": "def answer(*a):\n    print('x\\n' * 200_000)\n    return 0.0",
+    "divides by zero": "def answer(*a): return 1 / 0",
+    "is a stub": "def answer(*a): raise NotImplementedError",
+    "is three points": "answer = ...",
+    "is not there": "",
+}
+
+
+@each_check
+def test_no_attack_passes(check, house):
+    for name, source in ATTACKS.items():
+        try:
+            with house.answer("answer", [source]) as answer:
+                verdict = check(answer)
+        except Exception as error:
+            verdict = not isinstance(error, NotImplementedError | AssertionError)
+        assert not verdict, name
+
+
+@pytest.mark.parametrize("line", ["while True: pass", "__import__('time').sleep(60)"])
+@pytest.mark.parametrize("check", list(EXERCISES)[::20], ids=lambda check: check.__name__)
+def test_an_answer_without_end_is_wrong_after_its_time(check, line, house):
+    with house.answer("answer", [f"def answer(*a):\n    {line}"], limits=Limits(seconds=0.5)) as answer:
+        assert "takes longer than 0.5 s" in check(answer).sentence
+
+
+def test_a_classmates_results_in_a_child_are_worth_nothing_either(house):
+    check = next(iter(EXERCISES))
+    data = base64.b64encode(pickle.dumps(results(EXERCISES[check][0], check)))
+    source = f"import base64, pickle, itertools\nR = itertools.cycle(pickle.loads(base64.b64decode({data!r})))\n"
+    for seed, is_right in ((None, True), ("secret", False)):
+        with house.answer("answer", [source, "def answer(*a): return next(R)"]) as answer:
+            assert check(answer, seed=seed).is_right is is_right
