@@ -56,7 +56,7 @@ EXERCISES = {
         twins,
         {
             lambda m: twins(m, axes=1): "at least two axes",
-            lambda m: twins(m, tied=True): "named_parameters() lists it once",
+            lambda m: twins(m, tied=True): "lists it once",
             lambda m: twins(m, first_only=False): "not with every one",
             lambda m: [(b, a) for a, b in twins(m)]: "the first name is the parameter that comes first",
             lambda m: twins(m, shapes=False): "different shapes",
