@@ -38,8 +38,12 @@ def of_sources(texts: Iterable[str]) -> str:
     >>> of_sources([first]) == of_sources([second])
     True
     """
-    trees = [_shape(_without_unused_imports(_Bare().visit(ast.parse(text)))) for text in texts]
-    return hashlib.sha256(repr(trees).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr([_tree(text) for text in texts]).encode()).hexdigest()[:16]
+
+
+@functools.cache  # most experiments use the same modules
+def _tree(text: str) -> Any:
+    return _shape(_without_unused_imports(_Bare().visit(ast.parse(text))))
 
 
 def of_modules(names: Iterable[str]) -> str:
@@ -70,7 +74,12 @@ def _used_by(names: Iterable[str]) -> set[str]:
     return found - set(names)
 
 
-def _imports(name: str) -> Iterator[str]:
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
+    return tuple(_own_imports(name))
+
+
+def _own_imports(name: str) -> Iterator[str]:
     package = name.partition(".")[0]
     for node in ast.walk(ast.parse(_path(name).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and not node.level and node.module.partition(".")[0] == package:

@@ -66,8 +66,8 @@ def test_weight_decay_of_adamw_falls_on_matrices_alone():
         make_optimizer(net, Recipe(0.1, 1, optimizer="adams"))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_fused_adam_takes_the_same_steps(optimizer):
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_fused_optimizer_takes_the_same_steps(optimizer):
     x, y = data()
     nets = model(), model()
     for net, fused in zip(nets, (False, True)):
