@@ -30,9 +30,9 @@ def image_network():
 
 
 def language_model():
-    return DecoderLM(
-        32, 32, depth=1, num_heads=2, context_length=8, scheme="hyper_connections", norm="rms"
-    ), torch.arange(16).reshape(2, 8)
+    return DecoderLM(32, 32, depth=1, num_heads=2, context_length=8, scheme="sandwich", norm="rms"), torch.arange(
+        16
+    ).reshape(2, 8)
 
 
 def passes(model, network, x):

@@ -236,10 +236,10 @@ SMALL = {
 @pytest.mark.parametrize("name", SMALL)
 def test_no_training_step_of_a_gpu_preset_reads_a_number_back(name, tmp_path, monkeypatch):
     monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
-    np.savez(tmp_path / CIFAR, **cifar_arrays(32))
+    np.savez(tmp_path / CIFAR, **cifar_arrays(16))
     monkeypatch.setattr(classification, "fit", guarded)
     experiment = get(name)
-    config = experiment.config("gpu", epochs=1, train_images=32, batch_size=16, **SMALL[name])
+    config = experiment.config("gpu", epochs=1, train_images=16, batch_size=8, **SMALL[name])
     run = experiment.run(config, preset="gpu", device="cpu")
     assert run.arms == list(experiment.arms(config))
 

@@ -135,8 +135,8 @@ def test_a_trial_that_diverges_keeps_its_first_share():
 
 def test_the_networks_for_photographs_run_with_every_arm(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
-    np.savez(tmp_path / CIFAR, **cifar_arrays(48))
-    config = EXPERIMENT.config("gpu", depths=(14,), epochs=1, train_images=48, batch_size=16, warmup=0, lr=0.001)
+    np.savez(tmp_path / CIFAR, **cifar_arrays(16))
+    config = EXPERIMENT.config("gpu", depths=(14,), epochs=1, train_images=16, batch_size=8, warmup=0, lr=0.001)
     run = EXPERIMENT.run(config, preset="gpu", device="cpu")
     assert run.arms == [LINEAR, *(f"{name}, 14" for name in ARMS)]
     for trial in run.trials:

@@ -150,9 +150,9 @@ def test_a_trial_notes_what_the_table_shows():
 @pytest.mark.parametrize("amp", [False, True])
 def test_the_gpu_preset_runs_at_toy_size(tmp_path, monkeypatch, amp):
     monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
-    np.savez(tmp_path / CIFAR, **cifar_arrays(48))
+    np.savez(tmp_path / CIFAR, **cifar_arrays(32))
     config = EXPERIMENT.config(
-        "gpu", epochs=1, train_images=48, batch_size=16, depth=8, ghosts=(2, 8), groups=4, lr=0.001, amp=amp
+        "gpu", epochs=1, train_images=32, batch_size=16, depth=8, ghosts=(2, 8), groups=4, lr=0.001, amp=amp
     )
     run = EXPERIMENT.run(config, preset="gpu", device="cpu")
     assert run.arms == ["BN, 16", "GN, 16", "LN, 16", "ghost BN, 2", "ghost BN, 8"]

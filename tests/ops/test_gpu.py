@@ -120,7 +120,7 @@ def test_automatic_means_kernels_on_a_gpu_and_torch_in_float64():
 
 
 @needs_kernels
-@pytest.mark.parametrize("n", [1000, 4096, 16384, 65536])
+@pytest.mark.parametrize("n", [1000, 16384, 65536])
 def test_the_compiler_for_an_h100_takes_the_kernels(n, tmp_path):
     """Their shared memory is within 227 KiB, and they load 16 bytes at a time."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

@@ -78,7 +78,7 @@ def test_a_variance_from_one_pass_would_have_been_found_out(path):
 @both
 @paths
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value|divide by zero) encountered:RuntimeWarning")  # of NumPy
-@pytest.mark.parametrize("poison", [torch.inf, -torch.inf, torch.nan, 1e30])
+@pytest.mark.parametrize("poison", [torch.inf, torch.nan, 1e30])
 def test_a_row_that_overflows_spoils_no_other(norm, path, poison):
     x, dy = random(9, 33, dtype=torch.float32), random(9, 33, dtype=torch.float32, seed=1)
     spoilt = x.clone()
