@@ -94,7 +94,7 @@ def one_of_each_model():
         yield cases[(7 * number + 3) % len(cases)]
 
 
-@pytest.mark.parametrize(("model", "scheme", "norm"), one_of_each_model())
+@pytest.mark.parametrize(("model", "scheme", "norm"), [*one_of_each_model()])
 @pytest.mark.no_cover
 def test_compiles_without_a_break(model, scheme, norm):
     torch._dynamo.reset()
