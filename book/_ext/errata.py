@@ -1,8 +1,9 @@
 """The register of errata as pages: its findings and its counts.
 
 ``{errata-register} 1`` lists the findings of article 1 in ``book/errata.yml``, ``{errata-register} shared`` those of
-several articles, ``{errata-top}`` those that matter most, ``{errata-of} degradation`` those that a chapter treats,
-``{errata-right}`` what the articles get right, ``{errata-counts}`` counts. ``erratum.py`` links to findings.
+several articles, ``{errata-top}`` those that matter most, ``{errata-of} degradation`` those that a chapter treats (and
+``{errata-of} book/tools`` a page), ``{errata-right}`` what the articles get right, ``{errata-counts}`` counts.
+``erratum.py`` links to findings.
 """
 
 from collections import Counter
@@ -107,12 +108,15 @@ def finding_text(finding):
         shown,
     ]
     if finding["chapters"]:
-        lines.append(
-            "Treated in " + ", ".join(f"{{doc}}`/chapters/{chapter}`" for chapter in finding["chapters"]) + "."
-        )
+        lines.append("Treated in " + ", ".join(f"{{doc}}`/{docname(place)}`" for place in finding["chapters"]) + ".")
     if finding["sources"]:
         lines.append("Sources: " + ", ".join(f"{{cite:t}}`{key}`" for key in finding["sources"]) + ".")
     return f"::::{{container}} {' '.join(classes)}\n" + "\n\n".join(line.strip() for line in lines) + "\n::::"
+
+
+def docname(place):
+    """Return the page that treats something: a chapter goes by its name alone, a page of ``book/`` with its folder."""
+    return place if "/" in place else f"chapters/{place}"
 
 
 def place(mark):

@@ -143,9 +143,9 @@ def links_lead_to_findings(root=ROOT):
 def boxes_and_register_agree(root=ROOT):
     """Every box links to findings, which name its chapter; and each chapter lists what the register gives to it."""
     treated = {name: finding["chapters"] for finding in register(root)["findings"] for name in names(finding)}
-    found, teaching = [], set()
+    found, treating = [], {path.relative_to(root).with_suffix("").as_posix() for path in pages(root) if lists(path)}
     for path in chapters(root, teaching=True):
-        teaching.add(path.stem)
+        treating.add(path.stem)
         page = directives(_markdown(read(path)))
         for box in (each for each in page if "erratum" in each.options.get("class", "").split()):
             linked = ROLE.findall(box.body)
@@ -156,15 +156,23 @@ def boxes_and_register_agree(root=ROOT):
                 for name in linked
                 if name in treated and path.stem not in treated[name]
             ]
-        lists = [each.argument for each in page if each.name == "errata-of"]
-        if lists != [path.stem]:
-            found.append(f"{path.stem} lists the findings of {lists}, not its own.")
+        listed = [each.argument for each in page if each.name == "errata-of"]
+        if listed != [path.stem]:
+            found.append(f"{path.stem} lists the findings of {listed}, not its own.")
     return found + [
         f"{name} is treated in {chapter}, which is no chapter."
         for name, places in treated.items()
         for chapter in places
-        if chapter not in teaching
+        if chapter not in treating
     ]
+
+
+def lists(page):
+    """Whether a page of prose lists the findings that it treats."""
+    own = f"book/{page.stem}"
+    return any(
+        each.argument == own for each in directives(page.read_text(encoding="utf-8")) if each.name == "errata-of"
+    )
 
 
 def _markdown(notebook):

@@ -31,6 +31,51 @@ FINDING = {
     "chapters": ["demo"],
     "root": "what-is-added",
 }
+UNTREATED = {
+    "a1-bert-question-answering",
+    "a1-llm-is-transformer",
+    "a1-starts-with-bert",
+    "a1-contradicts-itself-on-use",
+    "a1-code-input-shape",
+    "a1-code-no-kwargs",
+    "a1-use-will-grow",
+    "a2-after-the-fact",
+    "a2-innovation-without-history",
+    "a2-indentation",
+    "a2-future-published",
+    "a2-future-attention",
+    "a4-imports",
+    "a4-undefined",
+    "a4-two-styles",
+    "a4-speech-unnamed",
+    "a5-long-sequences",
+    "a5-two-attentions",
+    "a5-between-sequences",
+    "a5-core-idea-embedding",
+    "a5-diagram-position",
+    "a5-attention-undefined",
+    "a5-dropout-missing",
+    "a5-gelu-missing",
+    "a5-summary-before-build",
+    "a5-inputs-ignored",
+    "a5-config-not-plain",
+    "a5-model-config-raises",
+    "a5-dataset-contradiction",
+    "a5-dense2-nonlinear",
+    "a5-norm-of-the-input",
+    "a5-sigmoid-for-regression",
+    "a5-images-not-flattened",
+    "a5-one-pixel",
+    "a5-fit-fails",
+    "a5-unbounded-loss",
+    "a5-accuracy-ceiling",
+    "a5-source-target",
+    "a5-generation",
+    "a5-reinforcement",
+    "a5-since-the-transformer",
+    "a5-compression",
+    "a5-classes-not-functions",
+}  # until their chapters are written
 BOX = (
     ":::{admonition} A common mistake\n:class: dropdown erratum\nArticle 1 adds wrong things: {erratum}`a1-demo`.\n:::"
 )
@@ -104,6 +149,19 @@ FAULTS = {
     "a1-demo is there twice.": lambda p: p.more.append(FINDING | {"claim": "Another."}),
     "Article 1 claims twice: It adds the wrong thing.": lambda p: p.more.append(FINDING | {"id": "a1-more"}),
 }
+
+
+def test_a_page_treats_a_finding_if_it_lists_it(project):
+    project.finding["chapters"].append("book/tools")
+    assert project.write() == ["a1-demo is treated in book/tools, which is no chapter."]
+    (project.root / "book/tools.md").write_text("# Tools\n\n```{errata-of} book/tools\n```\n")
+    assert project.write() == []
+
+
+def test_every_finding_is_treated_somewhere():
+    """Where a reader learns what is right, beside the notebook that shows what is wrong."""
+    left = {finding["id"] for finding in errata.register()["findings"] if not finding["chapters"]}
+    assert left == UNTREATED, "give it its chapter, or strike it from the list"
 
 
 @pytest.mark.parametrize("sentence", FAULTS)
