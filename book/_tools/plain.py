@@ -74,4 +74,7 @@ def role(name, content, names):
         return f"`{content.lstrip('~')}`"
     if explicit:
         return explicit[1]
+    if name == "section":
+        page, _, heading = content.partition("#")
+        return ": ".join(filter(None, [names.title(page), heading]))
     return names.title(content) if name in ("doc", "ref") else names.called(content)

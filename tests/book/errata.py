@@ -1,5 +1,6 @@
 """What must hold between the register of errata, its notebooks and the chapters: each check returns sentences."""
 
+import itertools
 import re
 from collections import Counter
 from functools import cache
@@ -9,7 +10,7 @@ import yaml
 from tests.book.cells import code_cells, printed_text, read
 from tests.book.myst import directives
 from tests.book.notebooks import claim_ids
-from tests.book.sources import ROOT, chapters, is_appendix, pages
+from tests.book.sources import ROOT, chapters, pages, shows_errata
 
 ROLE = re.compile(r"\{erratum\}`([^`]*)`")
 SHOWN = re.compile(r"^shown  (\S+)  ", re.MULTILINE)
@@ -112,7 +113,7 @@ def sources_are_cited(root=ROOT):
 def every_finding_is_shown(root=ROOT):
     """Each name stands in the notebook of its article; what is computed, and no other, makes a claim."""
     found, mentioned, claimed, illustrated = [], set(), set(), set()
-    for path in filter(is_appendix, chapters(root)):
+    for path in filter(shows_errata, chapters(root)):
         notebook = read(path)
         article = path.stem.removeprefix("errata_article_")
         mentioned |= {name for name in ROLE.findall(_markdown(notebook)) if name.startswith(f"a{article}-")}
@@ -144,7 +145,7 @@ def boxes_and_register_agree(root=ROOT):
     """Every box links to findings, which name its chapter; and each chapter lists what the register gives to it."""
     treated = {name: finding["chapters"] for finding in register(root)["findings"] for name in names(finding)}
     found, treating = [], {path.relative_to(root).with_suffix("").as_posix() for path in pages(root) if lists(path)}
-    for path in chapters(root, teaching=True):
+    for path in itertools.filterfalse(shows_errata, chapters(root)):
         treating.add(path.stem)
         page = directives(_markdown(read(path)))
         for box in (each for each in page if "erratum" in each.options.get("class", "").split()):
