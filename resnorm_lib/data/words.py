@@ -139,7 +139,7 @@ def load_words(generator: Generator | None = None, train: int = 600, test: int =
         Left out, the recordings are the same everywhere.
     train, test : int
     noise : number
-        As for :func:`speak`.
+        As for ``resnorm_lib.data.words.speak``, which makes the words.
 
     Raises
     ------

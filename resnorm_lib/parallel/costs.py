@@ -88,7 +88,7 @@ def sync_norm_bytes(channels: int, processes: int) -> dict[str, int]:
     """Return the sizes of the two messages of synchronized batch normalization, one layer, one step, in float32.
 
     Forward each process gathers mean, variance (C numbers each) and count of every process; backward two sums of C
-    numbers are added up. These are the whole tensors, as :class:`resnorm_lib.parallel.Traffic` counts them.
+    numbers are added up. These are the whole tensors, as :class:`~resnorm_lib.parallel.traffic.Traffic` counts them.
 
     Examples
     --------
