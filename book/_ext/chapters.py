@@ -1,9 +1,9 @@
 """Pages made from the manifest ``book/chapters.yml``.
 
-``{chapter-map}`` shows what each chapter asks and needs, ``{course-schedule}`` the weeks of the course, and
-``{recorded-sections}`` a section of recorded runs for each chapter that has some, ``{part-page} II`` the chapters of a
-part; for the front page, ``{front-parts}`` shows the parts of the book with what each chapter asks, and
-``{front-numbers}`` what stands today, counted.
+``{chapter-map}`` shows what each chapter asks and needs, ``{course-schedule}`` the weeks of the course,
+``{course-hours}`` its hours and points, ``{recorded-sections}`` a section of recorded runs for each chapter that has
+some, ``{part-page} II`` the chapters of a part; for the front page, ``{front-parts}`` shows the parts of the book with
+what each chapter asks, and ``{front-numbers}`` what stands today, counted.
 """
 
 import json
@@ -19,6 +19,7 @@ TOC, REGISTER = manifest.ROOT / "_toc.yml", manifest.ROOT / "book/errata.yml"
 SEEDS = manifest.ROOT / "book/recorded/seeds.json"
 SOURCES = [manifest.ROOT / "book/chapters.yml", TOC, REGISTER, SEEDS]
 WEEKS = 2  # that the course gives a chapter
+READING = 2  # times the stated minutes: what a student of the second year takes, by one reader's estimate
 
 
 def chapter_map(chapters):
@@ -35,6 +36,17 @@ def course_schedule(chapters):
     for i, chapter in enumerate(chapter for chapter in chapters if chapter.hand_in):
         weeks = ", ".join(str(WEEKS * i + week) for week in range(1, WEEKS + 1))
         yield f"| {weeks} | {link(chapter.name)} | {chapter.hand_in} |"
+
+
+def course_hours(chapters):
+    """Return a table: chapter, hours of reading and of exercises, and the points that a check and a person give."""
+    yield "| chapter | reading, h | exercises, h | points by a check | points by hand |\n|---|---|---|---|---|"
+    for name, each in [*((link(chapter.name), [chapter]) for chapter in chapters), ("all", chapters)]:
+        tasks = [task for chapter in each for task in chapter.exercises]
+        reading = READING * sum(chapter.minutes for chapter in each)
+        points = [sum(task["points"] for task in tasks if ("check" in task) is marked) for marked in (True, False)]
+        minutes = sum(task["minutes"] for task in tasks)
+        yield f"| {name} | {reading / 60:.1f} | {minutes / 60:.1f} | {points[0]} | {points[1]} |"
 
 
 def recorded_sections(chapters):
@@ -92,6 +104,7 @@ def link(name):
 
 
 PAGES = {"chapter-map": chapter_map, "course-schedule": course_schedule, "recorded-sections": recorded_sections}
+PAGES["course-hours"] = course_hours
 PAGES |= {"part-page": part_page, "front-parts": front_parts, "front-numbers": front_numbers}
 
 

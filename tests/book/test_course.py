@@ -8,10 +8,13 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 from nbgrader.preprocessors import ClearSolutions
 
+from book._tools.course import __main__ as course
 from book._tools.course.exercises import exercises, free, needed, predictions
 from book._tools.course.notebooks import FACES, assignment, notebook
+from book._tools.course.rubrics import rubrics
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade
+from resnorm_lib.course.key import read_key
 from tests.book import sources
 from tests.book.cells import read
 
@@ -132,6 +135,22 @@ def test_what_an_exercise_needs_is_found_through_functions():
     source = new_notebook(cells=[new_code_cell(body)])
     assert needed(source, ["def f(x):\n    K = 1\n    return g(run)"]).splitlines()[:2] == ["import math", "K = 2"]
     assert free("def f(x):\n    y = x\n    return h(y)") == {"h"}
+
+
+def test_rubrics_have_three_levels_and_an_example_and_belong_to_exercises_in_words():
+    in_words = {each.label for path in CHAPTERS for each in exercises(read(path)) if not each.stub}
+    assert rubrics().keys() <= in_words
+    for label, levels in rubrics().items():
+        assert set(levels) == {"full", "half", "none"}, label
+        assert "".join(levels.values()).count('"') >= 2, f"{label} has no example"
+
+
+def test_everything_is_written(tmp_path, capsys):
+    course.write(tmp_path)
+    assert {"student", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
+    assert list(read_key(tmp_path / "key.json")) == [path.stem for path in CHAPTERS]
+    assert (tmp_path / "nbgrader" / "source" / "rank_collapse" / "rank_collapse.ipynb").exists()
+    assert capsys.readouterr().out.startswith(f"{len(CHAPTERS)} assignments are in ")
 
 
 def test_a_face_that_is_none_is_refused():

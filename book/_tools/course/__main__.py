@@ -1,5 +1,6 @@
 """``python -m book._tools.course FOLDER``: write what a teacher hands out and keeps (``make course``)."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def write(folder: Path) -> None:
             place.mkdir(parents=True, exist_ok=True)
             nbformat.write(notebook(path.stem, source, face), place / path.name)
     (folder / "nbgrader" / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    shutil.copy(ROOT / "book/course/exam.md", folder / "instructor")
     write_key(folder / "key.json", key)
     print(f"{len(key)} assignments are in {folder}: student, instructor, nbgrader; key.json is for the grader.")
 
