@@ -179,7 +179,8 @@ class Handle:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         self._link.arguments = arguments
-        return self._link.ask("call", (arguments, options), object=self._number)
+        grad = torch.is_grad_enabled()
+        return self._link.ask("call", (arguments, options), object=self._number, grad=grad)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

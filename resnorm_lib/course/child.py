@@ -96,7 +96,8 @@ class Worker:
         arguments, options = wire.load(pickled, self._function)
         self.arguments = arguments
         before, shape = values(arguments), structure(arguments)
-        result = self.objects[request["object"]](*arguments, **options)
+        with torch.set_grad_enabled(request["grad"]):  # as where the answer is judged
+            result = self.objects[request["object"]](*arguments, **options)
         now = dict(leaves(arguments))
         changed = {path: now[path] for path in overwritten(before, arguments)}
         rebuilt = shape != structure(arguments)
@@ -169,6 +170,8 @@ def _warm_up() -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     model(torch.ones(1, 1)).sum().backward()
     optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.zero_grad()
 
 
 def main() -> None:
