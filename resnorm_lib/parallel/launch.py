@@ -85,7 +85,7 @@ def run(work: Callable[[], None], processes: int = 2, *, device: str = "cpu", li
         _see_through(members, limit, Path(folder))
 
 
-def _join(work, backend, limit, local_rank=None, **group):
+def _join(work: Callable[[], None], backend: str, limit: float, local_rank: int | None = None, **group) -> None:
     """Do the work as a member of the group of all processes."""
     if backend == "nccl":
         _take_gpu(group.get("rank") if local_rank is None else local_rank)
@@ -100,7 +100,7 @@ def _join(work, backend, limit, local_rank=None, **group):
         dist.destroy_process_group()
 
 
-def _take_gpu(rank):
+def _take_gpu(rank: int) -> None:
     if rank >= torch.cuda.device_count():
         raise ValueError(
             f"device is 'cuda', where each process needs a GPU of its own, but process {rank} finds "
@@ -109,7 +109,7 @@ def _take_gpu(rank):
     torch.cuda.set_device(rank)
 
 
-def _member(work, backend, limit, folder, rank, processes):
+def _member(work: Callable[[], None], backend: str, limit: float, folder: str, rank: int, processes: int) -> None:
     """Be one process; what goes wrong is left in a file, for the one who waits."""
     try:
         store = dist.FileStore(f"{folder}/store", processes)

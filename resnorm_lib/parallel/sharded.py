@@ -31,10 +31,6 @@ def language_model() -> nn.Module:
 
 def shard(model: nn.Module) -> nn.Module:
     """Shard each block as a unit of its own, then what is left: embeddings, last norm and head."""
-    if not hasattr(torch.cpu.Stream, "record_event") and home().type == "cpu":
-        raise ValueError(
-            f"torch is {torch.__version__}, whose fully_shard needs GPUs: take --device cuda or a newer torch."
-        )
     mesh = init_device_mesh(home().type, (dist.get_world_size(),))
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
@@ -48,6 +44,10 @@ def gradients(model: nn.Module, tokens: Tensor) -> dict[str, Tensor]:
 
 def measure(options: Namespace) -> dict[str, object]:
     """Compare the gradients with those of one process, count the messages, and what each process keeps."""
+    if not hasattr(torch.cpu.Stream, "record_event") and home().type == "cpu":
+        raise ValueError(
+            f"torch is {torch.__version__}, whose fully_shard needs GPUs: take --device cuda or a newer torch."
+        )
     tokens = torch.randint(VOCABULARY, (options.rows, TOKENS + 1), generator=runtime.generator(3)).to(home())
     whole, model = gradients(language_model(), tokens), shard(language_model())
     kept = sum(parameter.to_local().numel() for parameter in model.parameters())

@@ -8,7 +8,7 @@ import pytest
 import torch.distributed as dist
 
 from resnorm_lib.parallel import ProcessFailed, launch
-from resnorm_lib.parallel.__main__ import main, parser, what_is_left
+from resnorm_lib.parallel.command_line import main, parser, what_is_left
 
 
 def test_one_process_is_this_one():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resnorm_lib.parallel import ring_bytes, sync_norm_bytes
-from resnorm_lib.parallel.__main__ import TASKS, main
+from resnorm_lib.parallel.command_line import TASKS, main
 
 SHARDS = hasattr(torch.cpu.Stream, "record_event")  # torch 2.6 shards on GPUs alone
 TASKS_HERE = [task for task in TASKS if task != "shard" or SHARDS]
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the script belo
 SCRIPT = """
 import multiprocessing, os, socket, sys, time
 from resnorm_lib.parallel import ProcessFailed, run
-from resnorm_lib.parallel.__main__ import main
+from resnorm_lib.parallel.command_line import main
 
 folder, tasks = sys.argv[1], sys.argv[2:]
 main([*tasks, "--out", f"{folder}/found.json"])

@@ -4,12 +4,16 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import sync_playwright
 
+from resnorm_lib.models import resnet50
+from resnorm_lib.norms import BatchNorm
+from resnorm_lib.parallel import gradient_seconds, sync_norm_seconds
 from resnorm_lib.reference import layer_norm_backward, layer_norm_forward, rms_norm_forward
 from tests.site import browser, site
 
-PLOTS = ("axes", "by_hand", "gradient", "projection")
+PLOTS = ("axes", "by_hand", "gradient", "projection", "traffic")
 DRAWN = ".movable-svg, .movable-drawing > table"
 PLAIN_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
@@ -175,3 +179,18 @@ def test_the_block_by_hand_is_the_one_of_the_library(x, shortcut, say):
     dx = layer_norm_backward(np.roll(dy, 1) * (n > 0), cache)[0][0] + on * dy
     assert rows[1] == pytest.approx(on * np.array(x) + np.roll(np.maximum(n[0], 0), -1), abs=0.0051)
     assert rows[-1] == pytest.approx(dx, abs=0.0051)
+
+
+@pytest.mark.parametrize("algorithm", ["tree", "ring"])
+@pytest.mark.parametrize("devices", [2, 64, 1024])
+def test_the_times_of_messages_are_those_of_the_library(devices, algorithm, say):
+    told = say("traffic", devices=str(devices), latency=20, bandwidth=50, algorithm=algorithm)
+    gradients, statistics, rounds = (float(number) for number in re.findall(r"(\d+\.?\d*) ms", told))
+    with torch.device("meta"):
+        model = resnet50()
+    channels = [part.num_features for part in model.modules() if isinstance(part, BatchNorm)]
+    line = {"latency": 20e-6, "bandwidth": 50e9, "algorithm": algorithm}
+    size = sum(parameter.numel() for parameter in model.parameters())
+    assert gradients == pytest.approx(1e3 * gradient_seconds(size, devices, **line), rel=0.005)
+    assert statistics == pytest.approx(1e3 * sync_norm_seconds(channels, devices, **line), rel=0.005)
+    assert rounds <= statistics

@@ -1,0 +1,160 @@
+"""Checks for the exercises of "On many devices"."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.registry import exercise
+
+__all__ = ["check_chunk_to_send", "check_split_layer_norm", "check_sync_backward", "check_weighted_average"]
+
+
+def _draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@exercise("exercise-devices-average", points=1)
+def check_weighted_average(answer: Callable[..., Tensor]) -> str:
+    """Check ``answer(gradients, rows)``: the gradient of the mean loss over all rows, from those of the processes.
+
+    The verdict is wrong if processes with more rows do not count more, or an idle one spoils the result.
+    """
+    for rows in ([4, 4], [5, 5, 6], [1, 9], [3, 0, 5]):
+        gradients = list(_draw(len(rows), 6, seed=sum(rows)))
+        weights = torch.tensor(rows, dtype=torch.float64)
+        summed = (weights[:, None] * torch.stack(gradients)).sum(0)
+        expect_close(
+            call(answer, [each.clone() for each in gradients], list(rows)),
+            summed / weights.sum(),
+            f"The gradient for {rows} rows",
+            mistakes=[
+                (sum(gradients) / len(rows), "The processes count alike, but one with more rows must count more."),
+                (summed, "Divide by the number of all rows."),
+                (summed / len(rows), "Divide by the number of all rows, not of processes."),
+                (sum(gradients), "The gradients are of means: a sum of them is as many times too large."),
+            ],
+            tolerance=1e-6,
+        )
+    return "each row counts once"
+
+
+@exercise("exercise-devices-backward", points=2)
+def check_sync_backward(answer: Callable[..., list[Tensor]]) -> str:
+    """Check ``answer(dx_hat, x_hat, deviation)``: dx for the rows of each process, in lists of (n_r, C).
+
+    The verdict is wrong if the means are not over all rows.
+    """
+    parts = (3, 3), (2, 5, 1)
+    for sizes in parts:
+        x = (3 * _draw(sum(sizes), 4, seed=7) + 5).requires_grad_()
+        dx_hat = _draw(sum(sizes), 4, seed=8)
+        deviation = x.var(0, correction=0).sqrt()
+        x_hat = (x - x.mean(0)) / deviation
+        (dx,) = torch.autograd.grad(x_hat, x, dx_hat)
+        cut = [list(each.detach().split(sizes)) for each in (dx_hat, x_hat)]
+        got = call(answer, *cut, deviation.detach())
+        if not isinstance(got, list | tuple) or len(got) != len(sizes):
+            raise Wrong(f"The answer must be a list of {len(sizes)} tensors, one for each process.")
+        expect_close(
+            torch.cat(tuple(got)),
+            dx,
+            f"dx of processes with {', '.join(map(str, sizes))} rows",
+            mistakes=_wrong_sums(*cut, deviation.detach()),
+            tolerance=1e-6,
+        )
+    return "two sums over all processes, and dx"
+
+
+def _wrong_sums(dx_hat: list[Tensor], x_hat: list[Tensor], deviation: Tensor) -> list[tuple[Tensor, str]]:
+    both = [d * x for d, x in zip(dx_hat, x_hat)]
+    mean, mean_of_both = (torch.cat(parts).mean(0) for parts in (dx_hat, both))
+    means_of_means = [torch.stack([part.mean(0) for part in parts]).mean(0) for parts in (dx_hat, both)]
+
+    def less(first, second):
+        return torch.cat([d - first - x * second for d, x in zip(dx_hat, x_hat)]) / deviation
+
+    alone = [(d - d.mean(0) - x * (d * x).mean(0)) / deviation for d, x in zip(dx_hat, x_hat)]
+    return [
+        (torch.cat(alone), "Each process takes the means of its own rows: they must be over the rows of all."),
+        (less(0, 0), "The statistics depend on x too: two means must be taken off."),
+        (less(mean, 0), "The part along x-hat is missing: the deviation depends on x too."),
+        (less(0, mean_of_both), "The mean of dx-hat is missing: the mean depends on x too."),
+        (less(*means_of_means), "A mean of means counts processes alike: add up sums, and divide by all rows."),
+        (deviation * less(mean, mean_of_both), "Divide by the deviation."),
+    ]
+
+
+@exercise("exercise-devices-ring", points=2)
+def check_chunk_to_send(answer: Callable[[int, int, int], int]) -> str:
+    """Check ``answer(rank, step, processes)``: the chunk that a process of a ring sends on in a step of an all-reduce.
+
+    The verdict is wrong if, after N - 1 steps that add and N - 1 that copy, a process has not the sum of all.
+    """
+    for processes in (3, 2, 5, 8):
+        held = [[{(rank, chunk)} for chunk in range(processes)] for rank in range(processes)]
+        for step in range(2 * (processes - 1)):
+            _pass_on(held, answer, step)
+            if step == processes - 2 and not all(any(len(each) == processes for each in chunks) for chunks in held):
+                raise Wrong(f"{processes} processes: after {processes - 1} steps each must have the sum of one chunk.")
+        if any(len(each) < processes for chunks in held for each in chunks):
+            raise Wrong(f"{processes} processes: at the end some have not the sum of every chunk.")
+    return "after 2 (N - 1) steps every process has every sum"
+
+
+def _pass_on(held: list[list[set]], answer: Callable, step: int) -> None:
+    """Send one chunk from each process to its right neighbour. What is held is the set of the addends in it."""
+    processes = len(held)
+    sent = [call(answer, rank, step, processes) for rank in range(processes)]
+    for rank, chunk in enumerate(sent):
+        if not hasattr(chunk, "__index__") or not 0 <= int(chunk) < processes:
+            raise Wrong(f"Process {rank} sends chunk {chunk!r} in step {step}: it must be from 0 to {processes - 1}.")
+    messages = [set(held[rank][chunk]) for rank, chunk in enumerate(sent)]
+    for rank, (chunk, message) in enumerate(zip(sent, messages)):
+        right = held[(rank + 1) % processes]
+        if step >= processes - 1:
+            right[chunk] = message
+        elif right[chunk] & message:
+            raise Wrong(f"{processes} processes, step {step}: process {rank} sends what its neighbour has.")
+        else:
+            right[chunk] = right[chunk] | message
+
+
+@exercise("exercise-devices-features", points=3)
+def check_split_layer_norm(answer: Callable[..., list[Tensor]]) -> str:
+    """Check ``answer(parts, eps, all_reduce)``: LayerNorm of rows whose features lie on several devices.
+
+    The verdict is wrong if a result is wrong, cancels at an offset, or takes more than two messages of two numbers.
+    """
+    for sizes, offset in (((4, 4), 0.0), ((8, 8, 8, 8), 0.0), ((3, 5), 1.0), ((16, 16), 1e4)):
+        x = (_draw(5, sum(sizes), seed=9) + offset + torch.arange(sum(sizes)) / 8).float()
+        sent = []
+
+        def all_reduce(parts, sent=sent, sizes=sizes):
+            if not isinstance(parts, list | tuple) or len(parts) != len(sizes):
+                raise Wrong(f"all_reduce takes a list of {len(sizes)} tensors, one from each device.")
+            sent.append(parts[0].numel() / 5)
+            return torch.stack(tuple(parts)).sum(0)
+
+        got = call(answer, list(x.split(sizes, 1)), 1e-5, all_reduce)
+        _judge_split(got, x, sizes, sent)
+    return "LayerNorm over features that no device has together"
+
+
+def _judge_split(got: list[Tensor], x: Tensor, sizes: tuple, sent: list[float]) -> None:
+    if not isinstance(got, list | tuple) or len(got) != len(sizes):
+        raise Wrong(f"The answer must be a list of {len(sizes)} tensors, one for each device.")
+    if not sent:
+        raise Wrong("Nothing was sent: a device that sees its own features alone knows neither mean nor variance.")
+    if len(sent) > 2 or max(sent) > 2:
+        raise Wrong(f"{len(sent)} messages with up to {max(sent):g} numbers a row: two messages of two will do.")
+    wide = x.double()
+    got, wanted = torch.cat(tuple(got), 1), F.layer_norm(wide, wide.shape[1:], eps=1e-5)
+    if wide.mean() > 1000 and not (got - wanted).abs().max() < 0.02:
+        raise Wrong("With an offset of 10,000 it cancels: send sums of squares of what is left after the mean.")
+    own = torch.cat([F.layer_norm(part, part.shape[1:], eps=1e-5) for part in wide.split(sizes, 1)], 1)
+    unbiased = (wide - wide.mean(1, keepdim=True)) / (wide.var(1, keepdim=True) + 1e-5).sqrt()
+    mistakes = [(own, "Each device normalizes by its own features."), (unbiased, "The biased variance: divide by n.")]
+    expect_close(got, wanted, "The row", mistakes, tolerance=1e-2 if wide.mean() > 1000 else 1e-5)
