@@ -35,12 +35,6 @@ UNTREATED = {
     "a1-bert-question-answering",
     "a1-llm-is-transformer",
     "a1-starts-with-bert",
-    "a1-contradicts-itself-on-use",
-    "a1-use-will-grow",
-    "a2-after-the-fact",
-    "a2-innovation-without-history",
-    "a2-future-published",
-    "a2-future-attention",
     "a4-speech-unnamed",
     "a5-long-sequences",
     "a5-two-attentions",
@@ -51,8 +45,6 @@ UNTREATED = {
     "a5-source-target",
     "a5-generation",
     "a5-reinforcement",
-    "a5-since-the-transformer",
-    "a5-compression",
 }  # until their chapters are written
 BOX = (
     ":::{admonition} A common mistake\n:class: dropdown erratum\nArticle 1 adds wrong things: {erratum}`a1-demo`.\n:::"
