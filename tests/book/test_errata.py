@@ -37,12 +37,7 @@ UNTREATED = {
     "a1-starts-with-bert",
     "a4-speech-unnamed",
     "a5-long-sequences",
-    "a5-two-attentions",
-    "a5-between-sequences",
     "a5-core-idea-embedding",
-    "a5-diagram-position",
-    "a5-attention-undefined",
-    "a5-source-target",
     "a5-generation",
     "a5-reinforcement",
 }  # until their chapters are written
