@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_chunk_to_send", "check_split_layer_norm", "check_sync_backward", "check_weighted_average"]
@@ -14,6 +14,13 @@ __all__ = ["check_chunk_to_send", "check_split_layer_norm", "check_sync_backward
 
 def _draw(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def _joined(parts: list[Tensor], count: int, owner: str, dim: int = 0) -> Tensor:
+    """Put together what an answer gives, in a list, to each process or device."""
+    if not isinstance(parts, list | tuple) or len(parts) != count:
+        raise Wrong(f"The answer must be a list of {count} tensors, one for each {owner}.")
+    return torch.cat([torch.from_numpy(to_array(part)) for part in parts], dim)
 
 
 @exercise("exercise-devices-average", points=1)
@@ -56,10 +63,8 @@ def check_sync_backward(answer: Callable[..., list[Tensor]]) -> str:
         (dx,) = torch.autograd.grad(x_hat, x, dx_hat)
         cut = [list(each.detach().split(sizes)) for each in (dx_hat, x_hat)]
         got = call(answer, *cut, deviation.detach())
-        if not isinstance(got, list | tuple) or len(got) != len(sizes):
-            raise Wrong(f"The answer must be a list of {len(sizes)} tensors, one for each process.")
         expect_close(
-            torch.cat(tuple(got)),
+            _joined(got, len(sizes), "process"),
             dx,
             f"dx of processes with {', '.join(map(str, sizes))} rows",
             mistakes=_wrong_sums(*cut, deviation.detach()),
@@ -109,8 +114,10 @@ def _pass_on(held: list[list[set]], answer: Callable, step: int) -> None:
     processes = len(held)
     sent = [call(answer, rank, step, processes) for rank in range(processes)]
     for rank, chunk in enumerate(sent):
-        if not hasattr(chunk, "__index__") or not 0 <= int(chunk) < processes:
+        number = to_array(chunk)
+        if number.size != 1 or number.item() not in range(processes):
             raise Wrong(f"Process {rank} sends chunk {chunk!r} in step {step}: it must be from 0 to {processes - 1}.")
+        sent[rank] = int(number.item())
     messages = [set(held[rank][chunk]) for rank, chunk in enumerate(sent)]
     for rank, (chunk, message) in enumerate(zip(sent, messages)):
         right = held[(rank + 1) % processes]
@@ -144,14 +151,13 @@ def check_split_layer_norm(answer: Callable[..., list[Tensor]]) -> str:
 
 
 def _judge_split(got: list[Tensor], x: Tensor, sizes: tuple, sent: list[float]) -> None:
-    if not isinstance(got, list | tuple) or len(got) != len(sizes):
-        raise Wrong(f"The answer must be a list of {len(sizes)} tensors, one for each device.")
+    got = _joined(got, len(sizes), "device", dim=1)
     if not sent:
         raise Wrong("Nothing was sent: a device that sees its own features alone knows neither mean nor variance.")
     if len(sent) > 2 or max(sent) > 2:
         raise Wrong(f"{len(sent)} messages with up to {max(sent):g} numbers a row: two messages of two will do.")
     wide = x.double()
-    got, wanted = torch.cat(tuple(got), 1), F.layer_norm(wide, wide.shape[1:], eps=1e-5)
+    wanted = F.layer_norm(wide, wide.shape[1:], eps=1e-5)
     if wide.mean() > 1000 and not (got - wanted).abs().max() < 0.02:
         raise Wrong("With an offset of 10,000 it cancels: send sums of squares of what is left after the mean.")
     own = torch.cat([F.layer_norm(part, part.shape[1:], eps=1e-5) for part in wide.split(sizes, 1)], 1)
