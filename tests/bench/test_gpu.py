@@ -1,6 +1,7 @@
 """What a GPU does within a budget: how the time is dealt out, that a step that fails stops no other, what is called."""
 
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from resnorm_lib.bench import __main__ as bench
 from resnorm_lib.bench import gpu
 from resnorm_lib.engine import command_line
 
+ROOT = Path(__file__).parents[2]
 NAMES = [step.name for step in gpu.STEPS]
 
 
@@ -80,6 +82,9 @@ def test_what_is_called_is_understood():
         assert options.out.startswith("book/recorded")
         if name != "host":
             assert float(str(options.budget).rstrip("s")) == pytest.approx(timeout - gpu.GRACE, abs=1)
+    paths = [word for word in machine.calls["tests"][0] if word.startswith("tests/")]
+    assert "tests/ops" in paths
+    assert all((ROOT / path).exists() for path in paths)
 
 
 def test_the_command_line_says_what_is_missing(monkeypatch):
