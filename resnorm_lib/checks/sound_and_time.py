@@ -13,7 +13,7 @@ __all__ = ["check_mean_off", "check_reversible", "check_running_mean_off", "chec
 
 
 def _numbers(number: int, *shape: int) -> Tensor:
-    return 3 + torch.randn(shape, generator=current().torch(number), dtype=torch.float64)
+    return 3 + torch.randn(shape, generator=current().generator(number), dtype=torch.float64)
 
 
 @exercise("exercise-sound-mean", points=1)
