@@ -54,6 +54,8 @@ class House:
         """Start the process that forks, anew if an answer has ended it."""
         if self._process and self._process.poll() is None:
             return
+        if not hasattr(os, "fork"):
+            raise OSError("Answers run in forked processes, which Windows lacks: grade on Linux, on macOS, or in WSL.")
         self._orders, theirs = socket.socketpair()
         with theirs:
             number = theirs.fileno()

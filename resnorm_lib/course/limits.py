@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 from typing import NamedTuple
@@ -45,6 +44,8 @@ def close_network() -> bool:
 
 def confine(limits: Limits, folder: str) -> None:
     """Set the limits for this process, for good, and work in a folder from now on."""
+    import resource  # which Windows lacks
+
     os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
