@@ -13,7 +13,7 @@ from resnorm_lib.parallel import gradient_seconds, sync_norm_seconds
 from resnorm_lib.reference import layer_norm_backward, layer_norm_forward, rms_norm_forward
 from tests.site import browser, site
 
-PLOTS = ("axes", "by_hand", "gradient", "projection", "traffic")
+PLOTS = ("axes", "block", "gradient", "projection", "traffic")
 DRAWN = ".movable-svg, .movable-drawing > table"
 PLAIN_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
@@ -172,7 +172,7 @@ def test_the_gradient_laws_are_those_of_the_chapter(say):
 @pytest.mark.parametrize("x", [(1, 2, 3), (2, -1.5, 0.5), (-3, 3, 0)])
 @pytest.mark.parametrize("shortcut", ["on", "off"])
 def test_the_block_by_hand_is_the_one_of_the_library(x, shortcut, say):
-    told = say("by_hand", x1=x[0], x2=x[1], x3=x[2], shortcut=shortcut).replace("\N{MINUS SIGN}", "-")
+    told = say("block", x1=x[0], x2=x[1], x3=x[2], shortcut=shortcut).replace("\N{MINUS SIGN}", "-")
     rows = [[float(number) for number in row.split(",")] for row in re.findall(r"\(([^()]*,[^()]*)\)", told)]
     gain, bias, dy, on = np.full(3, 2.0), np.ones(3), np.array([1.0, 1, 0]), float(shortcut == "on")
     n, cache = layer_norm_forward([x], gain, bias)

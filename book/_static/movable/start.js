@@ -1,6 +1,7 @@
 // Brings the movable plots of a page to life: controls, a drawing, and a sentence for those who cannot see it.
 //
-// A page holds <div class="movable plot-NAME"> with a still fallback inside. NAME.js sets window.MOVABLE.NAME to
+// A page holds <div class="movable plot-NAME"> with a still fallback inside; a NAME has letters alone, for docutils
+// rewrites the rest. NAME.js sets window.MOVABLE.NAME to
 //   controls: [{name, label, min, max, step, value} or {name, label, options, value}],
 //   draw(state, colors, width): {traces, layout}   for drawing.js; width in pixels; or in its place
 //   table(state): a table of numbers,

@@ -66,7 +66,7 @@
     function table(state) {
         const {branch, ...rows} = compute(state);
         const made = document.createElement("table");
-        made.className = "by-hand";
+        made.className = "movable-block";
         made.createTHead().insertRow().append(...heads(["", 1, "col"], ["value", 3, "colgroup"], ["gradient", 3, "colgroup"]));
         made.tHead.rows[0].cells[0].textContent = "step";
         const body = made.createTBody();
@@ -84,5 +84,5 @@
             + `Back come ${past}${row(branch)} through it: dx = ${row(rows.x[1])}.`;
     }
 
-    window.MOVABLE.by_hand = {controls, table, say};
+    window.MOVABLE.block = {controls, table, say};
 })();
