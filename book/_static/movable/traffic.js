@@ -46,7 +46,7 @@
             traces,
             layout: {
                 annotations,
-                xaxis: {type: "log", range: [0.2, 3.1], title: {text: "devices (log)"}, tickvals: ticks.map(Math.log10), ticktext: ticks.map(String)},
+                xaxis: {type: "log", range: [0.2, 3.3], title: {text: "devices (log)"}, tickvals: ticks.map(Math.log10), ticktext: ticks.map(String)},
                 yaxis: {type: "log", range: [-1.2, 4.3], dtick: 1, title: {text: "ms a step (log)"}},
             },
         };
