@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import yaml
-from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from book._ext import real_models
@@ -44,13 +42,7 @@ class OpenModels(SphinxDirective):
     """The table, with a caption and the label ``table-open-models``."""
 
     def run(self):
-        for data in (DATA, real_models.DATA):
-            self.env.note_dependency(str(data))
-        caption = " ".join(CAPTION.split())
-        text = f"::::{{table}} {caption}\n:name: table-open-models\n\n{table(load())}\n::::"
-        container = nodes.Element()
-        self.state.nested_parse(StringList(text.splitlines(), str(DATA)), 0, container)
-        return container.children
+        return real_models.captioned(self, "table-open-models", CAPTION, table(load()), DATA, real_models.DATA)
 
 
 def setup(app):

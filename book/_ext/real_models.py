@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import yaml
-from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+from book._ext.recorded import parsed
 
 DATA = Path(__file__).parents[1] / "real_models.yml"
 COLUMNS = {"name": "network", "year": "year", "norm": "norm", "eps": "eps", "placement": "placement",
@@ -45,12 +45,14 @@ class RealModels(SphinxDirective):
     """The table, with a caption and the label ``table-real-models``."""
 
     def run(self):
-        self.env.note_dependency(str(DATA))
-        caption = " ".join(CAPTION.split())
-        text = f"::::{{table}} {caption}\n:name: table-real-models\n\n{table(load())}\n::::"
-        container = nodes.Element()
-        self.state.nested_parse(StringList(text.splitlines(), str(DATA)), 0, container)
-        return container.children
+        return captioned(self, "table-real-models", CAPTION, table(load()), DATA)
+
+
+def captioned(directive, name, caption, table, *files):
+    """Return a table in MyST as nodes, with caption and label; the page follows the files that it is made from."""
+    for file in files:
+        directive.env.note_dependency(str(file))
+    return parsed(directive, [f"::::{{table}} {' '.join(caption.split())}\n:name: {name}\n\n{table}\n::::"])
 
 
 def setup(app):
