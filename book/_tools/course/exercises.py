@@ -9,11 +9,11 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 
 from resnorm_lib.checks import registry
+from tests.book.myst import directives
 
 __all__ = ["Exercise", "Prediction", "bound", "exercises", "free", "needed", "predictions"]
 
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
-HEAD = re.compile(r":::+\{exercise\}[ \t]*(?P<title>.*)\n:label: (?P<label>\S+)\n(?P<body>.*?)\n:::", re.DOTALL)
 EFFORT = re.compile(r"\((easy|medium|hard), (\d+) min\)\s*")
 ALONE = re.compile(r":::+\{solution\}.*?\n\n(.*?)\n:::+$", re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -78,8 +78,8 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
 
 
 def _exercise(statement: NotebookNode, *cells: NotebookNode) -> Exercise:
-    found = HEAD.search(statement.source)
-    difficulty, minutes = EFFORT.search(found["body"]).groups()
+    found = next(each for each in directives(statement.source) if each.name == "exercise")
+    difficulty, minutes = EFFORT.search(found.body).groups()
     stub = next((cell.source for cell in cells if "stub" in cell.metadata.tags and cell.cell_type == "code"), "")
     solution = [(cell.cell_type, _inside(cell)) for cell in cells if "solution" in cell.metadata.tags]
     solution = [(kind, source) for kind, source in solution if source]
@@ -87,8 +87,8 @@ def _exercise(statement: NotebookNode, *cells: NotebookNode) -> Exercise:
     check = next((each for each in bound(stub) if each.startswith("check_")), "")
     codes = [source for kind, source in solution if kind == "code"]
     answer = next((source for source in codes if name in _defined(source)), "") if stub else ""
-    task = EFFORT.sub("", found["body"], count=1).strip()
-    return Exercise(found["label"], found["title"], task, difficulty, int(minutes), stub, name, check, answer, solution)
+    task, label = EFFORT.sub("", found.body, count=1).strip(), found.options["label"]
+    return Exercise(label, found.argument, task, difficulty, int(minutes), stub, name, check, answer, solution)
 
 
 def _inside(cell: NotebookNode) -> str:
