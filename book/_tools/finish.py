@@ -6,6 +6,7 @@ there, each named by its hash. A browser keeps to it whatever else may get into 
 
 import base64
 import hashlib
+import json
 import re
 
 UNUSED = [
@@ -32,8 +33,19 @@ def finish(site):
     for pattern in UNUSED:
         for path in site.glob(pattern):
             path.unlink()
+    for path in site.glob("_sources/**/*.ipynb"):
+        path.write_text(without_outputs(path.read_text(encoding="utf-8")), encoding="utf-8")
     for path in site.rglob("*.html"):
         path.write_text(guarded(PRELOADED.sub("", path.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+def without_outputs(notebook):
+    """Return a notebook to download: its outputs stand on its page, and a reader makes them anew."""
+    read = json.loads(notebook)
+    for cell in read["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    return json.dumps(read, indent=1, ensure_ascii=False) + "\n"
 
 
 def guarded(page):

@@ -1,8 +1,10 @@
 """A finished site lacks what no page uses, and its pages run no script but their own."""
 
+import nbformat
 import pytest
 
 from book._tools.finish import finish, guarded
+from tests.book import planted
 
 PAGE = """<!DOCTYPE html><html><head><meta charset="utf-8"><title>A page</title>
 <script src="own.js"></script><script defer>go();</script></head><body>{}</body></html>"""
@@ -21,6 +23,17 @@ def test_every_script_in_the_text_is_named_by_its_hash():
 def test_what_a_button_does_is_named_too():
     page = guarded(PAGE.format('<button class="a" onclick="go();">Go</button>'))
     assert f"script-src 'self' file: {GO} 'unsafe-hashes';" in page
+
+
+def test_a_notebook_to_download_keeps_its_text_and_code_without_outputs(tmp_path):
+    path = tmp_path / "_sources/chapters/demo.ipynb"
+    path.parent.mkdir(parents=True)
+    chapter = planted.chapter()
+    nbformat.write(chapter, path)
+    finish(tmp_path)
+    left = nbformat.read(path, as_version=4)
+    assert [cell.source for cell in left.cells] == [cell.source for cell in chapter.cells]
+    assert not any(cell.outputs or cell.execution_count for cell in left.cells if cell.cell_type == "code")
 
 
 @pytest.mark.parametrize("name", ["_static/a/b.js.map", "_static/vendor/fontawesome/6.5.2/js/all.min.js"])
