@@ -14,6 +14,7 @@ UNUSED = [
     "_static/vendor/fontawesome/*/js/*",  # draws the icons that the fonts draw
     "_static/vendor/fontawesome/*/webfonts/*.ttf",  # for browsers older than those that know MathML
     "_static/webpack-macros.html",
+    "_static/locales/**/*.[pm]o",  # the theme's words in other languages
 ]
 SCRIPT = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 HANDLER = re.compile(r'<[a-z][^<>]*?\son[a-z]+="([^"]*)"')
