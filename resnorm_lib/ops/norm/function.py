@@ -16,6 +16,7 @@ __all__ = ["layer_norm", "normalize_rows", "rms_norm"]
 
 # Before it had a kernel for it, torch rounded one over the root to 16 bits, and every product after it again.
 RMS_ROUNDS_TWICE = not hasattr(torch.ops.aten, "_fused_rms_norm")
+EPS_32, EPS_64 = torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
 
 
 def layer_norm(
@@ -159,9 +160,8 @@ def _normalize(
             return _kernel(x, weight, bias, settings)
         weight, bias = (p if p is None else p.flatten() for p in (weight, bias))
         return _kernel(x.flatten(-len(shape)), weight, bias, settings).view(x.shape)
-    if weight is None and bias is None:
-        return _torch_norm(x, shape, None, None, eps, rms)
-    if not zero_centered_gain and all(p is None or p.dtype == x.dtype for p in (weight, bias)):
+    alike = (weight is None or weight.dtype == x.dtype) and (bias is None or bias.dtype == x.dtype)
+    if alike and (weight is None or not zero_centered_gain):
         return _torch_norm(x, shape, weight, bias, eps, rms)
     # 1 + w must not round w away, and torch leaves its fused kernels, or refuses, where dtypes differ.
     wide = torch.promote_types(torch.promote_types(x.dtype, (bias if weight is None else weight).dtype), torch.float32)
@@ -182,7 +182,7 @@ def kernel_eps(eps: float | None, x: Tensor) -> float:
     """Return eps as a number: torch's RMSNorm has the machine epsilon of the statistics where none is given."""
     if eps is not None:
         return eps
-    return torch.finfo(torch.float64 if x.dtype == torch.float64 else torch.float32).eps
+    return EPS_64 if x.dtype == torch.float64 else EPS_32
 
 
 def _torch_norm(
