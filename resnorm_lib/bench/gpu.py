@@ -23,7 +23,7 @@ from resnorm_lib.engine.config import parse_duration
 __all__ = ["STEPS", "Step", "allotted", "main", "run"]
 
 GRACE = 15.0  # seconds for a step that watches its own budget to write its record, before it is stopped
-OPERATIONS, HOST = (f"book/recorded/fast_on_a_gpu-{name}.json" for name in ("gpu", "host_cuda"))
+OPERATIONS, HOST = (f"book/recorded/fast_on_a_gpu-{name}.json" for name in ("gpu", "host"))
 
 
 class Step(NamedTuple):

@@ -56,8 +56,25 @@ def without_launch() -> Iterator[None]:
     launch.forget_plans()
 
 
+class Bare(torch.autograd.Function):
+    """The least that a norm written in Python costs: it allocates and keeps what a norm does, and computes nothing."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight, x.new_empty(2 * len(x)))
+        return torch.empty_like(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight, _ = ctx.saved_tensors
+        return torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+
+
 def calls(device: torch.device | str, rows: int = 1) -> dict[str, tuple[Callable, tuple[Tensor, ...]]]:
-    """Return by name a function of nothing that calls an operation on rows, and the tensors that want gradients."""
+    """Return by name a function of nothing that calls an operation on rows, and the tensors that want gradients.
+
+    Beside torch's layer_norm stands :class:`Bare`, the floor of whatever is written in Python.
+    """
 
     def leaf(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).requires_grad_()
@@ -66,6 +83,7 @@ def calls(device: torch.device | str, rows: int = 1) -> dict[str, tuple[Callable
     image = leaf(rows, WIDTH, 4)
     return {
         "torch": (lambda: F.layer_norm(x, (WIDTH,), w, b, 1e-5), (x, w, b)),
+        "bare": (lambda: Bare.apply(x, w, b), (x, w, b)),
         "layer_norm": (lambda: ops.layer_norm(x, w, b, 1e-5), (x, w, b)),
         "rms_norm": (lambda: ops.rms_norm(x, w, 1e-5), (x, w)),
         "add_layer_norm": (lambda: ops.add_norm(x, r, w, b, norm="layer"), (x, r, w, b)),

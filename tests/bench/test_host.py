@@ -1,4 +1,4 @@
-"""What a call costs the processor: that all but the launch runs, and that it stays within three times torch's."""
+"""What a call costs the processor: that all but the launch runs, and that it stays near what Python itself costs."""
 
 import itertools
 
@@ -11,6 +11,8 @@ from resnorm_lib.bench.operations import as_tuple
 from resnorm_lib.ops import launch
 from tests.ops.cases import gpu, needs_kernels
 
+NOT_OURS = {"torch", "bare"}
+
 
 @needs_kernels
 def test_without_a_launch_everything_else_of_a_call_runs(monkeypatch):
@@ -22,18 +24,19 @@ def test_without_a_launch_everything_else_of_a_call_runs(monkeypatch):
             for _ in range(2):
                 launched.clear()
                 torch.autograd.grad(sum(y.sum() for y in as_tuple(call())), inputs)
-            assert len(launched) >= (0 if name == "torch" else 3), name  # forward, backward, sums of partial sums
+            assert len(launched) >= (0 if name in NOT_OURS else 3), name  # forward, backward, sums of partial sums
     assert ops.kernels.mode() == "auto"
 
 
 @pytest.mark.no_cover  # tracing slows the library's Python, and nothing of torch's
 @needs_kernels
-def test_a_call_costs_the_processor_at_most_a_few_times_what_torch_does():
-    """Loosely: the record has the goal, and the times of an idle machine."""
+def test_a_call_costs_the_processor_a_few_times_what_any_function_of_autograd_does():
+    """Of Python's floor we take 2.1 to 3 times on an idle machine; what a call asks once more shows as one more."""
     rows = host.measure(torch.device("cpu"), turns=9, repeats=20)
     assert {row["op"] for row in rows} == {*host.calls(torch.device("cpu"))}
-    worst = max(rows, key=lambda row: row["ratio"])
-    assert worst["ratio"] < 9, worst
+    floor = {row["direction"]: row["ratio"] for row in rows if row["op"] == "bare"}
+    worst = max(rows, key=lambda row: row["ratio"] / floor[row["direction"]])
+    assert worst["ratio"] < 5 * floor[worst["direction"]], (worst, floor)
 
 
 def described(kernel, arguments):
@@ -46,7 +49,7 @@ def described(kernel, arguments):
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", [name for name in host.calls(torch.device("cpu")) if name != "torch"])
+@pytest.mark.parametrize("name", [name for name in host.calls(torch.device("cpu")) if name not in NOT_OURS])
 def test_all_that_a_plan_launches_is_the_same_code(name, monkeypatch):
     """What a plan has compiled is run whatever comes: a None would be taken for a tensor, and one dtype for another."""
     seen = {}
