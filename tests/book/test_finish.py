@@ -1,10 +1,14 @@
 """A finished site lacks what no page uses, and its pages run no script but their own."""
 
-import nbformat
+import numpy as np
 import pytest
+import yaml
+from PIL import Image
+from pygments.formatters import HtmlFormatter
+from pygments.token import STANDARD_TYPES, Text
 
-from book._tools.finish import finish, guarded
-from tests.book import planted
+from book._tools.finish import UNCOLOURED, finish, guarded
+from book._tools.manifest import ROOT
 
 PAGE = """<!DOCTYPE html><html><head><meta charset="utf-8"><title>A page</title>
 <script src="own.js"></script><script defer>go();</script></head><body>{}</body></html>"""
@@ -25,15 +29,45 @@ def test_what_a_button_does_is_named_too():
     assert f"script-src 'self' file: {GO} 'unsafe-hashes';" in page
 
 
-def test_a_notebook_to_download_keeps_its_text_and_code_without_outputs(tmp_path):
-    path = tmp_path / "_sources/chapters/demo.ipynb"
-    path.parent.mkdir(parents=True)
-    chapter = planted.chapter()
-    nbformat.write(chapter, path)
+def test_a_page_offers_the_notebook_that_runs_anywhere(tmp_path):
+    source, page = tmp_path / "_sources/chapters/demo.ipynb", tmp_path / "chapters/demo.html"
+    source.parent.mkdir(parents=True)
+    source.touch()
+    page.parent.mkdir()
+    page.write_text(PAGE.format('<a href="../_sources/chapters/demo.ipynb">.ipynb</a>'))
     finish(tmp_path)
-    left = nbformat.read(path, as_version=4)
-    assert [cell.source for cell in left.cells] == [cell.source for cell in chapter.cells]
-    assert not any(cell.outputs or cell.execution_count for cell in left.cells if cell.cell_type == "code")
+    assert not source.exists()
+    assert '<a href="../run/demo.ipynb">' in page.read_text()
+
+
+def test_a_figure_becomes_lighter_and_no_pixel_changes(tmp_path):
+    figure, page = tmp_path / "_images/curve.png", tmp_path / "page.html"
+    figure.parent.mkdir()
+    rows = np.random.default_rng(0).integers(0, 4, (40, 40, 3)).repeat(5, axis=0).astype(np.uint8)
+    Image.fromarray(rows).save(figure)
+    before = figure.stat().st_size
+    page.write_text(PAGE.format('<a href="_images/curve.png"><img src="_images/curve.png"/></a><p>curve.png</p>'))
+    finish(tmp_path)
+    light = tmp_path / "_images/curve.webp"
+    assert light.stat().st_size < before
+    assert not figure.exists()
+    assert (np.asarray(Image.open(light).convert("RGB")) == rows).all()
+    assert '<a href="_images/curve.webp"><img src="_images/curve.webp"/></a><p>curve.png</p>' in page.read_text()
+
+
+def test_code_loses_the_elements_that_give_no_colour(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(PAGE.format('<pre><span class="n">x</span><span class="o">=</span><span class="mi">1</span></pre>'))
+    finish(tmp_path)
+    assert '<pre>x<span class="o">=</span><span class="mi">1</span></pre>' in page.read_text()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_they_give_none_in_the_styles_of_the_book(mode):
+    theme = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["html_theme_options"]
+    style = HtmlFormatter(style=theme[f"pygments_{mode}_style"]).style
+    for token in (token for token, name in STANDARD_TYPES.items() if name in UNCOLOURED):
+        assert style.style_for_token(token) == style.style_for_token(Text), token
 
 
 @pytest.mark.parametrize("name", ["_static/a/b.js.map", "_static/vendor/fontawesome/6.5.2/js/all.min.js"])

@@ -17,7 +17,7 @@ LIMITS = {
     "book/errata.html": (520, 35, 4000),
     "book/api/norms.html": (520, 35, 6000),
 }
-SITE_MIB = 33
+SITE_MIB = 22
 
 
 @pytest.fixture(scope="module")
