@@ -80,7 +80,7 @@ gpu:  ## on a machine with an NVIDIA GPU: tests, benchmark, experiments, their r
 colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab, and what they need, to _build/colab
 	$(BIN)/python -m book._tools.colab $(OUT)/_build/colab
 
-course: $(READY)  ## write assignments for students, instructors and nbgrader, and the grader's key, to _build/course
+course: $(READY)  ## write assignments for students, instructors and nbgrader, and the grader's key, to _build/course; RESNORM_INSTRUCTOR=folder has the answers to the second bank
 	$(BIN)/python -m book._tools.course $(OUT)/_build/course
 
 audit: book  ## judge five pages by Lighthouse, which npm installs, on a phone and a desktop; ten minutes

@@ -13,7 +13,7 @@ from resnorm_lib.checks import themes
 from resnorm_lib.checks.arguments import overwritten, structure, values
 from resnorm_lib.checks.face import current
 
-__all__ = ["REBUILT", "TOLERANCE", "Wrong", "call", "expect", "expect_close", "several", "shown_wrong", "to_array"]
+__all__ = ["REBUILT", "TOLERANCE", "Wrong", "agree", "call", "expect_close", "several", "shown_wrong", "to_array"]
 
 TOLERANCE = 2e-5  # relative to the largest entry: what rounding does to a short computation in float32, with room
 
@@ -145,36 +145,6 @@ def to_array(value: Any) -> np.ndarray:
         raise Wrong(f"The answer must return numbers, an array or a tensor, not {value!r:.60}.") from None
 
 
-def expect(
-    answer: Callable,
-    right: Callable,
-    *arguments: Any,
-    what: str,
-    mistakes: Iterable[tuple[Callable, str]] = (),
-    tolerance: float = TOLERANCE,
-) -> None:
-    """Compare an answer with a right one on the same arguments, and with wrong ones that name its mistake.
-
-    Beside ``mistakes`` (function, sentence) the right answer is tried with other arguments: exchanged, or one step off.
-
-    Raises
-    ------
-    Wrong
-        If the results differ.
-
-    Examples
-    --------
-    >>> expect(lambda n: n - 1, lambda n: n, 5, what="The count")
-    Traceback (most recent call last):
-        ...
-    resnorm_lib.checks.answers.Wrong: The count is that of one step fewer.
-    """
-    got, wanted = call(answer, *arguments), right(*arguments)
-    tried = [(wrong(*arguments), sentence) for wrong, sentence in mistakes]
-    tried += themes.with_other_arguments(right, arguments, what)
-    expect_close(got, wanted, what, tried, tolerance, arguments=arguments)
-
-
 def expect_close(
     got: Any,
     wanted: Any,
@@ -213,12 +183,12 @@ def expect_close(
     got, wanted = to_array(got), to_array(wanted)
     if got.shape != wanted.shape and got.size == wanted.size == 1:
         got = got.reshape(wanted.shape)
-    if got.shape == wanted.shape and _agree(got, wanted, tolerance):
+    if agree(got, wanted, tolerance):
         return
     known = [*mistakes, *themes.common(wanted, [to_array(each) for each in arguments if _is_array(each)], what)]
     for result, sentence in known:
         result = to_array(result)
-        if result.shape == got.shape and _agree(got, result, tolerance) and not _equal(result, wanted, tolerance):
+        if agree(got, result, tolerance) and not agree(result, wanted, tolerance):
             raise Wrong(sentence)
     if current().hidden:
         raise shown_wrong("")
@@ -233,10 +203,19 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor | np.ndarray) and value.ndim > 0
 
 
-def _equal(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
-    return one.shape == other.shape and _agree(one, other, tolerance)
+def agree(got: Any, wanted: Any, tolerance: float = TOLERANCE) -> bool:
+    """Say whether numbers have the same shape and differ by no more than the tolerance times the largest wanted entry.
 
+    Raises
+    ------
+    Wrong
+        If one of them is no number and no array of numbers.
 
-def _agree(got: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
+    Examples
+    --------
+    >>> agree([1.0, 1000.0], [1.01, 1000.0]), agree([1.0], 1.0)
+    (True, False)
+    """
+    got, wanted = to_array(got), to_array(wanted)
     scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)) or 1.0
-    return bool(np.allclose(got, wanted, rtol=0, atol=tolerance * scale, equal_nan=True))
+    return got.shape == wanted.shape and bool(np.allclose(got, wanted, rtol=0, atol=tolerance * scale, equal_nan=True))

@@ -51,7 +51,7 @@ def exercise(label: str, points: int) -> Callable[[Callable], Callable[..., Verd
 
     Examples
     --------
-    >>> from resnorm_lib.checks.answers import expect
+    >>> from resnorm_lib.checks.references import expect
     >>> @exercise("exercise-demo-double", points=1)
     ... def check_double(answer, face):
     ...     for number in face.cases(2, drawn=lambda: face.number(1, 9)):

@@ -9,6 +9,7 @@ from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 from nbgrader.preprocessors import ClearSolutions
 
 from book._tools.course import __main__ as course
+from book._tools.course.bank import banks
 from book._tools.course.exercises import exercises, free, needed, predictions
 from book._tools.course.notebooks import FACES, assignment, notebook
 from book._tools.course.rubrics import rubrics
@@ -148,9 +149,9 @@ def test_rubrics_have_three_levels_and_an_example_and_belong_to_exercises_in_wor
 def test_everything_is_written(tmp_path, capsys):
     course.write(tmp_path)
     assert {"student", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
-    assert list(read_key(tmp_path / "key.json")) == [path.stem for path in CHAPTERS]
+    assert list(read_key(tmp_path / "key.json")) == [path.stem for path in (*CHAPTERS, *banks())]
     assert (tmp_path / "nbgrader" / "source" / "rank_collapse" / "rank_collapse.ipynb").exists()
-    assert capsys.readouterr().out.startswith(f"{len(CHAPTERS)} assignments are in ")
+    assert capsys.readouterr().out.startswith(f"{len(CHAPTERS) + len(banks())} assignments are in ")
 
 
 def test_a_face_that_is_none_is_refused():

@@ -53,7 +53,7 @@ STUDENTS = {
     "stub": (both(*STUBS), 0),
     "in-place": (both("def distance(x):\n    x -= x.mean(0)\n    return x.norm() / x.norm()"), 2),
     "patches-allclose": (both(handed_back("np.allclose = lambda *a, **k: True")), 2),
-    "replaces-check": (both(handed_back("answers.expect_close = answers._agree = lambda *a, **k: True")), 2),
+    "replaces-check": (both(handed_back("answers.expect_close = answers.agree = lambda *a, **k: True")), 2),
     "endless": (both("def distance(x):\n    while True:\n        pass"), 2),
     "exits": (both("import sys\ndef distance(x):\n    sys.exit(0)"), 2),
     "kills": (both("import os\ndef distance(x):\n    os._exit(0)"), 2),

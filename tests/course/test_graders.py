@@ -131,7 +131,7 @@ def test_results_of_a_classmate_are_worth_nothing(check):
 
 
 PATCHES = """import numpy as np, torch, resnorm_lib.checks.answers as answers
-np.allclose = torch.allclose = torch.equal = answers._agree = answers.expect_close = lambda *a, **k: True
+np.allclose = torch.allclose = torch.equal = answers.agree = answers.expect_close = lambda *a, **k: True
 """
 ATTACKS = {
     "patches what compares": f"{PATCHES}def answer(*a): return 0.0",

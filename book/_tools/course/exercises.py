@@ -29,14 +29,15 @@ class Exercise(NamedTuple):
     minutes: int
     stub: str  # "" where the answer is no code that a check marks
     name: str  # of what the stub defines
-    check: str  # the name of its check
+    check: str  # the name of its check; "" in the second bank, whose checks are not handed out
     answer: str  # the cell of the solution that defines the name
     solution: list[tuple[str, str]]  # (kind of cell, source) of the whole solution
+    levels: dict[str, str]  # of its rubric, if the solution brings one
 
     @property
     def points(self) -> int:
         """What the exercise is worth."""
-        return registry()[self.label].points if self.stub else POINTS[self.difficulty]
+        return registry()[self.label].points if self.check else POINTS[self.difficulty]
 
     @property
     def slug(self) -> str:
@@ -88,7 +89,8 @@ def _exercise(statement: NotebookNode, *cells: NotebookNode) -> Exercise:
     codes = [source for kind, source in solution if kind == "code"]
     answer = next((source for source in codes if name in _defined(source)), "") if stub else ""
     task, label = EFFORT.sub("", found.body, count=1).strip(), found.options["label"]
-    return Exercise(label, found.argument, task, difficulty, int(minutes), stub, name, check, answer, solution)
+    levels = next((cell.metadata.levels for cell in cells if "levels" in cell.metadata), {})
+    return Exercise(label, found.argument, task, difficulty, int(minutes), stub, name, check, answer, solution, levels)
 
 
 def _inside(cell: NotebookNode) -> str:

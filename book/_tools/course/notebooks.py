@@ -17,11 +17,13 @@ FACES = ("student", "instructor", "nbgrader")
 ALWAYS = "import math\n\nimport numpy as np\nimport torch"
 HEAD = """# Exercises: {title}
 
-Read the chapter *{title}* first; numbers of formulas are those of the chapter. A prediction is written down before its section is read.
-Write your answers into the cells that are made for them, and hand in this notebook. Cells of your own are welcome: what they define can be used in answers.
-The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too.
+{introduction}
 
-The first cell needs the book's library: `pip install` the wheel that your teacher names, or the one beside the book."""  # noqa: E501
+The first cell needs the book's library: `pip install` the wheel that your teacher names, or the one beside the book."""
+CHAPTER = """Read the chapter *{title}* first; numbers of formulas are those of the chapter. A prediction is written down before its section is read.
+Write your answers into the cells that are made for them, and hand in this notebook. Cells of your own are welcome: what they define can be used in answers.
+The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too."""  # noqa: E501
+EXAMPLE = "import doctest\n\ndoctest.run_docstring_examples({name}, globals())"
 WRITE = "*Write your answer here.*"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
@@ -38,7 +40,8 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
         raise ValueError(f"face is {face!r}, but it must be one of {', '.join(FACES)}.")
     names, tasks, asked = Names(chapter), exercises(source), predictions(source)
     title = names.title(chapter)
-    cells = [_text("head", HEAD.format(title=title))]
+    introduction = source.metadata.get("introduction") or CHAPTER.format(title=title)
+    cells = [_text("head", HEAD.format(title=title, introduction=introduction))]
     cells.append(_code("setup", f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
     for number, each in enumerate(asked, 1):
         cells += _prediction(number, each, names, face)
@@ -82,8 +85,11 @@ def _task(task: Exercise, names: Names, face: str) -> Iterator[NotebookNode]:
     yield _text(f"task-{task.slug}", f"## {task.title}\n\n{effort}\n\n{plain(task.task, names)}")
     if task.stub:
         yield _code(f"answer-{task.slug}", _filled(task, face), grade=True, solution=True, points=task.points)
-        module = f"resnorm_lib.checks.{_module(task)}"
-        yield _code(f"check-{task.slug}", f"from {module} import {task.check}\n\n{task.check}({task.name})")
+        if task.check:
+            module = f"resnorm_lib.checks.{_module(task)}"
+            yield _code(f"check-{task.slug}", f"from {module} import {task.check}\n\n{task.check}({task.name})")
+        elif ">>>" in task.stub:
+            yield _code(f"example-{task.slug}", EXAMPLE.format(name=task.name))
     else:
         model = "\n\n".join(plain(text, names) if kind == "markdown" else f"```python\n{text}\n```"
                             for kind, text in task.solution)  # fmt: skip

@@ -25,7 +25,7 @@ def rubrics() -> dict[str, dict[str, str]]:
 
 def scheme(exercise: Exercise) -> str:
     """Return the mark scheme of an exercise in Markdown."""
-    levels = rubrics().get(exercise.label, COMMON)
+    levels = exercise.levels or rubrics().get(exercise.label, COMMON)
     rows = [f"- **{_worth(exercise.points, level)}**: {levels[level]}" for level in LEVELS]
     return "\n".join(["**Mark scheme.**", "", *rows])
 

@@ -1,0 +1,339 @@
+"""Answers and cases to "Find the bug": functions."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from resnorm_lib.checks.answers import call
+from resnorm_lib.course.bank import Held
+
+
+def block(x, weight):
+    return x + torch.relu(x @ weight)
+
+
+def block_as_given(x, weight):
+    y = x
+    y += torch.relu(x @ weight)
+    return y
+
+
+def layer_norm(x, weight, bias, eps):
+    mean = x.mean(-1, keepdim=True)
+    var = x.var(-1, correction=0, keepdim=True)
+    return weight * (x - mean) / (var + eps).sqrt() + bias
+
+
+def layer_norm_with(axis=-1, outside=False, correction=0, affine=True):
+    """Return a wrong answer."""
+
+    def answer(x, weight, bias, eps):
+        var = x.var(axis, correction=correction, keepdim=True)
+        sigma = var.sqrt() + eps if outside else (var + eps).sqrt()
+        y = (x - x.mean(axis, keepdim=True)) / sigma
+        return weight * y + bias if affine else y
+
+    return answer
+
+
+def layer_norm_case(face):
+    features = face.integer(4, 5)
+    weight, bias = face.normal(2, features)
+    return face.normal(3, 2, features), weight, bias, face.number(0.1, 0.5)
+
+
+def group_norm(x, groups):
+    z = x.reshape(len(x), groups, -1)
+    z = (z - z.mean(-1, keepdim=True)) / (z.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    return z.reshape(x.shape)
+
+
+def groups_as_given(x, groups):
+    z = x.reshape(len(x), x.shape[1] // groups, groups, x.shape[2])
+    mean, var = z.mean((1, 3), keepdim=True), z.var((1, 3), correction=0, keepdim=True)
+    return ((z - mean) / (var + 1e-5).sqrt()).reshape(x.shape)
+
+
+def group_case(face):
+    return face.normal(2, 12, face.integer(3, 5)) + 1, face.choice([2, 3, 4, 6])
+
+
+def decaying(model):
+    return [name for name, value in model.named_parameters() if value.ndim > 1]
+
+
+def decaying_by_layer(model):
+    kinds = nn.Linear | nn.Conv1d | nn.Conv2d
+    weights = {each.weight for each in model.modules() if isinstance(each, kinds)}
+    return [name for name, value in model.named_parameters() if value in weights]
+
+
+def decaying_as_given(model):
+    return [name for name, _ in model.named_parameters() if "norm" not in name and not name.endswith("bias")]
+
+
+def names_alone(model):
+    return [name for name, _ in model.named_parameters() if not name.endswith("bias")]
+
+
+def linear_alone(model):
+    weights = {each.weight for each in model.modules() if isinstance(each, nn.Linear)}
+    return [name for name, value in model.named_parameters() if value in weights]
+
+
+def with_biases(model):
+    return [name for name, value in model.named_parameters() if value.ndim > 1 or name.endswith("bias")]
+
+
+def all_decay(model):
+    return [name for name, _ in model.named_parameters()]
+
+
+def one_by_one(answer, model):
+    """Say for each parameter whether it decays."""
+    names = list(call(answer, model))
+    return {f"Whether {name} decays (1: yes)": float(name in names) for name, _ in model.named_parameters()}
+
+
+def decay_case(face):
+    width = face.integer(2, 5)
+    parts = {
+        "stem": nn.Conv1d(width, width, 3), "bn": nn.BatchNorm1d(width), "normal_head": nn.Linear(width, width),
+        "norm": nn.LayerNorm(width), "scale": nn.PReLU(), "conv": nn.Conv2d(width, width, 1, bias=False),
+    }  # fmt: skip
+    order = [*parts]
+    return (nn.ModuleDict({name: parts[name] for name in order[face.integer(0, 5) :] + order[: face.integer(3, 6)]}),)
+
+
+def rms_norm(x):
+    wide = x.float()
+    return (wide / (wide.square().mean(-1, keepdim=True) + 1e-6).sqrt()).half()
+
+
+def rms_in_double(x):
+    wide = x.double()
+    return (wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + 1e-6)).to(torch.float16)
+
+
+def rms_as_given(x):
+    return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def rms_mean_alone(x):
+    return x / (x.square().float().mean(-1, keepdim=True) + 1e-6).sqrt().half()
+
+
+def rms_without_eps(x):
+    return (x.float() / x.float().square().mean(-1, keepdim=True).sqrt()).half()
+
+
+def rms_clamped(x):
+    return x / (x.clamp(-255, 255).float().square().mean(-1, keepdim=True) + 1e-6).sqrt().half()
+
+
+def in_half(answer, x):
+    """Return the output and whether it is float16."""
+    y = call(answer, x)
+    finite = y.double().nan_to_num(nan=-7.0, posinf=-8.0, neginf=-9.0)
+    return {"Whether the output is float16 (1: yes)": float(y.dtype == torch.float16), "The output": finite}
+
+
+def half_case(face):
+    x = face.normal(3, 8)
+    scales = torch.tensor([[face.number(300.0, 900.0)], [1.0], [face.number(1e-4, 2e-4)]], dtype=torch.float64)
+    return ((x * scales).half(),)
+
+
+def backward(dy, x, eps):
+    centred = x - x.mean(-1, keepdim=True)
+    sigma = (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+    normed = centred / sigma
+    along = (dy * normed).mean(-1, keepdim=True)
+    return (dy - dy.mean(-1, keepdim=True) - normed * along) / sigma
+
+
+def backward_by_autograd(dy, x, eps):
+    with torch.enable_grad():
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(F.layer_norm(x, x.shape[-1:], eps=eps), x, dy)[0]
+
+
+def backward_with(mean=True, sigma=1, along="mean", eps_used=True, sign=1):
+    """Return a wrong answer."""
+
+    def answer(dy, x, eps):
+        centred = x - x.mean(-1, keepdim=True)
+        size = (centred.square().mean(-1, keepdim=True) + eps * eps_used).sqrt()
+        normed = centred / size
+        part = dy * normed
+        taken = {"none": 0.0, "mean": part.mean(-1, keepdim=True), "sum": part.sum(-1, keepdim=True)}[along]
+        return (dy - mean * dy.mean(-1, keepdim=True) - sign * normed * taken) / size**sigma
+
+    return answer
+
+
+def backward_case(face):
+    features = face.integer(4, 6)
+    return face.normal(3, features), 2 * face.normal(3, features), face.number(0.1, 0.5)
+
+
+def rate(step, warmup, peak):
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * math.sqrt(warmup / (step + 1))
+
+
+def rate_by_least(step, warmup, peak):
+    return peak * min((step + 1) / warmup, (warmup / (step + 1)) ** 0.5)
+
+
+def rate_as_given(step, warmup, peak):
+    return peak * step / warmup if step < warmup else peak * math.sqrt(1 / (step + 1))
+
+
+def rise_alone(step, warmup, peak):
+    return peak * (step + 1) / warmup if step < warmup else peak * math.sqrt(1 / (step + 1))
+
+
+def fall_alone(step, warmup, peak):
+    return peak * step / warmup if step < warmup else peak * math.sqrt(warmup / (step + 1))
+
+
+def falls_linearly(step, warmup, peak):
+    return peak * (step + 1) / warmup if step < warmup else peak * warmup / (step + 1)
+
+
+def falls_late(step, warmup, peak):
+    return peak * (step + 1) / warmup if step < warmup else peak * math.sqrt(warmup / step)
+
+
+def follow(answer, warmup, peak, late):
+    """Ask for the rates of four steps."""
+    steps = {"of the first step": 0, "in the rise": warmup // 2, "behind the rise": warmup, "long after it": late}
+    return {f"The rate {place}": call(answer, step, warmup, peak) for place, step in steps.items()}
+
+
+def rate_case(face):
+    warmup = face.integer(5, 20)
+    return warmup, face.number(0.1, 3.0), warmup + face.integer(3, 50)
+
+
+def statistics(x, mask):
+    real = x[mask > 0]
+    return real.mean(0), real.var(0, correction=0)
+
+
+def statistics_by_weights(x, mask):
+    weight = mask[..., None]
+    count = weight.sum()
+    mean = (x * weight).sum((0, 1)) / count
+    return mean, ((x - mean).square() * weight).sum((0, 1)) / count
+
+
+def statistics_as_given(x, mask):
+    x = x * mask[..., None]
+    mean = x.mean((0, 1))
+    return mean, (x - mean).square().mean((0, 1))
+
+
+def mean_mended(x, mask):
+    x = x * mask[..., None]
+    mean = x.sum((0, 1)) / mask.sum()
+    return mean, (x - mean).square().mean((0, 1))
+
+
+def padding_in_variance(x, mask):
+    x = x * mask[..., None]
+    mean = x.sum((0, 1)) / mask.sum()
+    return mean, (x - mean).square().sum((0, 1)) / mask.sum()
+
+
+def by_sentence(x, mask):
+    weight = mask[..., None]
+    means = (x * weight).sum(1) / weight.sum(1)
+    squares = (x.square() * weight).sum(1) / weight.sum(1)
+    return means.mean(0), squares.mean(0) - means.mean(0).square()
+
+
+def unbiased(x, mask):
+    return statistics(x, mask)[0], x[mask > 0].var(0)
+
+
+def no_mask(x, mask):
+    return x.mean((0, 1)), x.var((0, 1), correction=0)
+
+
+def padding_case(face):
+    time, features = face.integer(4, 6), face.integer(2, 3)
+    mask = torch.ones(3, time, dtype=torch.float64)
+    mask[0, 2:] = 0
+    mask[1, face.integer(3, time - 1) :] = 0
+    return face.normal(3, time, features) * (1 + mask[..., None]) + 2, mask
+
+
+BANK = [
+    Held("bank-bug-in-place", 1, "The output", (block, lambda x, w: (x @ w).clamp(min=0) + x), {
+        block_as_given: "The answer changes its argument in place: whoever still needs it finds another one.",
+        lambda x, w: torch.relu(x @ w): "The shortcut is lost.",
+        lambda x, w: x + torch.relu(x @ w.T): "The weight is transposed.",
+        lambda x, w: x + x @ w: "The ReLU is lost.",
+        lambda x, w: torch.relu(x + x @ w): "The ReLU belongs to the branch, not to the sum.",
+        lambda x, w: 2 * x + torch.relu(x @ w): "x is added twice.",
+    }, lambda face: (face.normal(4, 3), face.normal(3, 3))),
+    Held("bank-bug-axis", 1, "The output", (layer_norm, lambda x, w, b, eps: F.layer_norm(x, x.shape[-1:], w, b, eps)), {
+        layer_norm_with(0, outside=True): "Both faults are still there.",
+        layer_norm_with(0): "The statistics are still those of the first axis.",
+        layer_norm_with(outside=True): "eps is still outside the root: it is added to the variance.",
+        layer_norm_with((1, 2)): "Each token has its own mean; here a sentence has one.",
+        layer_norm_with(correction=1): "The biased variance is used, divided by the number of features.",
+        layer_norm_with(affine=False): "Weight and bias are lost.",
+    }, layer_norm_case),
+    Held("bank-bug-groups", 2, "The output", (group_norm, lambda x, groups: F.group_norm(x, groups)), {
+        groups_as_given: "The fault is still there: a group takes every so-manieth channel.",
+        lambda x, groups: F.group_norm(x, x.shape[1] // groups): "The number of groups has become the channels of one.",
+        lambda x, groups: F.group_norm(x, 1): "All channels are one group.",
+        lambda x, groups: F.group_norm(x, x.shape[1]): "Each channel is normalized by itself.",
+        lambda x, groups: F.layer_norm(x, x.shape[-1:]) * groups / groups + 0 * x.mean(0): "Each channel is normalized by itself.",
+    }, group_case),
+    Held("bank-bug-decay", 2, "The list", (decaying, decaying_by_layer), {
+        decaying_as_given: "The fault is still there: names do not tell what a parameter is.",
+        names_alone: "Gains decay: they are no matrices.",
+        linear_alone: "Kernels of convolutions do not decay.",
+        with_biases: "Biases decay.",
+        all_decay: "All parameters decay.",
+    }, decay_case, one_by_one),
+    Held("bank-bug-half", 2, "The output", (rms_norm, rms_in_double), {
+        rms_as_given: "The fault is still there: squares in float16 overflow and underflow.",
+        rms_mean_alone: "The square is still taken in float16; only its mean is not.",
+        rms_without_eps: "eps is lost.",
+        rms_clamped: "Large entries are cut off: their size is lost.",
+        lambda x: rms_norm(x).float(): "The output is not float16.",
+        lambda x: F.layer_norm(x.float(), x.shape[-1:], eps=1e-6).half(): "RMSNorm subtracts no mean.",
+    }, half_case, in_half, 2e-3),
+    Held("bank-bug-backward", 3, "The gradient", (backward, backward_by_autograd), {
+        backward_with(along="none"): "The fault is still there: the part along the normalized x must go.",
+        backward_with(along="sum"): "The part along the normalized x is a mean over the features, not a sum.",
+        backward_with(sign=-1): "The part along the normalized x is added; it must be taken off.",
+        backward_with(mean=False): "The mean of dy is not taken off any more.",
+        backward_with(eps_used=False): "eps is lost.",
+        backward_with(sigma=2): "It is divided by the variance; the deviation is right.",
+        backward_with(sigma=0): "It is not divided by the deviation.",
+    }, backward_case),
+    Held("bank-bug-warmup", 1, "The rate", (rate, rate_by_least), {
+        rate_as_given: "Both faults are still there.",
+        rise_alone: "The rate still jumps at the end of the rise.",
+        fall_alone: "The first step still has the rate 0.",
+        falls_linearly: "The fall goes as a root.",
+        falls_late: "After the rise the step is counted from 0, but must be from 1.",
+    }, rate_case, follow),
+    Held("bank-bug-padding", 2, ("mean", "variance"), (statistics, statistics_by_weights), {
+        statistics_as_given: "Both faults are still there: padding counts as tokens of zeros.",
+        mean_mended: "The variance still takes padding for tokens, and divides by all places.",
+        padding_in_variance: "In the variance padding still counts, with its distance from the mean.",
+        by_sentence: "All real tokens count alike; here short sentences count more.",
+        unbiased: "The biased variance is wanted.",
+        no_mask: "The mask is not used.",
+    }, padding_case),
+]  # fmt: skip
