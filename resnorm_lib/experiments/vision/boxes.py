@@ -45,7 +45,10 @@ def suppress(found: Found, overlap: float = 0.3) -> Found:
 
 
 def count_found(found: Found, truth: Found, overlap: float = 0.5) -> int:
-    """Return how many true boxes were found: each by one box of its label with at least this overlap, best score first."""
+    """Return how many true boxes were found.
+
+    Each is found by one box of its label that overlaps with it at least so much; the best score chooses first.
+    """
     matches = (iou(found.boxes[:, None], truth.boxes[None]) >= overlap) & (found.labels[:, None] == truth.labels)
     free = [True] * len(truth.labels)
     for place in found.scores.argsort(descending=True, stable=True).tolist():

@@ -59,7 +59,10 @@ def make_canvases(
 
 
 def _places(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return boxes (count, 4, 4), and which of them are used: places are tried in turn, and kept where they are free."""
+    """Return boxes (count, 4, 4), and which of them are used.
+
+    Places are drawn at random and tried in turn; a place is kept if it is free and another picture is wanted.
+    """
     low, high = SIZES
     size = low + (high - low) * torch.rand(count, PROPOSALS, 1, generator=generator)
     corner = torch.rand(count, PROPOSALS, 2, generator=generator) * (SIDE - size)

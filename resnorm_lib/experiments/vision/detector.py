@@ -1,7 +1,7 @@
 """A fully convolutional detector: a residual network whose last map looks at each cell of the image by itself.
 
-One cell, one box: Redmon et al. (2016), arXiv:1506.02640. Each cell of 4 x 4 pixels says whether the centre of a picture
-lies in it, where exactly, how large the picture is and which.
+One cell, one box: Redmon et al. (2016), arXiv:1506.02640. Each cell of 4 x 4 pixels says whether the centre of a
+picture lies in it, where exactly, how large the picture is and which.
 """
 
 import torch
@@ -72,7 +72,15 @@ def targets(canvases: Canvases) -> Tensor:
 
 
 def detection_loss(output: Tensor, wanted: Tensor) -> Tensor:
-    """Return the loss of a picture: cross-entropy of "object" over all cells; of the class, and distances, where one is."""
+    """Return the loss, for each picture: cross-entropy of "object" in all cells; of class and box where an object is.
+
+    Parameters
+    ----------
+    output : tensor of shape (n, 8, 8, 14)
+        Of :class:`Detector`.
+    wanted : tensor of shape (n, 8, 8, 5)
+        Of :func:`targets`.
+    """
     there = wanted[..., 0]
     objects = F.binary_cross_entropy_with_logits(output[..., 0], there, reduction="sum")
     boxes = ((output[..., 1:4] - wanted[..., 1:4]).abs() * there[..., None]).sum()

@@ -1,4 +1,4 @@
-r"""Flow matching with a condition: a network that turns noise into a picture of a class, and five ways to tell it which.
+r"""Flow matching with a condition: a network turns noise into a picture of a class, and is told in five ways which.
 
 Lipman et al. (2023), arXiv:2210.02747, with straight paths: :math:`x_t = (1-t)\,x_0 + t\,x_1` from noise
 :math:`x_0` to a picture :math:`x_1`. The network learns the velocity :math:`x_1 - x_0`. Blocks as in Peebles and Xie
@@ -74,8 +74,8 @@ class FlowNet(nn.Module):
     r"""The velocity of a flow from noise to pictures of a class.
 
     It reads rows of pixels :math:`x_t`, time t and one-hot label, as :func:`flow_pairs` makes them. The condition is
-    :math:`c = W_2\,\mathrm{SiLU}(W_1\,e(t)) + W_y\,\mathrm{onehot}(y)` with sines and cosines :math:`e(t)`. The last map
-    starts at 0: the first velocity is 0, whatever the blocks do.
+    :math:`c = W_2\,\mathrm{SiLU}(W_1\,e(t)) + W_y\,\mathrm{onehot}(y)` with sines and cosines :math:`e(t)`. The last
+    map starts at 0: the first velocity is 0, whatever the blocks do.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def flow_batches(x: Tensor, y: Tensor, batch_size: int, generator: torch.Generat
 
 @torch.no_grad()
 def sample(model: FlowNet, y: Tensor, generator: torch.Generator, steps: int = 16) -> Tensor:
-    """Return a picture of each label: start from noise, follow the velocity from t = 0 to 1 in steps of Heun's midpoint.
+    """Return a picture of each label: start from noise, and follow the velocity from t = 0 to 1 by the midpoint method.
 
     Parameters
     ----------

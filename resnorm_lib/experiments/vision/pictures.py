@@ -1,4 +1,4 @@
-"""The pictures of the experiment: rows of pixels with their labels, digits of 8 x 8 or larger ones from RESNORM_DATA."""
+"""The pictures of the experiment: rows of pixels with labels, digits of 8 x 8 or larger ones from RESNORM_DATA."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How good are pictures that a network made? Right class, fidelity and diversity, measured against held-out pictures."""
+"""How good are pictures that a network made? Right class, fidelity and diversity, beside held-out pictures."""
 
 import torch
 from torch import Tensor

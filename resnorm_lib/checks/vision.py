@@ -1,0 +1,192 @@
+"""Checks for the exercises of "Vision"."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, silu
+
+from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.registry import exercise
+from resnorm_lib.experiments.vision.boxes import Found, iou, suppress
+
+__all__ = ["check_flow_pair", "check_iou", "check_midpoint", "check_suppress", "check_zero_block"]
+
+
+@exercise("exercise-vision-iou", points=1)
+def check_iou(answer: Callable[[tuple, tuple], float]) -> str:
+    """Check ``answer(a, b)``: the intersection over union of two boxes (x0, y0, x1, y1).
+
+    The verdict is wrong if the value of a pair of boxes is wrong.
+    """
+    pairs = (
+        ((0.0, 0.0, 2.0, 2.0), (1.0, 0.0, 3.0, 2.0), "of two boxes that overlap by half"),
+        ((0.0, 0.0, 4.0, 4.0), (1.0, 1.0, 3.0, 2.0), "of a box inside another"),
+        ((0.0, 0.0, 2.0, 2.0), (3.0, 3.0, 5.0, 5.0), "of two boxes apart in both directions"),
+        ((0.0, 0.0, 2.0, 2.0), (0.0, 3.0, 2.0, 5.0), "of two boxes apart in one direction"),
+    )
+    for a, b, what in pairs:
+        area, other = ((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+        sides = [min(a[2 + k], b[2 + k]) - max(a[k], b[k]) for k in (0, 1)]
+        common = max(0.0, sides[0]) * max(0.0, sides[1])
+        unclipped = sides[0] * sides[1]
+        expect_close(
+            call(answer, a, b),
+            common / (area + other - common),
+            f"The IoU {what}",
+            mistakes=[
+                (unclipped / (area + other - unclipped), "Boxes apart have no common area: clip both sides at 0."),
+                (common / (area + other), "The common area is counted twice in the sum of both areas: take it off."),
+                (common / min(area, other), "Divide by the union, not by the smaller box."),
+                (common / area, "Divide by the union, not by the first box."),
+                (common, "That is the intersection: divide it by the union."),
+            ],
+            tolerance=1e-9,
+        )
+    return "intersection over union"
+
+
+@exercise("exercise-vision-suppress", points=2)
+def check_suppress(answer: Callable[[Tensor, Tensor, float], list[int]]) -> str:
+    """Check ``answer(boxes, scores, overlap)``: the rows that greedy non-maximum suppression keeps, the best first.
+
+    The verdict is wrong if other rows are kept, or in another order.
+    """
+    draw = torch.Generator().manual_seed(3)
+    chain = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
+    cases = [(chain, torch.tensor([0.7, 0.9, 0.8])), (chain, torch.tensor([0.9, 0.8, 0.7]))]
+    corner = 20 * torch.rand(12, 2, generator=draw)
+    cases.append((torch.cat((corner, corner + 8), 1), torch.rand(12, generator=draw)))
+    for boxes, scores in cases:
+        got = call(answer, boxes.clone(), scores.clone(), 0.3)
+        kept = [int(row) for row in to_array(got)]
+        right = _kept(boxes, scores)
+        if kept == right:
+            continue
+        if kept == scores.argsort(descending=True).tolist():
+            raise Wrong("Nothing is suppressed: leave out what overlaps with a better box that is kept.")
+        if kept == _kept(boxes, -scores):
+            raise Wrong("The worst score goes first: begin with the best.")
+        if kept == _without_chain(boxes, scores):
+            raise Wrong("A box that is suppressed suppresses another: compare with the boxes that were kept, only.")
+        if sorted(kept) == sorted(right):
+            raise Wrong("The right boxes are kept, but not the best first.")
+        raise Wrong(f"The answer keeps the rows {kept}, but they must be {right}.")
+    return "one box for one object"
+
+
+def _kept(boxes: Tensor, scores: Tensor) -> list[int]:
+    rows = torch.arange(len(boxes))
+    return suppress(Found(boxes, rows, scores), 0.3).labels.tolist()
+
+
+def _without_chain(boxes: Tensor, scores: Tensor) -> list[int]:
+    """Return what is kept where any better box suppresses, kept or not."""
+    order = scores.argsort(descending=True)
+    close = (iou(boxes[order][:, None], boxes[order][None]) > 0.3).tril(-1).any(1)
+    return order[~close].tolist()
+
+
+@exercise("exercise-vision-pair", points=1)
+def check_flow_pair(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> str:
+    """Check ``answer(noise, x, t)``: the point of the straight path at t, and its velocity.
+
+    The verdict is wrong if one of the two is wrong.
+    """
+    draw = torch.Generator().manual_seed(4)
+    noise, x = torch.randn(2, 3, 5, generator=draw)
+    t = torch.tensor([[0.0], [0.25], [1.0]])
+    got = call(answer, noise.clone(), x.clone(), t.clone())
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        raise Wrong("The answer must return two tensors: the point and the velocity.")
+    mistakes = [
+        (t * noise + (1 - t) * x, "Time runs backwards: at t = 0 the point is the noise, at t = 1 the picture."),
+        (noise + t * x, "The noise must fade as the picture comes: its weight is 1 - t."),
+    ]
+    expect_close(got[0], (1 - t) * noise + t * x, "The point", mistakes)
+    mistakes = [
+        (noise - x, "The velocity has the wrong sign: it must lead from the noise to the picture."),
+        (x, "That is the picture: the velocity is the derivative of the point with respect to t."),
+        ((1 - t) * (x - noise), "That is what is left of the way: the velocity does not depend on t."),
+    ]
+    expect_close(got[1], x - noise, "The velocity", mistakes)
+    return "a straight path"
+
+
+@exercise("exercise-vision-midpoint", points=2)
+def check_midpoint(answer: Callable[[Callable[[Tensor, float], Tensor], Tensor, int], Tensor]) -> str:
+    """Check ``answer(velocity, x, steps)``: from t = 0 to 1 by the midpoint method.
+
+    The verdict is wrong if the end is wrong, or if x was changed.
+    """
+    start = torch.tensor([1.0, 2.0], dtype=torch.float64)
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        return t * x + t**2
+
+    for steps in (1, 4):
+        x = start.clone()
+        got = call(answer, velocity, x, steps)
+        if not torch.equal(x, start):
+            raise Wrong("The answer changes the x that it was given: write x = x + ..., not x += ...")
+        expect_close(
+            got,
+            _midpoint(velocity, start, steps, 0.5, 0.5),
+            f"The end after {steps} step{'s' * (steps > 1)}",
+            mistakes=[
+                (_midpoint(velocity, start, steps, 0.0, 0.0), "That is Euler's method: ask again in the middle."),
+                (
+                    _midpoint(velocity, start, steps, 0.5, 0.0),
+                    "The second question must be asked at the middle's time.",
+                ),
+                (
+                    _midpoint(velocity, start, steps, 0.0, 0.5),
+                    "The second question must be asked at the middle's place.",
+                ),
+                (_midpoint(velocity, start, steps, 1.0, 1.0), "That looks a whole step ahead: go half a step."),
+            ],
+        )
+    return "the midpoint method"
+
+
+def _midpoint(velocity: Callable, x: Tensor, steps: int, place: float, time: float) -> Tensor:
+    """Return the end of a path whose second question is asked so far ahead, in steps."""
+    h = 1 / steps
+    for step in range(steps):
+        ahead = x + place * h * velocity(x, step * h)
+        x = x + h * velocity(ahead, (step + time) * h)
+    return x
+
+
+@exercise("exercise-vision-zero", points=2)
+def check_zero_block(answer: Callable[..., Tensor]) -> str:
+    """Check ``answer(h, c, modulation, branch)``: an adaLN-Zero block on h (N, d) with a condition c (N, d).
+
+    The verdict is wrong if the output is wrong, or if a block whose modulation is 0 is not the identity.
+    """
+    draw = torch.Generator().manual_seed(5)
+    h, c = 2 * torch.randn(2, 4, 6, generator=draw) + 0.5
+    modulation, branch = nn.Linear(6, 18), nn.Linear(6, 6)
+    for layer in (modulation, branch):
+        layer.weight.data = torch.randn(layer.weight.shape, generator=draw) / 3
+        layer.bias.data = torch.randn(layer.bias.shape, generator=draw) / 3
+    with torch.no_grad():
+        got = call(answer, h.clone(), c.clone(), modulation, branch)
+        shift, scale, gate = modulation(silu(c)).chunk(3, 1)
+        normed = layer_norm(h, (6,), eps=1e-6)
+        update = branch((1 + scale) * normed + shift)
+        raw = modulation(c).chunk(3, 1)
+        mistakes = [
+            (h + update, "The gate is missing: multiply the branch by g."),
+            (gate * update, "The shortcut is missing."),
+            (gate * (h + update), "The gate must multiply the branch alone: it must not close the shortcut."),
+            (h + (1 + gate) * update, "The gate must be g, not 1 + g: a block must start as the identity."),
+            (
+                h + gate * branch(scale * normed + shift),
+                "The gain must be 1 + a: with a = 0 the norm is the plain one.",
+            ),
+            (h + gate * branch((1 + scale) * h + shift), "The norm is missing."),
+            (h + raw[2] * branch((1 + raw[1]) * normed + raw[0]), "The SiLU of the condition is missing."),
+        ]
+        expect_close(got, h + gate * update, "The output", mistakes, tolerance=1e-4)
+    return "a block that starts as the identity"
