@@ -20,8 +20,8 @@ def check_iou(answer: Callable[[tuple, tuple], float]) -> str:
     The verdict is wrong if the value of a pair of boxes is wrong.
     """
     pairs = (
+        ((0.0, 0.0, 4.0, 4.0), (3.0, 1.0, 6.0, 3.0), "of a large box and a small one"),
         ((0.0, 0.0, 2.0, 2.0), (1.0, 0.0, 3.0, 2.0), "of two boxes that overlap by half"),
-        ((0.0, 0.0, 4.0, 4.0), (1.0, 1.0, 3.0, 2.0), "of a box inside another"),
         ((0.0, 0.0, 2.0, 2.0), (3.0, 3.0, 5.0, 5.0), "of two boxes apart in both directions"),
         ((0.0, 0.0, 2.0, 2.0), (0.0, 3.0, 2.0, 5.0), "of two boxes apart in one direction"),
     )
@@ -41,7 +41,7 @@ def check_iou(answer: Callable[[tuple, tuple], float]) -> str:
                 (common / area, "Divide by the union, not by the first box."),
                 (common, "That is the intersection: divide it by the union."),
             ],
-            tolerance=1e-9,
+            tolerance=1e-6,
         )
     return "intersection over union"
 
@@ -117,18 +117,15 @@ def check_flow_pair(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Ten
 def check_midpoint(answer: Callable[[Callable[[Tensor, float], Tensor], Tensor, int], Tensor]) -> str:
     """Check ``answer(velocity, x, steps)``: from t = 0 to 1 by the midpoint method.
 
-    The verdict is wrong if the end is wrong, or if x was changed.
+    The verdict is wrong if the end is wrong.
     """
     start = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
     def velocity(x: Tensor, t: float) -> Tensor:
-        return t * x + t**2
+        return (1 + t) * x + t**2
 
     for steps in (1, 4):
-        x = start.clone()
-        got = call(answer, velocity, x, steps)
-        if not torch.equal(x, start):
-            raise Wrong("The answer changes the x that it was given: write x = x + ..., not x += ...")
+        got = call(answer, velocity, start.clone(), steps)
         expect_close(
             got,
             _midpoint(velocity, start, steps, 0.5, 0.5),
