@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 from resnorm_lib.experiments.vision.boxes import Found, iou, suppress
 
@@ -14,7 +15,7 @@ __all__ = ["check_flow_pair", "check_iou", "check_midpoint", "check_suppress", "
 
 
 @exercise("exercise-vision-iou", points=1)
-def check_iou(answer: Callable[[tuple, tuple], float]) -> str:
+def check_iou(answer: Callable[[tuple, tuple], float], face: Draw) -> str:
     """Check ``answer(a, b)``: the intersection over union of two boxes (x0, y0, x1, y1).
 
     The verdict is wrong if the value of a pair of boxes is wrong.
@@ -25,7 +26,7 @@ def check_iou(answer: Callable[[tuple, tuple], float]) -> str:
         ((0.0, 0.0, 2.0, 2.0), (3.0, 3.0, 5.0, 5.0), "of two boxes apart in both directions"),
         ((0.0, 0.0, 2.0, 2.0), (0.0, 3.0, 2.0, 5.0), "of two boxes apart in one direction"),
     )
-    for a, b, what in pairs:
+    for a, b, what in face.cases(*pairs, drawn=lambda: (_box(face), _box(face), "of two boxes")):
         area, other = ((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
         sides = [min(a[2 + k], b[2 + k]) - max(a[k], b[k]) for k in (0, 1)]
         common = max(0.0, sides[0]) * max(0.0, sides[1])
@@ -46,18 +47,21 @@ def check_iou(answer: Callable[[tuple, tuple], float]) -> str:
     return "intersection over union"
 
 
+def _box(face: Draw) -> tuple[float, float, float, float]:
+    x, y = face.number(0, 5), face.number(0, 5)
+    return x, y, x + face.number(1, 5), y + face.number(1, 5)
+
+
 @exercise("exercise-vision-suppress", points=2)
-def check_suppress(answer: Callable[[Tensor, Tensor, float], list[int]]) -> str:
+def check_suppress(answer: Callable[[Tensor, Tensor, float], list[int]], face: Draw) -> str:
     """Check ``answer(boxes, scores, overlap)``: the rows that greedy non-maximum suppression keeps, the best first.
 
     The verdict is wrong if other rows are kept, or in another order.
     """
-    draw = torch.Generator().manual_seed(3)
     chain = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
     cases = [(chain, torch.tensor([0.7, 0.9, 0.8])), (chain, torch.tensor([0.9, 0.8, 0.7]))]
-    corner = 20 * torch.rand(12, 2, generator=draw)
-    cases.append((torch.cat((corner, corner + 8), 1), torch.rand(12, generator=draw)))
-    for boxes, scores in cases:
+    draw = face.generator(3)
+    for boxes, scores in face.cases(*cases, _crowd(draw), drawn=lambda: _crowd(draw)):
         got = call(answer, boxes.clone(), scores.clone(), 0.3)
         kept = [int(row) for row in to_array(got)]
         right = _kept(boxes, scores)
@@ -75,6 +79,11 @@ def check_suppress(answer: Callable[[Tensor, Tensor, float], list[int]]) -> str:
     return "one box for one object"
 
 
+def _crowd(draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    corner = 20 * torch.rand(12, 2, generator=draw)
+    return torch.cat((corner, corner + 8), 1), torch.rand(12, generator=draw)
+
+
 def _kept(boxes: Tensor, scores: Tensor) -> list[int]:
     rows = torch.arange(len(boxes))
     return suppress(Found(boxes, rows, scores), 0.3).labels.tolist()
@@ -88,13 +97,12 @@ def _without_chain(boxes: Tensor, scores: Tensor) -> list[int]:
 
 
 @exercise("exercise-vision-pair", points=1)
-def check_flow_pair(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> str:
+def check_flow_pair(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], face: Draw) -> str:
     """Check ``answer(noise, x, t)``: the point of the straight path at t, and its velocity.
 
     The verdict is wrong if one of the two is wrong.
     """
-    draw = torch.Generator().manual_seed(4)
-    noise, x = torch.randn(2, 3, 5, generator=draw)
+    noise, x = torch.randn(2, 3, 5, generator=face.generator(4))
     t = torch.tensor([[0.0], [0.25], [1.0]])
     got = call(answer, noise.clone(), x.clone(), t.clone())
     if not isinstance(got, tuple | list) or len(got) != 2:
@@ -114,17 +122,17 @@ def check_flow_pair(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Ten
 
 
 @exercise("exercise-vision-midpoint", points=2)
-def check_midpoint(answer: Callable[[Callable[[Tensor, float], Tensor], Tensor, int], Tensor]) -> str:
+def check_midpoint(answer: Callable[[Callable[[Tensor, float], Tensor], Tensor, int], Tensor], face: Draw) -> str:
     """Check ``answer(velocity, x, steps)``: from t = 0 to 1 by the midpoint method.
 
     The verdict is wrong if the end is wrong.
     """
-    start = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    start = torch.randn(3, generator=face.generator(5), dtype=torch.float64) + 2
 
     def velocity(x: Tensor, t: float) -> Tensor:
         return (1 + t) * x + t**2
 
-    for steps in (1, 4):
+    for steps in face.cases(1, 4, drawn=lambda: face.integer(1, 6), count=2):
         got = call(answer, velocity, start.clone(), steps)
         expect_close(
             got,
@@ -156,12 +164,12 @@ def _midpoint(velocity: Callable, x: Tensor, steps: int, place: float, time: flo
 
 
 @exercise("exercise-vision-zero", points=2)
-def check_zero_block(answer: Callable[..., Tensor]) -> str:
+def check_zero_block(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(h, c, modulation, branch)``: an adaLN-Zero block on h (N, d) with a condition c (N, d).
 
     The verdict is wrong if the output is wrong, or if a block whose modulation is 0 is not the identity.
     """
-    draw = torch.Generator().manual_seed(5)
+    draw = face.generator(6)
     h, c = 2 * torch.randn(2, 4, 6, generator=draw) + 0.5
     modulation, branch = nn.Linear(6, 18), nn.Linear(6, 6)
     for layer in (modulation, branch):
