@@ -73,7 +73,7 @@ class Bare(torch.autograd.Function):
 def calls(device: torch.device | str, rows: int = 1) -> dict[str, tuple[Callable, tuple[Tensor, ...]]]:
     """Return by name a function of nothing that calls an operation on rows, and the tensors that want gradients.
 
-    Beside torch's layer_norm stands :class:`Bare`, the floor of whatever is written in Python.
+    Beside torch's layer_norm stands ``Bare``, the floor of whatever is written in Python.
     """
 
     def leaf(*shape: int) -> Tensor:
