@@ -109,14 +109,19 @@ def visit_displayed(self, node):
 def write_font(app, exception):
     """Put the letters of formulas into the site, once."""
     target = Path(app.outdir) / "_static" / "formulas.woff2"
-    if exception or app.builder.format != "html" or target.exists():
-        return
+    if not exception and app.builder.format == "html" and not target.exists():
+        save_letters(target)
+
+
+def save_letters(target):
+    """Write a font with the characters that formulas use."""
     options = subset.Options(flavor="woff2", hinting=False, layout_features=["ssty"], notdef_outline=True)
     font = subset.load_font(str(distribution("ziamath").locate_file(f"ziamath/{FONT}")), options)
     cut = subset.Subsetter(options)
     cut.populate(unicodes=[code for first, last in CHARACTERS for code in range(first, last + 1)])
     cut.subset(font)
     subset.save_font(font, str(target), options)
+    font.close()
 
 
 def setup(app):

@@ -1,10 +1,11 @@
 """Assignments: no answer in what students get, all answers in what instructors get; nbgrader makes one of the other."""
 
 import ast
+import re
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 from nbgrader.preprocessors import ClearSolutions
 
@@ -13,6 +14,7 @@ from book._tools.course.bank import banks
 from book._tools.course.exercises import exercises, free, needed, predictions
 from book._tools.course.notebooks import FACES, assignment, notebook
 from book._tools.course.rubrics import rubrics
+from book._tools.course.slides import slides, write_slides
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade
 from resnorm_lib.course.key import read_key
@@ -146,8 +148,21 @@ def test_rubrics_have_three_levels_and_an_example_and_belong_to_exercises_in_wor
         assert "".join(levels.values()).count('"') >= 2, f"{label} has no example"
 
 
-def test_everything_is_written(tmp_path, capsys):
+@pytest.mark.parametrize("path", CHAPTERS[::6], ids=lambda path: path.stem)
+def test_slides_have_the_question_predictions_figures_and_claims_of_a_chapter(path):
+    about = [cell.source for cell in slides(path.stem, read(path)).cells]
+    assert about[0].startswith("# ")
+    assert sum("<img alt=" in text for text in about) >= 2
+    assert any("Predict first" in text for text in about)
+    assert any(text.startswith("**Measured**") for text in about)
+
+
+def test_everything_is_written(tmp_path, capsys, monkeypatch):
+    decks = {}
+    monkeypatch.setattr(course, "slides", lambda name, _: name)  # they take a second each
+    monkeypatch.setattr(course, "write_slides", lambda _, made: decks.update(made))
     course.write(tmp_path)
+    assert list(decks) == [path.stem for path in CHAPTERS]
     assert {"student", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
     assert list(read_key(tmp_path / "key.json")) == [path.stem for path in (*CHAPTERS, *banks())]
     assert (tmp_path / "nbgrader" / "source" / "rank_collapse" / "rank_collapse.ipynb").exists()
@@ -157,3 +172,33 @@ def test_everything_is_written(tmp_path, capsys):
 def test_a_face_that_is_none_is_refused():
     with pytest.raises(ValueError, match="face is 'teacher', but it must be one of student"):
         notebook(CHAPTERS[0].stem, read(CHAPTERS[0]), "teacher")
+
+
+def test_slides_show_figures_with_their_captions_and_need_no_network(tmp_path):
+    figure = new_code_cell("plot()", outputs=[new_output("display_data", {"image/png": "AAAA"})])
+    figure.metadata["mystnb"] = {"image": {"alt": "A line."}, "figure": {"caption": "It *falls* as $1/L$."}}
+    claimed = new_code_cell("claim()", outputs=[new_output("stream", text="holds  a.b  it falls  1 <= 2  [key]\n")])
+    cells = [
+        new_markdown_cell("# Title\n\n**The question.** Why?\n\nText."),
+        new_markdown_cell("## Section\n\nIt falls. More.\n\n$$\nx^2\n$$ (eq-x)"),
+        new_markdown_cell("**Predict first:** how fast?"),
+        new_markdown_cell("No slide."),
+        new_markdown_cell("A slide.", metadata={"tags": ["slide"]}),
+        figure,
+        claimed,
+        new_markdown_cell("## Exercises", metadata={"tags": ["exercise"]}),
+    ]
+    deck = slides("a", new_notebook(cells=cells))
+    shown = [cell.source for cell in deck.cells]
+    assert shown[0] == "# Title\n\n> Why?"
+    assert shown[1].startswith("## Section\n\nIt falls.\n\n<math")
+    assert shown[1].endswith("> **Predict first:** how fast?")
+    assert shown[2] == "A slide."
+    assert shown[3].startswith('<img alt="A line." src="data:image/png;base64,AAAA">\n\n<small>It *falls* as <math')
+    assert shown[4:] == ["**Measured**\n\n- it falls: **1 <= 2**"]
+    write_slides(tmp_path, {"a": deck})
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://[^\"]*", page)) == {"http://www.w3.org/1998/Math/MathML"}
+    for part in [*re.findall(r'(?:href|src)="([^"#]+)"', page), "reveal.js/LICENSE", "formulas.woff2"]:
+        assert part.startswith("data:") or (tmp_path / part).exists(), part
+    assert "url(http" not in (tmp_path / "reveal.js/dist/theme/white.css").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from book._tools.course.bank import banks, read_bank, unanswered
 from book._tools.course.exercises import exercises
 from book._tools.course.notebooks import FACES, assignment, notebook
+from book._tools.course.slides import slides, write_slides
 from book._tools.manifest import ROOT
 from resnorm_lib.course.bank import VARIABLE, load, named
 from resnorm_lib.course.key import Assignment, write_key
@@ -28,11 +29,13 @@ c.IncludeHeaderFooter.header = ""
 def write(folder: Path) -> None:
     """Write all assignments, the key for the grader, and nbgrader's settings."""
     held, words = load(named())
-    key, missing = [], []
+    key, missing, decks = [], [], {}
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         source = nbformat.read(path, as_version=4)
         if exercises(source):
             key.append(_write(folder, path.stem, source, FACES))
+            decks[path.stem] = slides(path.stem, source)
+    write_slides(folder / "slides", decks)
     for path in banks():
         if without := unanswered(path, held, words):
             missing.append(f"{path.stem} ({', '.join(without)})")
@@ -40,7 +43,7 @@ def write(folder: Path) -> None:
     (folder / "nbgrader" / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     shutil.copy(ROOT / "book/course/exam.md", folder / "instructor")
     write_key(folder / "key.json", key)
-    print(f"{len(key)} assignments are in {folder}: student, instructor, nbgrader; key.json is for the grader.")
+    print(f"{len(key)} assignments are in {folder}: student, instructor, nbgrader, slides; key.json is for the grader.")
     if missing:
         print(f"Student notebooks alone, since {VARIABLE} names no folder with the answers: {'; '.join(missing)}.")
 
