@@ -32,6 +32,7 @@ DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 MODES = ("light", "dark")
 LISTINGS = "_modules/"
+LISTINGS_JUDGED = 20  # axe judges one of so many, as they differ in nothing but their code
 BROWSERS = 2  # at a time
 
 # While it preloads, axe asks for style sheets of its own, at addresses that it gets wrong.
@@ -39,22 +40,26 @@ STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 RULES = {"runOnly": STANDARDS, "resultTypes": ["violations"], "preload": False}
 # Contrast takes most of the time, and no colour depends on the width.
 RULES_BESIDE_CONTRAST = RULES | {"rules": {"color-contrast": {"enabled": False}}}
+# What else of a page depends on its mode of colours.
+RULES_OF_COLOUR = RULES | {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 
-# Most elements of a chapter are tokens of its code and symbols of its formulas. Those that every rule of style treats
-# alike (one chain of tags, ids, classes and styles up to the root) and that are drawn alike have one contrast.
+# Most elements of a page are like many others: tokens of code, symbols of formulas, entries of lists. Those that are
+# drawn alike, in elements that are drawn alike up to the root, have one contrast.
 MARK_ALIKE = """() => {
     const chains = new Map([[null, ""]]), seen = new Set();
     const chain = element => {
         if (!chains.has(element)) {
-            const names = ["id", "class", "style"].map(name => element.getAttribute(name));
-            chains.set(element, JSON.stringify([element.localName, ...names]) + chain(element.parentElement));
+            const style = getComputedStyle(element);
+            const drawn = ["backgroundColor", "backgroundImage", "opacity", "filter"].map(name => style[name]);
+            chains.set(element, JSON.stringify([element.localName, element.className, ...drawn])
+                + chain(element.parentElement));
         }
         return chains.get(element);
     };
-    for (const element of document.querySelectorAll("pre span, math *")) {
-        const { color, backgroundColor, fontSize, fontWeight, opacity } = getComputedStyle(element);
-        const key = JSON.stringify([chain(element), color, backgroundColor, fontSize, fontWeight, opacity]);
-        if (seen.has(key) && !element.childElementCount) element.dataset.alike = "";
+    for (const element of document.querySelectorAll("body *")) {
+        const { color, fontSize, fontWeight, textShadow } = getComputedStyle(element);
+        const key = JSON.stringify([chain(element), color, fontSize, fontWeight, textShadow]);
+        if (seen.has(key)) element.dataset.alike = "";
         seen.add(key);
     }
 }"""
@@ -122,29 +127,33 @@ def _visit_all(address, names):
         for mode in MODES:
             page = browser.new_page(color_scheme=mode, reduced_motion="reduce")
             page.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")
-            for name in names:
-                # Listings of source code, many and long, have the colours of the code cells: once is enough.
-                if mode == MODES[0] or not name.startswith(LISTINGS):
-                    found += [(kind, f"{name}: {sentence}") for kind, sentence in visit(page, address, name, mode)]
+            for number, name in enumerate(names):
+                listing = name.startswith(LISTINGS)
+                if not listing or mode == MODES[0]:
+                    problems = visit(page, address, name, mode, not listing or number % LISTINGS_JUDGED == 0)
+                    found += [(kind, f"{name}: {sentence}") for kind, sentence in problems]
         browser.close()
     return found
 
 
-def visit(page, address, name, mode):
+def visit(page, address, name, mode, judged=True):
     """Open one page and return its problems as (kind, sentence). Only colours depend on the mode: a phone has one."""
+    first = mode == MODES[0]
     with watched(page, address) as found:
         # The narrow screen first: only on loading does the theme let the keyboard reach what scrolls.
-        page.set_viewport_size(PHONE if mode == MODES[0] else DESK)
+        page.set_viewport_size(PHONE if first else DESK)
         page.goto(f"{address}/{name}")
-        if mode == MODES[0]:
+        if first:
             found += [("formulas", sentence) for sentence in page.evaluate(FORMULAS)]
             found += [("width", sentence) for sentence in page.evaluate(WIDTH)]
+        if judged and first:
             found += [("access", f"On a phone, {sentence}") for sentence in _access(page, RULES_BESIDE_CONTRAST)]
-        if not name.startswith(LISTINGS):
+        if judged:
             page.set_viewport_size(DESK)
             page.evaluate(SETTLED)
             page.evaluate(MARK_ALIKE)
-            found += [("access", f"In {mode} mode, {sentence}") for sentence in _access(page, RULES)]
+            rules = RULES if first else RULES_OF_COLOUR
+            found += [("access", f"In {mode} mode, {sentence}") for sentence in _access(page, rules)]
     return found
 
 
