@@ -17,7 +17,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab course audit wheel compat new-chapter address browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab course print audit wheel compat new-chapter address browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -83,6 +83,9 @@ colab: $(READY)  ## write the chapters as notebooks for plain Jupyter and Colab,
 course: $(READY)  ## write assignments for students, instructors and nbgrader, and the grader's key, to _build/course; RESNORM_INSTRUCTOR=folder has the answers to the second bank
 	$(BIN)/python -m book._tools.course $(OUT)/_build/course
 
+print: book  ## write the whole book as a PDF and as an EPUB to _build/print; a few minutes
+	$(BIN)/python -m book._tools.printed $(OUT)/_build/next/_build/html $(OUT)/_build/print
+
 audit: book  ## judge five pages by Lighthouse, which npm installs, on a phone and a desktop; ten minutes
 	@command -v npm >/dev/null || { echo "make audit needs npm, which comes with Node.js 20 or newer." >&2; exit 1; }
 	npm install --silent --no-fund --no-audit --prefix $(VENV)/lighthouse lighthouse@12
@@ -100,8 +103,8 @@ new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NA
 address:  ## say where the repository is, on every page and in the metadata: make address URL=https://github.com/owner/name
 	@$(PYTHON) -m book._tools.address "$(URL)" "$(PAGES)"
 
-browser:  ## install Chromium for the tests of the site (Debian, Ubuntu)
-	apt-get update -qq && apt-get install -y -qq chromium
+browser:  ## install Chromium, and letters of Chinese for the glossary in print (Debian, Ubuntu)
+	apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk
 
 clean:  ## remove the environment and the built book
 	rm -rf $(VENV) $(OUT)/_build

@@ -20,9 +20,9 @@ def reach_wide_tables(app, pagename, templatename, context, doctree):
 
 
 def drop_repeated_ids(app, pagename, templatename, context, doctree):
-    """Take the id from the frames of exercises and solutions: every one of a page has the same."""
+    """Take the id from the frames of exercises, solutions and algorithms: every one of a page has the same."""
     if "body" in context:
-        context["body"] = re.sub(r' id="(exercise|solution)-content"', "", context["body"])
+        context["body"] = re.sub(r' id="(exercise|solution|proof)-content"', "", context["body"])
 
 
 def name_toggles(app, pagename, templatename, context, doctree):

@@ -39,6 +39,14 @@ CHARACTERS = [
 ]
 
 
+# KaTeX writes a function's name as two elements where one must stand, and signs within signs, which few browsers draw.
+MENDED = [
+    (re.compile("(<mi>[^<]*</mi><mo>\u2061</mo>)"), r"<mrow>\1</mrow>"),
+    (re.compile(r"<mo>(<mo>[^<]*</mo>)</mo>"), r"\1"),
+    (re.compile(r"<mo>(<m(over|under)>.*?</m\2>)</mo>"), r"\1"),
+]
+
+
 @functools.cache
 def katex():
     """Return the function of KaTeX that draws a formula."""
@@ -50,7 +58,10 @@ def katex():
 @functools.cache
 def mathml(formula, display):
     """Return a formula as MathML Core."""
-    return VARIANT.sub(in_unicode, WRAPPING.match(katex()(formula, display))[1])
+    drawn = VARIANT.sub(in_unicode, WRAPPING.match(katex()(formula, display))[1])
+    for pattern, valid in MENDED:
+        drawn = pattern.sub(valid, drawn)
+    return drawn
 
 
 def in_unicode(match):

@@ -1,5 +1,7 @@
 """Formulas become MathML that every browser draws, and a formula that cannot be read is an error of the build."""
 
+from xml.etree import ElementTree
+
 import pytest
 from docutils import nodes
 
@@ -42,3 +44,14 @@ def test_a_formula_that_cannot_be_read_is_a_warning_of_the_build(formula, monkey
     monkeypatch.setattr(formulas.LOGGER, "warning", lambda text, *values, **_: said.append(text % values))
     assert "<math" not in formulas.drawn(None, formula, display=True)
     assert said[0].startswith(f"The formula {formula!r} cannot be drawn: KaTeX parse error")
+
+
+@pytest.mark.parametrize(
+    "formula", [r"r_{\max}", r"x_{\max}^2", r"x \overset{(1)}{=} y", r"\frac{1}{\exp}", r"a \underset{n}{\to} b"]
+)
+def test_scripts_and_fractions_have_as_many_parts_as_mathml_gives_them(formula):
+    parts = {"msub": 2, "msup": 2, "mfrac": 2, "mover": 2, "munder": 2, "msubsup": 3}
+    for element in ElementTree.fromstring(formulas.mathml(formula, False)).iter():
+        name = element.tag.rpartition("}")[2]
+        assert len(element) == parts.get(name, len(element)), name
+        assert name != "mo" or not len(element)
