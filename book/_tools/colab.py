@@ -28,9 +28,11 @@ HEAD += "Text: CC BY 4.0; code: MIT."
 SET_UP = """# @title Set-up: install the book's library if it is missing; torch and numpy stay as they are
 import importlib.util
 import urllib.request
+import warnings
 import zipfile
 from pathlib import Path
 
+warnings.filterwarnings("ignore", "IProgress not found")  # bars are plain where ipywidgets is missing
 archive, address = Path("{archive}"), "{address}"
 if importlib.util.find_spec("resnorm_lib") is None or not Path("book/recorded").exists():
     if address and not archive.exists():
