@@ -115,23 +115,28 @@ def translation_pairs(generator: torch.Generator, n: int, largest: int = LIMIT -
     >>> [pairs.target_words[i] for i in pairs.target[0] if i > 2] == pairs.german[0].split()
     True
     """
+    drawn = distinct_numbers(generator, n, largest)
+    english = [number_in_words(number, "english") for number in drawn]
+    german = [number_in_words(number, "german") for number in drawn]
+    source_words = (*MARKS, *ENGLISH_WORDS, "hundred", "thousand")
+    target_words = (*MARKS, *GERMAN_WORDS, "eins", "und", "hundert", "tausend")
+    source = as_indices([sentence.split() for sentence in english], source_words)
+    target = as_indices([[MARKS[START], *sentence.split(), MARKS[END]] for sentence in german], target_words)
+    return Pairs(english, german, source, target, source_words, target_words)
+
+
+def distinct_numbers(generator: torch.Generator, n: int, largest: int) -> list[int]:
+    """Return n different numbers from 0 to ``largest``, in random order; ValueError if there are not so many."""
     largest = _arguments.positive_int("largest", largest)
     if largest >= LIMIT:
         raise ValueError(f"largest is {largest}, but it must be less than {LIMIT}.")
     n = _arguments.positive_int("n", n)
     if n > largest + 1:
         raise ValueError(f"n is {n}, but there are only {largest + 1} numbers from 0 to {largest}.")
-    drawn = torch.randperm(largest + 1, generator=generator)[:n].tolist()
-    english = [number_in_words(number, "english") for number in drawn]
-    german = [number_in_words(number, "german") for number in drawn]
-    source_words = (*MARKS, *ENGLISH_WORDS, "hundred", "thousand")
-    target_words = (*MARKS, *GERMAN_WORDS, "eins", "und", "hundert", "tausend")
-    source = _numbers([sentence.split() for sentence in english], source_words)
-    target = _numbers([[MARKS[START], *sentence.split(), MARKS[END]] for sentence in german], target_words)
-    return Pairs(english, german, source, target, source_words, target_words)
+    return torch.randperm(largest + 1, generator=generator)[:n].tolist()
 
 
-def _numbers(sentences: list[list[str]], words: Sequence[str]) -> Tensor:
+def as_indices(sentences: list[list[str]], words: Sequence[str]) -> Tensor:
     """Return sentences as rows of word indices, padded with PAD to the longest."""
     place = {word: i for i, word in enumerate(words)}
     rows = [torch.tensor([place[word] for word in sentence]) for sentence in sentences]
