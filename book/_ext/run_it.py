@@ -1,14 +1,24 @@
 """Below the title of each chapter: its notebook for plain Jupyter and Colab, what it needs, and how to run them.
 
-``book/_tools/colab.py`` puts both beside the pages.
+``book/_tools/colab.py`` puts both beside the pages. Where the book has a repository on GitHub, its branch ``gh-pages``
+holds what `.github/workflows/publish.yml` published, and Colab opens notebooks from there.
 """
+
+import re
 
 from book._tools.colab import ARCHIVE
 
 LINE = (
-    '<p class="run-it">Run it: <a href="{notebook}" download>the notebook</a> for Jupyter and Colab, with '
+    '<p class="run-it">Run it: {colab}<a href="{notebook}" download>the notebook</a> for Jupyter and Colab, with '
     '<a href="{archive}" download>the library and the recorded runs</a> beside it; <a href="{how}">how</a>.</p>'
 )
+COLAB = '<a href="https://colab.research.google.com/github/{}/blob/gh-pages/run/{}.ipynb">in Colab</a>, or '
+
+
+def in_colab(repository, name):
+    """Return the link that opens a chapter in Colab; "" where no one has published it."""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", repository)
+    return COLAB.format(found[1], name) if found else ""
 
 
 def offer(app, pagename, templatename, context, doctree):
@@ -16,6 +26,7 @@ def offer(app, pagename, templatename, context, doctree):
     if folder == "chapters" and app.builder.name == "html":
         pathto = context["pathto"]
         line = LINE.format(
+            colab=in_colab(app.config.html_theme_options.get("repository_url") or "", name),
             notebook=pathto(f"run/{name}.ipynb", 1),
             archive=pathto(f"run/{ARCHIVE}", 1),
             how=f"{pathto('book/how_to_run')}#on-colab-or-in-any-jupyter",

@@ -131,9 +131,14 @@ def test_without_the_archive_the_first_cell_says_where_it_is(reader):
 
 @pytest.mark.parametrize(("page", "lines"), [("chapters/degradation", 1), ("book/map", 0)])
 def test_a_chapter_offers_its_notebook_below_its_title(page, lines):
-    app = SimpleNamespace(builder=SimpleNamespace(name="html"))
+    app = SimpleNamespace(builder=SimpleNamespace(name="html"), config=SimpleNamespace(html_theme_options={}))
     context = {"body": "<h1>Title</h1><p>Text.</p>", "pathto": lambda target, resource=0: f"../{target}"}
     run_it.offer(app, page, "page.html", context, None)
     assert context["body"].count('<p class="run-it">') == lines
     assert context["body"].count('href="../run/degradation.ipynb"') == lines
     assert context["body"].startswith("<h1>Title</h1>")
+
+
+def test_colab_opens_what_was_published_and_is_named_only_then():
+    assert "/github/a/b/blob/gh-pages/run/degradation.ipynb" in run_it.in_colab("https://github.com/a/b", "degradation")
+    assert run_it.in_colab("", "degradation") == run_it.in_colab("https://example.org/a", "degradation") == ""
