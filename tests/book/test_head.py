@@ -1,8 +1,10 @@
 """Every page says in its head what it is about."""
 
+import yaml
 from docutils import nodes
 
 from book._ext import head
+from book._tools.manifest import ROOT
 
 
 def test_a_long_text_is_cut_between_words():
@@ -15,3 +17,16 @@ def test_a_short_paragraph_does_not_describe_a_page():
     page = nodes.Element("", nodes.paragraph("", "See below."), nodes.paragraph("", "A norm divides by a length. " * 3))
     assert head.first_paragraph(page).startswith("A norm divides")
     assert head.first_paragraph(None) == ""
+
+
+def test_what_readers_copy_to_cite_the_book_is_what_its_metadata_say():
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    page = (ROOT / "book/how_to_run.md").read_text(encoding="utf-8").replace(r"\_", "_")
+    [author] = told["authors"]
+    for field in (
+        f"title = {{{told['title']}}}",
+        f"author = {{{{{author['name']}}}}}",
+        f"year = {{{told['date-released'].year}}}",
+        f"note = {{Version {told['version']}}}",
+    ):
+        assert field in page, field
