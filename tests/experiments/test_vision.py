@@ -1,5 +1,6 @@
 """Vision: boxes, canvases, cells and flows mean what they say, and every preset runs at toy size."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from resnorm_lib.experiments.vision.detector import CELL, Detector, detect, dete
 from resnorm_lib.experiments.vision.flow import WAYS, ConditionedBlock, FlowNet, flow_pairs, sample
 from resnorm_lib.experiments.vision.pictures import load_pictures
 from resnorm_lib.experiments.vision.scores import nearest_label, precision_recall
+from tests.data.image_files import CIFAR, cifar_arrays
 
 EXPERIMENT = get("vision")
 SMALL = {
@@ -169,3 +171,12 @@ def test_a_preset_runs_at_toy_size(preset):
     run = EXPERIMENT.run(config, preset=preset, device="cpu")
     assert run.arms == [f"{arm} at 0.01" for arm in EXPERIMENT.arms(config)]
     assert all(value is not None for trial in run.trials for value in trial.summary.values())
+
+
+def test_photographs_are_read_by_convolutional_networks_with_one_norm_and_another(tmp_path, monkeypatch):
+    np.savez(tmp_path / CIFAR, **cifar_arrays())
+    monkeypatch.setenv("RESNORM_DATA", str(tmp_path))
+    small = {"depth": 1, "epochs": 1, "train_images": 16, "batch_size": 8, "learning_rates": [0.05], "warmup": 1}
+    run = EXPERIMENT.run(EXPERIMENT.config("photographs", **small), preset="photographs", device="cpu")
+    assert {"shortcut, BN at 0.05", "plain, no norm at 0.05"} < set(run.arms)
+    assert all(0 <= trial.summary["test_error"] <= 100 for trial in run.trials)

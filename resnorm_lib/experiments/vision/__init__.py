@@ -22,18 +22,18 @@ from resnorm_lib.experiments.vision.detector import Detector, detect, detection_
 from resnorm_lib.experiments.vision.flow import WAYS, FlowNet, flow_batches, flow_pairs, sample
 from resnorm_lib.experiments.vision.pictures import Pictures, load_pictures
 from resnorm_lib.experiments.vision.scores import nearest_label, precision_recall
-from resnorm_lib.models import MLP
+from resnorm_lib.models import MLP, cifar_resnet
 
-__all__ = ["EXPERIMENT", "FINDERS", "READERS", "Config"]
+__all__ = ["CONVOLUTIONAL", "EXPERIMENT", "PERCEPTRONS", "Config"]
 
 
 @dataclass(frozen=True)
 class Config(ImageConfig):
     """One of three tasks on the same pictures."""
 
-    task: str = "make"  # read: perceptrons; find: detectors on canvases; make: flows from noise
+    task: str = "make"  # read: classifiers; find: detectors on canvases; make: flows from noise
     width: int = 128
-    depth: int = 3  # blocks
+    depth: int = 3  # blocks; in each of the three stages where the pictures are not rows of pixels
     steps: int = 600  # of training, to find and to make
     batch_size: int = 64
     lr: float = 0.005
@@ -48,10 +48,21 @@ RATES = (0.002, 0.005, 0.01)
 PRESETS = {
     "cpu": Config(learning_rates=RATES),
     "find": Config(task="find", width=32, depth=2, steps=400, batch_size=16, learning_rates=(0.003, 0.01, 0.03)),
-    "read": Config(task="read", width=64, depth=12, epochs=8, learning_rates=(0.001, 0.003, 0.01)),
+    "read": Config(task="read", width=64, depth=12, epochs=8, learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)),
+    "photographs": Config(
+        task="read",
+        data="cifar10",
+        optimizer="sgd",
+        epochs=10,
+        batch_size=256,
+        weight_decay=1e-4,
+        warmup=200,
+        amp=True,
+        learning_rates=(0.02, 0.05, 0.1, 0.2, 0.5),
+    ),
     "gpu": Config(data="fashion", width=1024, depth=8, steps=10_000, batch_size=256, learning_rates=(3e-4, 1e-3, 3e-3)),
 }
-READERS = {
+PERCEPTRONS = {
     "pre-norm, LN": ("pre_norm", "layer"),
     "pre-norm, BN": ("pre_norm", "batch"),
     "shortcut, no norm": ("pre_norm", "none"),
@@ -60,7 +71,7 @@ READERS = {
     "plain, BN": ("plain", "batch"),
     "plain, no norm": ("plain", "none"),
 }
-FINDERS = {
+CONVOLUTIONAL = {
     "shortcut, GN": ("add", "group"),
     "shortcut, BN": ("add", "batch"),
     "shortcut, IN": ("add", "instance"),
@@ -72,7 +83,11 @@ FINDERS = {
 
 def arms(config: Config) -> dict:
     """Return the arms of the task."""
-    tasks = {"make": {way: way for way in WAYS}, "find": FINDERS, "read": READERS}
+    tasks = {
+        "make": {way: way for way in WAYS},
+        "find": CONVOLUTIONAL,
+        "read": PERCEPTRONS if config.data == "digits" else CONVOLUTIONAL,
+    }
     return tasks[choice("task", config.task, tasks)]
 
 
@@ -85,6 +100,8 @@ def _read(config: Config, arm: tuple[str, str], log: TrialLog) -> None:
     scheme, norm = arm
 
     def build(shape: tuple) -> nn.Module:
+        if len(shape) == 3:  # channels, height, width
+            return cifar_resnet(6 * config.depth + 2, in_channels=shape[0], scheme=scheme, norm=norm)
         return MLP(shape[0], config.width, config.depth, out_features=10, scheme=scheme, norm=norm)
 
     task, model = set_up(config, build, log)

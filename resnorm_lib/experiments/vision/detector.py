@@ -55,7 +55,7 @@ class Detector(ResNet):
 def targets(canvases: Canvases) -> Tensor:
     """Return what each cell should say (n, 8, 8, 5): object (0 or 1), x and y of the centre in the cell, size, label.
 
-    Without an object the label is -1. Offsets run from 0 to 1; the size is the logarithm of its ratio to ten pixels.
+    Without an object the label is -1. Offsets run from 0 to 1; the size is the logarithm of its ratio to nine pixels.
     """
     cells = SIDE // CELL
     wanted = torch.zeros(len(canvases.x), cells, cells, 5)
