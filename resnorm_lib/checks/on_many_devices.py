@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.face import Draw, current
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_chunk_to_send", "check_split_layer_norm", "check_sync_backward", "check_weighted_average"]
 
 
 def _draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, dtype=torch.float64, generator=current().generator(seed))
 
 
 def _joined(parts: list[Tensor], count: int, owner: str, dim: int = 0) -> Tensor:
@@ -24,12 +25,13 @@ def _joined(parts: list[Tensor], count: int, owner: str, dim: int = 0) -> Tensor
 
 
 @exercise("exercise-devices-average", points=1)
-def check_weighted_average(answer: Callable[..., Tensor]) -> str:
+def check_weighted_average(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(gradients, rows)``: the gradient of the mean loss over all rows, from those of the processes.
 
     The verdict is wrong if processes with more rows do not count more, or an idle one spoils the result.
     """
-    for rows in ([4, 4], [5, 5, 6], [1, 9], [3, 0, 5]):
+    cases = [4, 4], [5, 5, 6], [1, 9], [3, 0, 5]
+    for rows in face.cases(*cases, drawn=lambda: [face.integer(1, 9), 0, *(face.integer(1, 9) for _ in range(2))]):
         gradients = list(_draw(len(rows), 6, seed=sum(rows)))
         weights = torch.tensor(rows, dtype=torch.float64)
         summed = (weights[:, None] * torch.stack(gradients)).sum(0)
@@ -49,13 +51,13 @@ def check_weighted_average(answer: Callable[..., Tensor]) -> str:
 
 
 @exercise("exercise-devices-backward", points=2)
-def check_sync_backward(answer: Callable[..., list[Tensor]]) -> str:
+def check_sync_backward(answer: Callable[..., list[Tensor]], face: Draw) -> str:
     """Check ``answer(dx_hat, x_hat, deviation)``: dx for the rows of each process, in lists of (n_r, C).
 
     The verdict is wrong if the means are not over all rows.
     """
     parts = (3, 3), (2, 5, 1)
-    for sizes in parts:
+    for sizes in face.cases(*parts, drawn=lambda: tuple(face.integer(1, 6) for _ in range(3))):
         x = (3 * _draw(sum(sizes), 4, seed=7) + 5).requires_grad_()
         dx_hat = _draw(sum(sizes), 4, seed=8)
         deviation = x.var(0, correction=0).sqrt()
@@ -93,12 +95,12 @@ def _wrong_sums(dx_hat: list[Tensor], x_hat: list[Tensor], deviation: Tensor) ->
 
 
 @exercise("exercise-devices-ring", points=2)
-def check_chunk_to_send(answer: Callable[[int, int, int], int]) -> str:
+def check_chunk_to_send(answer: Callable[[int, int, int], int], face: Draw) -> str:
     """Check ``answer(rank, step, processes)``: the chunk that a process of a ring sends on in a step of an all-reduce.
 
     The verdict is wrong if, after N - 1 steps that add and N - 1 that copy, a process has not the sum of all.
     """
-    for processes in (3, 2, 5, 8):
+    for processes in face.cases(3, 2, 5, 8, drawn=lambda: face.integer(3, 7), count=2):
         held = [[{(rank, chunk)} for chunk in range(processes)] for rank in range(processes)]
         for step in range(2 * (processes - 1)):
             _pass_on(held, answer, step)
@@ -130,12 +132,13 @@ def _pass_on(held: list[list[set]], answer: Callable, step: int) -> None:
 
 
 @exercise("exercise-devices-features", points=3)
-def check_split_layer_norm(answer: Callable[..., list[Tensor]]) -> str:
+def check_split_layer_norm(answer: Callable[..., list[Tensor]], face: Draw) -> str:
     """Check ``answer(parts, eps, all_reduce)``: LayerNorm of rows whose features lie on several devices.
 
     The verdict is wrong if a result is wrong, cancels at an offset, or takes more than two messages of two numbers.
     """
-    for sizes, offset in (((4, 4), 0.0), ((8, 8, 8, 8), 0.0), ((3, 5), 1.0), ((16, 16), 1e4)):
+    cases = ((4, 4), 0.0), ((8, 8, 8, 8), 0.0), ((3, 5), 1.0), ((16, 16), 1e4)
+    for sizes, offset in face.cases(*cases, drawn=lambda: _drawn_split(face)):
         x = (_draw(5, sum(sizes), seed=9) + offset + torch.arange(sum(sizes)) / 8).float()
         sent = []
 
@@ -148,6 +151,10 @@ def check_split_layer_norm(answer: Callable[..., list[Tensor]]) -> str:
         got = call(answer, list(x.split(sizes, 1)), 1e-5, all_reduce)
         _judge_split(got, x, sizes, sent)
     return "LayerNorm over features that no device has together"
+
+
+def _drawn_split(face: Draw) -> tuple[tuple[int, ...], float]:
+    return tuple(face.integer(3, 9) for _ in range(face.integer(2, 4))), face.choice([0.0, 1.0, 1e4])
 
 
 def _judge_split(got: list[Tensor], x: Tensor, sizes: tuple, sent: list[float]) -> None:

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close, several, to_array
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_folded", "check_lens", "check_mixed"]
 
 
 @exercise("exercise-trends-fold", points=1)
-def check_folded(answer: Callable[..., tuple[Tensor, Tensor]]) -> str:
+def check_folded(answer: Callable[..., tuple[Tensor, Tensor]], face: Draw) -> str:
     """Check ``answer(weight, bias, gain, shift) -> (weight, bias)`` of a linear layer that takes in a norm's gain.
 
     The verdict is wrong if one of the two is wrong.
     """
-    draw = torch.Generator().manual_seed(0)
-    for m, d in ((3, 3), (2, 5), (6, 4)):
+    draw = face.generator(0)
+    for m, d in face.cases((3, 3), (2, 5), (6, 4), drawn=lambda: (face.integer(2, 7), face.integer(2, 7))):
         weight = torch.randn(m, d, generator=draw, dtype=torch.float64)
         bias, other = torch.randn(2, m, generator=draw, dtype=torch.float64)
         gain, shift = torch.randn(2, d, generator=draw, dtype=torch.float64) + other[0]
@@ -40,13 +41,13 @@ def check_folded(answer: Callable[..., tuple[Tensor, Tensor]]) -> str:
 
 
 @exercise("exercise-trends-birkhoff", points=2)
-def check_mixed(answer: Callable[[Tensor, int], Tensor]) -> str:
+def check_mixed(answer: Callable[[Tensor, int], Tensor], face: Draw) -> str:
     """Check ``answer(logits, n)``: the average of all permutation matrices, weighted by softmax(logits).
 
     The verdict is wrong if the shape, a sum of rows or columns, or an entry is wrong.
     """
-    draw = torch.Generator().manual_seed(1)
-    for n in (2, 3, 4):
+    draw = face.generator(1)
+    for n in face.cases(2, 3, 4, drawn=lambda: face.integer(2, 4), count=3):
         logits = torch.randn(math.factorial(n), generator=draw, dtype=torch.float64)
         orders = torch.tensor(list(itertools.permutations(range(n))))
         matrices = torch.eye(n, dtype=torch.float64)[orders]
@@ -61,17 +62,20 @@ def check_mixed(answer: Callable[[Tensor, int], Tensor]) -> str:
 
 
 @exercise("exercise-trends-lens", points=2)
-def check_lens(answer: Callable[[list, nn.Module, nn.Module], Tensor]) -> str:
+def check_lens(answer: Callable[[list, nn.Module, nn.Module], Tensor], face: Draw) -> str:
     """Check ``answer(streams, norm, head)``: what each stream would predict, along a new first axis.
 
     The verdict is wrong if a norm is missing or belongs to another stream, or if the streams are not kept apart.
     """
-    draw = torch.Generator().manual_seed(2)
+    draw = face.generator(2)
     norm, head = nn.LayerNorm(6), nn.Linear(6, 4)  # float32: nobody casts a module
     with torch.no_grad():
         for parameter in (*norm.parameters(), *head.parameters()):
             parameter.copy_(torch.randn(parameter.shape, generator=draw))
-        streams = [size * torch.randn(2, 3, 6, generator=draw) for size in (1.0, 3.0, 9.0)]
+        streams = [
+            size * torch.randn(2, 3, 6, generator=draw)
+            for size in face.cases(1.0, 3.0, 9.0, drawn=lambda: face.number(1, 9))
+        ]
         got = call(answer, streams, norm, head)
         each = [head(norm(stream)) for stream in streams]
         sums = torch.stack(streams).cumsum(0)
