@@ -9,6 +9,7 @@ from pathlib import Path
 
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade
+from resnorm_lib.course.gradebook import fill
 from resnorm_lib.course.key import read_key
 from resnorm_lib.course.limits import Limits
 from resnorm_lib.course.report import TABLES, total, write_tables
@@ -24,6 +25,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     command.add_argument("--out", type=Path, default=Path("_build/graded"), help="where scores and feedback go")
     command.add_argument("--secret", type=Path, help="file with the secret of the hidden cases; OUT/secret.txt if none")
     command.add_argument("--roster", type=Path, help="CSV with a column student, and name, id, email, section")
+    command.add_argument("--gradebook", help="nbgrader's database, as in sqlite:///gradebook.db, to enter scores in")
     command.add_argument("--tables", type=Path, help="TOML with the columns of each platform's table")
     command.add_argument("--seconds", type=float, default=10.0, help="for all calls of one answer (10)")
     command.add_argument("--megabytes", type=int, default=1024, help="of memory for one answer (1024)")
@@ -59,6 +61,8 @@ def main(words: list[str] | None = None) -> None:
         with House() as house:
             scores = grade(chosen.folder, key, _secret(chosen.secret or chosen.out / "secret.txt"), house, limits)
             apart = house.apart
+        if chosen.gradebook:
+            print(f"{fill(chosen.gradebook, scores, key)} scores are in nbgrader's gradebook.")
     except (ValueError, OSError) as error:
         sys.exit(str(error))
     write_tables(chosen.out, scores, key, roster, tables)

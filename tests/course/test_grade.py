@@ -1,12 +1,15 @@
 """A folder of hand-ins becomes scores, feedback and tables, and no student can stop it or read what is expected."""
 
 import csv
+import os
 from contextlib import nullcontext
 
 import pytest
+from nbgrader.api import Gradebook
 
 from resnorm_lib.course import __main__ as command
 from resnorm_lib.course.grade import grade, hand_ins
+from resnorm_lib.course.gradebook import fill
 from resnorm_lib.course.key import read_key, write_key
 from resnorm_lib.course.limits import Limits
 from resnorm_lib.course.report import TABLES, total, write_tables
@@ -133,3 +136,21 @@ def test_checkpoints_and_other_notebooks_are_no_hand_ins(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for _, _, path in hand_ins(tmp_path, KEY)] == [
         "a/rank_collapse.ipynb"
     ]
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of nbgrader's own
+def test_scores_go_into_nbgraders_gradebook_and_again_change_nothing(scores, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # the call lengthens it
+    database = f"sqlite:///{tmp_path / 'gradebook.db'}"
+    with pytest.raises(ValueError, match="run `nbgrader generate_assignment rank_collapse` first"):
+        fill(database, scores, KEY)
+    with Gradebook(database) as book:
+        book.add_assignment("rank_collapse")
+        book.add_notebook("rank_collapse", "rank_collapse")
+        for task in students.TASKS:
+            book.add_grade_cell(task.cell, "rank_collapse", "rank_collapse", max_score=task.points, cell_type="code")
+    for _ in range(2):
+        assert fill(database, scores, KEY) == len(scores)
+    with Gradebook(database) as book:
+        marks = {each.student.id: each.score for each in book.assignment_submissions("rank_collapse")}
+    assert marks == {student: points for student, (_, points) in students.STUDENTS.items()}
