@@ -76,7 +76,7 @@ def page(site, name, part):
         drawing.decompose()
     for paragraph in body.select("p:has(ul)"):  # as napoleon writes lists of fields
         paragraph.name = "div"
-    for element in body.select("[id]:not(section.page)"):
+    for element in body.select("[id]:not(section.page, svg *)"):  # parts of a drawing name each other
         element["id"] = anchor(name, element["id"])
     for link in body.select("a[href]"):
         link["href"] = target(name, link["href"])
