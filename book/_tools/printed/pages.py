@@ -142,6 +142,6 @@ def lead(each, homes, starts):
     for link in each.body.select("a[href]"):
         place = link["href"].removeprefix("#")
         if link["href"].startswith("#") and place not in homes and place not in flats:
-            link.name, link.attrs = "span", {}
+            link.name, link.attrs = "g" if link.find_parent("svg") else "span", {}
         elif link["href"].startswith("#"):
             link["data-page"] = homes.get(place) or flats[place]
