@@ -41,8 +41,8 @@ class Maze:
         positive_int("corridor", self.corridor)
         if positive_int("limit", self.limit) < self.corridor + 2:
             raise ValueError(
-                f"limit is {self.limit}, but it must be at least {self.corridor + 2}, the number of steps of the shortest "
-                f"way through a corridor of {self.corridor} cells."
+                f"limit is {self.limit}, but it must be at least {self.corridor + 2}: the shortest way "
+                f"through a corridor of {self.corridor} cells has so many steps."
             )
 
     @property
