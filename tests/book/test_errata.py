@@ -39,7 +39,6 @@ UNTREATED = {
     "a5-long-sequences",
     "a5-core-idea-embedding",
     "a5-generation",
-    "a5-reinforcement",
 }  # until their chapters are written
 BOX = (
     ":::{admonition} A common mistake\n:class: dropdown erratum\nArticle 1 adds wrong things: {erratum}`a1-demo`.\n:::"
