@@ -35,7 +35,6 @@ UNTREATED = {
     "a1-bert-question-answering",
     "a1-llm-is-transformer",
     "a1-starts-with-bert",
-    "a4-speech-unnamed",
     "a5-long-sequences",
     "a5-core-idea-embedding",
     "a5-generation",
