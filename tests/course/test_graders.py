@@ -19,6 +19,7 @@ each_check = pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check
 UNNAMED = re.compile(r"has shape .*, but it must be|is \S+( at .*)?, but it must be")
 # Their answers are classes, modules or training runs: variants of numbers do not fit them.
 OTHER_KINDS = {"check_bottleneck", "check_snapshot", "check_fold", "check_copying_blocks", "check_safe_add"}
+CARRY_A_GRADIENT = {"check_actor"}  # which a list or an array cannot
 
 # RMSNorm takes a common factor out again; noise in the opposite order is noise.
 HARMLESS = {"check_folded_centring": {"twice", "half"}, "check_stochastic_round": {"reversed"}}
@@ -82,7 +83,7 @@ def test_wrong_answers_of_the_book_are_wrong_on_drawn_arguments(check):
 @each_check
 def test_a_right_answer_in_other_clothes_is_right(check):
     right = EXERCISES[check][0]
-    seen = results(right, check) if check.__name__ not in OTHER_KINDS else []
+    seen = results(right, check) if check.__name__ not in OTHER_KINDS | CARRY_A_GRADIENT else []
     for name, change in variants.RIGHT.items():
         exact = any(isinstance(result, torch.Tensor) and result.dtype in HALF for result in seen)
         if seen and not exact and not any(change(result) is None for result in seen):

@@ -44,10 +44,12 @@ class Config(ImageConfig):
     samples: int = 500  # made pictures that are scored
 
 
-RATES = (0.002, 0.005, 0.01)
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02)
 PRESETS = {
     "cpu": Config(learning_rates=RATES),
-    "find": Config(task="find", width=32, depth=2, steps=400, batch_size=16, learning_rates=(0.003, 0.01, 0.03)),
+    "find": Config(
+        task="find", width=32, depth=2, steps=400, batch_size=16, learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)
+    ),
     "read": Config(task="read", width=64, depth=12, epochs=8, learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)),
     "photographs": Config(
         task="read",
@@ -60,7 +62,14 @@ PRESETS = {
         amp=True,
         learning_rates=(0.02, 0.05, 0.1, 0.2, 0.5),
     ),
-    "gpu": Config(data="fashion", width=1024, depth=8, steps=10_000, batch_size=256, learning_rates=(3e-4, 1e-3, 3e-3)),
+    "gpu": Config(
+        data="fashion",
+        width=1024,
+        depth=8,
+        steps=10_000,
+        batch_size=256,
+        learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+    ),
 }
 PERCEPTRONS = {
     "pre-norm, LN": ("pre_norm", "layer"),
