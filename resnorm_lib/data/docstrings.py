@@ -63,8 +63,8 @@ def load_docstrings() -> Docstrings:
         for sentence in sentences
         if times[sentence] == 1
     )
-    source = ", ".join(f"{name} {version(name.lower()).partition('+')[0]}" for name in found)
-    return Docstrings(*map(tuple, zip(*rows)), tuple(found), source)._replace(labels=torch.tensor([y for _, y in rows]))
+    sentences, labels = zip(*rows)
+    return Docstrings(sentences, torch.tensor(labels), tuple(found), ", ".join(map(_version, found)))
 
 
 def _version(library: str) -> str:

@@ -4,11 +4,19 @@ from typing import NamedTuple
 
 from torch import Generator, Tensor
 
-from resnorm_lib.data.translation import END, GERMAN_WORDS, MARKS, START, as_indices, distinct_numbers, number_in_words
+from resnorm_lib.data.translation import (
+    END,
+    GERMAN_VOCABULARY,
+    MARKS,
+    START,
+    as_indices,
+    distinct_numbers,
+    number_in_words,
+)
 
 __all__ = ["DIGITS", "SOURCE_WORDS", "Numerals", "digits_of", "numerals"]
 
-SOURCE_WORDS = (*MARKS, *GERMAN_WORDS, "eins", "und", "hundert", "tausend")
+SOURCE_WORDS = GERMAN_VOCABULARY
 DIGITS = (*MARKS, *"0123456789")
 
 

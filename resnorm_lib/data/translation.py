@@ -29,6 +29,9 @@ GERMAN = (
     "achtzehn neunzehn zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig"
 )
 ENGLISH_WORDS, GERMAN_WORDS = tuple(ENGLISH.split()), tuple(GERMAN.split())
+# What a model reads and writes; a word is its place here.
+ENGLISH_VOCABULARY = (*MARKS, *ENGLISH_WORDS, "hundred", "thousand")
+GERMAN_VOCABULARY = (*MARKS, *GERMAN_WORDS, "eins", "und", "hundert", "tausend")
 
 
 class Pairs(NamedTuple):
@@ -118,11 +121,9 @@ def translation_pairs(generator: torch.Generator, n: int, largest: int = LIMIT -
     drawn = distinct_numbers(generator, n, largest)
     english = [number_in_words(number, "english") for number in drawn]
     german = [number_in_words(number, "german") for number in drawn]
-    source_words = (*MARKS, *ENGLISH_WORDS, "hundred", "thousand")
-    target_words = (*MARKS, *GERMAN_WORDS, "eins", "und", "hundert", "tausend")
-    source = as_indices([sentence.split() for sentence in english], source_words)
-    target = as_indices([[MARKS[START], *sentence.split(), MARKS[END]] for sentence in german], target_words)
-    return Pairs(english, german, source, target, source_words, target_words)
+    source = as_indices([sentence.split() for sentence in english], ENGLISH_VOCABULARY)
+    target = as_indices([[MARKS[START], *sentence.split(), MARKS[END]] for sentence in german], GERMAN_VOCABULARY)
+    return Pairs(english, german, source, target, ENGLISH_VOCABULARY, GERMAN_VOCABULARY)
 
 
 def distinct_numbers(generator: torch.Generator, n: int, largest: int) -> list[int]:
