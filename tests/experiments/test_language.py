@@ -1,0 +1,119 @@
+"""Language: what the arms are, what the tasks are made of, the tables of counts, and all presets at toy size."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from resnorm_lib.data.docstrings import load_docstrings
+from resnorm_lib.data.numerals import digits_of
+from resnorm_lib.experiments import get
+from resnorm_lib.experiments.language import NETWORKS, TASKS, build, make_task, mistakes, token_loss
+from resnorm_lib.experiments.language.readers import Translator, best_spans
+from resnorm_lib.experiments.language.tables import table_losses
+
+EXPERIMENT = get("language")
+TOY = {"width": 4, "depth": 1, "num_heads": 1, "steps": 2, "batch_size": 4, "sentences": 20, "numbers": 20}
+TOY |= {"passages": 20, "largest": 9999}
+CONFIG = EXPERIMENT.config("cpu", **TOY)
+
+
+def test_every_network_meets_every_task():
+    arms = EXPERIMENT.arms(CONFIG)
+    assert len(arms) == len(TASKS) * len(NETWORKS)
+    assert arms["translate: no shortcut"] == ("translate", "plain", "layer")
+    assert set(EXPERIMENT.arms(EXPERIMENT.config("deep"))) == {f"translate: {name}" for name in NETWORKS}
+
+
+@pytest.mark.parametrize("name", ["classify", "translate", "answer"])
+def test_no_row_of_the_test_is_among_those_to_learn_from(name):
+    task = make_task(name, CONFIG, 0)
+    train, test = ({tuple(row) for row in x.tolist()} for x in (task.x, task.x_test))
+    if name == "classify":  # two sentences may differ in rare words alone
+        assert len(train & test) < 10
+    else:
+        assert not train & test
+    assert len(task.x_test) == len(task.y_test) == 1000
+
+
+def test_windows_of_the_text_are_the_same_one_character_later():
+    task = make_task("write", CONFIG, 0)
+    assert torch.equal(task.x_test[:, 1:], task.y_test[:, :-1])
+    assert torch.equal(task.x[1:9], task.y[:8])
+    assert task.words == len(set("\n".join(load_docstrings().sentences)))
+
+
+def test_the_best_span_is_short_and_does_not_end_before_it_begins():
+    logits = torch.randn(50, 2, 9, generator=torch.Generator().manual_seed(0))
+    first, last = best_spans(logits, longest=3).T
+    assert ((first <= last) & (last <= first + 2)).all()
+    by_hand = [
+        max((b[i] + e[j], (i, j)) for i in range(9) for j in range(i, min(i + 3, 9)))[1] for b, e in logits.tolist()
+    ]
+    assert list(zip(first.tolist(), last.tolist())) == by_hand
+
+
+def test_padding_costs_the_translator_nothing():
+    logits, target = torch.zeros(2, 3, 13), torch.tensor([[5, 2, 0], [4, 4, 2]])
+    changed = logits.clone()
+    changed[0, 2, 7] = 9.0
+    assert token_loss(changed, target) == token_loss(logits, target)
+
+
+def test_a_translator_writes_what_it_writes_when_all_digits_are_given():
+    task = make_task("translate", CONFIG, 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build("translate", task, CONFIG, "pre_norm", "layer").eval()
+    assert isinstance(model, Translator)
+    source = task.x_test[:5, : model.source_length]
+    written = model.translate(source, 4)
+    best = model(torch.cat((source, written[:, :-1]), 1)).argmax(-1)
+    for row, again in zip(written[:, 1:].tolist(), best.tolist()):
+        length = row.index(2) + 1 if 2 in row else len(row)
+        assert row[:length] == again[:length]
+        assert not any(row[length:])
+
+
+def test_the_right_digits_are_no_mistake():
+    task = make_task("translate", CONFIG, 0)
+
+    class Perfect(torch.nn.Module):
+        source_length = task.words
+
+        def translate(self, source, digits):
+            return torch.cat((torch.ones(len(source), 1, dtype=torch.long), task.y_test), 1)
+
+    assert mistakes("translate", Perfect(), task.x_test, task.y_test) == 0
+    assert digits_of(task.y_test)[0].isdigit()
+
+
+def test_a_table_of_no_character_has_the_entropy_of_the_characters():
+    text = torch.tensor([0, 0, 0, 1] * 5000)
+    loss = table_losses(text, text[:400].view(1, -1), text[1:401].view(1, -1), words=2, longest=1)[0]
+    entropy = -(0.75 * torch.tensor(0.75).log() + 0.25 * torch.tensor(0.25).log()).item()
+    assert abs(loss - entropy) < 1e-3
+
+
+def test_a_context_that_was_never_seen_is_left_to_the_shorter_table():
+    text = torch.tensor([0, 1] * 100)
+    x, y = torch.tensor([[2, 2]]), torch.tensor([[2, 1]])
+    unigram, bigram = table_losses(text, x, y, words=3, longest=2)
+    assert unigram == pytest.approx(bigram)
+
+
+def test_a_table_longer_than_the_windows_is_refused():
+    with pytest.raises(ValueError, match="longest is 3"):
+        table_losses(torch.arange(9), torch.zeros(1, 2).long(), torch.zeros(1, 2).long(), 9, 3)
+
+
+@pytest.mark.parametrize("preset", EXPERIMENT.presets)
+def test_a_run_measures_what_its_table_shows(preset):
+    config = EXPERIMENT.config(preset, **TOY)
+    config = replace(config, learning_rates=config.learning_rates[:1])
+    arms = [f"{task}: Pre-LN" for task in config.tasks]
+    run = EXPERIMENT.run(config, 1, arms=arms, device="cpu")
+    assert len(run.trials) == len(arms)
+    for trial in run.trials:
+        unit = "nats" if trial.arm.startswith("write") else "wrong"
+        assert set(trial.summary) == {f"val_{unit}", f"test_{unit}"}
