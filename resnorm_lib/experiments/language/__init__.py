@@ -138,7 +138,7 @@ def trial(config: Config, arm: tuple[str, str, str], log: TrialLog) -> None:
 EXPERIMENT = Experiment(
     name="language",
     question="At which tasks of language does the place of the norm matter?",
-    order=8,
+    order=9,
     presets=PRESETS,
     arms=arms,
     trial=trial,
