@@ -74,17 +74,48 @@ def decaying_as_given(model):
     return [name for name, _ in model.named_parameters() if "norm" not in name and not name.endswith("bias")]
 
 
+def decaying_but_norms(model):
+    kinds = nn.LayerNorm | nn.BatchNorm1d | nn.PReLU
+    kept = {value for each in model.modules() if isinstance(each, kinds) for value in each.parameters()}
+    return tuple(n for n, value in model.named_parameters() if value not in kept and not n.endswith("bias"))
+
+
+def decaying_one_by_one(model):
+    names = []
+    for name, value in model.named_parameters():
+        if len(value.shape) >= 2:
+            names.append(name)
+    return names
+
+
 def names_alone(model):
     return [name for name, _ in model.named_parameters() if not name.endswith("bias")]
 
 
-def linear_alone(model):
-    weights = {each.weight for each in model.modules() if isinstance(each, nn.Linear)}
-    return [name for name, value in model.named_parameters() if value in weights]
+def of_layers(kinds, *names):
+    """Return a wrong answer."""
+
+    def answer(model):
+        found = {getattr(each, name) for each in model.modules() if isinstance(each, kinds) for name in names}
+        return [name for name, value in model.named_parameters() if value in found]
+
+    return answer
 
 
 def with_biases(model):
     return [name for name, value in model.named_parameters() if value.ndim > 1 or name.endswith("bias")]
+
+
+def matrices_not_called_norm(model):
+    return [name for name, value in model.named_parameters() if value.ndim > 1 and "norm" not in name]
+
+
+def the_others(model):
+    return [name for name, value in model.named_parameters() if value.ndim <= 1]
+
+
+def last_parts(model):
+    return [name.split(".")[-1] for name in decaying(model)]
 
 
 def all_decay(model):
@@ -92,9 +123,12 @@ def all_decay(model):
 
 
 def one_by_one(answer, model):
-    """Say for each parameter whether it decays."""
-    names = list(call(answer, model))
-    return {f"Whether {name} decays (1: yes)": float(name in names) for name, _ in model.named_parameters()}
+    """Say for each parameter whether it decays, and whether those that do come in order."""
+    names, known = list(call(answer, model)), [name for name, _ in model.named_parameters()]
+    return {
+        **{f"Whether {name} decays (1: yes)": float(name in names) for name in known},
+        "Whether the names are in order (1: yes)": float(names == [name for name in known if name in names]),
+    }
 
 
 def decay_case(face):
@@ -115,6 +149,25 @@ def rms_norm(x):
 def rms_in_double(x):
     wide = x.double()
     return (wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + 1e-6)).to(torch.float16)
+
+
+def rms_by_torch(x):
+    return F.rms_norm(x.float(), x.shape[-1:], eps=1e-6).half()
+
+
+def rms_divided_in_half(x):
+    return x / (x.float().square().mean(-1, keepdim=True) + 1e-6).sqrt().half()
+
+
+def rms_with(reduce=torch.mean, axis=-1, outside=False, power=0.5):
+    """Return a wrong answer."""
+
+    def answer(x):
+        square = reduce(x.double().square(), axis, keepdim=True)
+        size = square.sqrt() + 1e-6 if outside else (square + 1e-6) ** power
+        return (x.double() / size).half()
+
+    return answer
 
 
 def rms_as_given(x):
@@ -189,24 +242,26 @@ def rate_by_least(step, warmup, peak):
     return peak * min((step + 1) / warmup, (warmup / (step + 1)) ** 0.5)
 
 
+def rate_in_one_line(step, warmup, peak):
+    return peak * ((step + 1) / warmup if step < warmup else (warmup / (step + 1)) ** 0.5)
+
+
+def rate_as_tensor(step, warmup, peak):
+    share = torch.tensor((step + 1) / warmup, dtype=torch.float64)
+    return peak * torch.minimum(share, share**-0.5)
+
+
+def rate_with(rise=lambda step, warmup: (step + 1) / warmup, fall=lambda step, warmup: math.sqrt(warmup / (step + 1))):
+    """Return a wrong answer."""
+    return lambda step, warmup, peak: peak * (rise(step, warmup) if step < warmup else fall(step, warmup))
+
+
 def rate_as_given(step, warmup, peak):
     return peak * step / warmup if step < warmup else peak * math.sqrt(1 / (step + 1))
 
 
-def rise_alone(step, warmup, peak):
-    return peak * (step + 1) / warmup if step < warmup else peak * math.sqrt(1 / (step + 1))
-
-
-def fall_alone(step, warmup, peak):
-    return peak * step / warmup if step < warmup else peak * math.sqrt(warmup / (step + 1))
-
-
-def falls_linearly(step, warmup, peak):
-    return peak * (step + 1) / warmup if step < warmup else peak * warmup / (step + 1)
-
-
-def falls_late(step, warmup, peak):
-    return peak * (step + 1) / warmup if step < warmup else peak * math.sqrt(warmup / step)
+def falls_without_peak(step, warmup, peak):
+    return peak * (step + 1) / warmup if step < warmup else math.sqrt(warmup / (step + 1))
 
 
 def follow(answer, warmup, peak, late):
@@ -297,17 +352,28 @@ BANK = [
         lambda x, groups: F.group_norm(x, x.shape[1]): "Each channel is normalized by itself.",
         lambda x, groups: F.layer_norm(x, x.shape[-1:]) * groups / groups + 0 * x.mean(0): "Each channel is normalized by itself.",
     }, group_case),
-    Held("bank-bug-decay", 2, "The list", (decaying, decaying_by_layer), {
+    Held("bank-bug-decay", 2, "The list", (decaying, decaying_by_layer, decaying_but_norms, decaying_one_by_one), {
         decaying_as_given: "The fault is still there: names do not tell what a parameter is.",
         names_alone: "Gains decay: they are no matrices.",
-        linear_alone: "Kernels of convolutions do not decay.",
+        of_layers(nn.Linear, "weight"): "Kernels of convolutions do not decay.",
+        of_layers(nn.Linear | nn.Conv2d, "weight"): "Kernels of one-dimensional convolutions do not decay.",
+        of_layers((nn.Linear, nn.Conv1d, nn.BatchNorm1d), "weight"): "Gains of BatchNorm decay, and kernels of Conv2d do not.",
         with_biases: "Biases decay.",
+        matrices_not_called_norm: "A matrix whose name holds norm does not decay: names do not tell what a parameter is.",
+        the_others: "The list holds what does not decay.",
+        last_parts: "Nothing decays: the names are those of named_parameters(), with the names of the modules before them.",
+        lambda model: sorted(decaying(model)): "The names are in another order than in named_parameters().",
         all_decay: "All parameters decay.",
     }, decay_case, one_by_one),
-    Held("bank-bug-half", 2, "The output", (rms_norm, rms_in_double), {
+    Held("bank-bug-half", 2, "The output", (rms_norm, rms_in_double, rms_by_torch, rms_divided_in_half), {
         rms_as_given: "The fault is still there: squares in float16 overflow and underflow.",
         rms_mean_alone: "The square is still taken in float16; only its mean is not.",
+        rms_with(outside=True): "eps is outside the root: it is added to the mean of the squares.",
         rms_without_eps: "eps is lost.",
+        rms_with(torch.sum): "The squares are summed; their mean is wanted.",
+        rms_with(axis=(0, 1)): "All rows share one root mean square; each has its own.",
+        rms_with(power=1): "The root is lost.",
+        rms_with(axis=0): "The mean is taken over the rows; it is over the last axis.",
         rms_clamped: "Large entries are cut off: their size is lost.",
         lambda x: rms_norm(x).float(): "The output is not float16.",
         lambda x: F.layer_norm(x.float(), x.shape[-1:], eps=1e-6).half(): "RMSNorm subtracts no mean.",
@@ -321,12 +387,18 @@ BANK = [
         backward_with(sigma=2): "It is divided by the variance; the deviation is right.",
         backward_with(sigma=0): "It is not divided by the deviation.",
     }, backward_case),
-    Held("bank-bug-warmup", 1, "The rate", (rate, rate_by_least), {
+    Held("bank-bug-warmup", 1, "The rate", (rate, rate_by_least, rate_in_one_line, rate_as_tensor), {
         rate_as_given: "Both faults are still there.",
-        rise_alone: "The rate still jumps at the end of the rise.",
-        fall_alone: "The first step still has the rate 0.",
-        falls_linearly: "The fall goes as a root.",
-        falls_late: "After the rise the step is counted from 0, but must be from 1.",
+        rate_with(fall=lambda step, warmup: math.sqrt(1 / (step + 1))): "The rate still jumps at the end of the rise.",
+        rate_with(rise=lambda step, warmup: step / warmup): "The first step still has the rate 0.",
+        rate_with(rise=lambda step, warmup: step / (warmup - 1)): "The first step still has the rate 0, though the last of the rise has the peak.",
+        rate_with(rise=lambda step, warmup: (step + 1) / (warmup + 1)): "The rise reaches the peak one step too late.",
+        rate_with(rise=lambda step, warmup: math.sqrt((step + 1) / warmup)): "The rise is a root; it must be a straight line.",
+        rate_with(fall=lambda step, warmup: warmup / (step + 1)): "The fall goes as a root.",
+        rate_with(fall=lambda step, warmup: math.sqrt(warmup / step)): "After the rise the step is counted from 0, but must be from 1.",
+        rate_with(fall=lambda step, warmup: 1.0): "After the rise the rate stays at the peak; it must fall.",
+        rate_with(fall=lambda step, warmup: (step - warmup + 1) ** -0.5): "The fall counts steps from the end of the rise; it must from the first step.",
+        falls_without_peak: "The fall has lost the peak.",
     }, rate_case, follow),
     Held("bank-bug-padding", 2, ("mean", "variance"), (statistics, statistics_by_weights), {
         statistics_as_given: "Both faults are still there: padding counts as tokens of zeros.",

@@ -148,9 +148,27 @@ def largest_by_sorting(sizes, bn, gn):
     return 0
 
 
-def crossing(pick, compare):
+def largest_by_table(sizes, bn, gn):
+    won = gn.amax(1) < bn.amin(1)
+    return (torch.tensor(sizes) * won).max()
+
+
+def largest_by_numpy(sizes, bn, gn):
+    won = np.max(gn.numpy(), axis=1) < np.min(bn.numpy(), axis=1)
+    return float(np.max(np.array(sizes)[won], initial=0))
+
+
+def crossing(pick=max, compare=lambda old, new: new.max() < old.min(), nowhere=0):
     """Return a wrong answer."""
-    return lambda sizes, bn, gn: pick((size for size, old, new in zip(sizes, bn, gn) if compare(old, new)), default=0)
+
+    def answer(sizes, bn, gn):
+        return pick((size for size, old, new in zip(sizes, bn, gn) if compare(old, new)), default=nowhere)
+
+    return answer
+
+
+def largest_or_error(sizes, bn, gn):
+    return max(size for size, old, new in zip(sizes, bn, gn) if new.max() < old.min())
 
 
 def first_found(sizes, bn, gn):
@@ -168,12 +186,13 @@ def ask_tables(answer, sizes, bn, gn, far):
 def crossing_case(face):
     seeds = face.integer(3, 4)
     spread = torch.linspace(-1, 1, seeds, dtype=torch.float64)
-    # from the smallest size on: three won beyond doubt, one by the means, one by a lucky seed, one lost
-    gaps = torch.tensor([5.0, 4.0, 3.0, 1.2, -2.0, -6.0], dtype=torch.float64) + 0.1 * face.normal(6)
-    gn = 24 + 0.1 * face.normal(6, 1) + spread
+    # from the smallest size on: three won beyond doubt, one seed by seed, one by the means, one by a lucky seed, one lost
+    gaps = torch.tensor([5.0, 4.0, 3.0, 1.2, 1.2, -2.0, -6.0], dtype=torch.float64) + 0.1 * face.normal(7)
+    gn = 24 + 0.1 * face.normal(7, 1) + spread
     bn = gn.flip(1) + gaps[:, None]
-    bn[4, 0] += 3
-    order = [4, 1, 5, 0, 2, 3] if face.integer(0, 1) else [3, 1, 2, 5, 0, 4]
+    bn[3] = gn[3] + gaps[3]
+    bn[5, 0] += 3
+    order = [5, 1, 6, 0, 3, 2, 4] if face.integer(0, 1) else [4, 1, 2, 3, 6, 0, 5]
     sizes = [2 ** (1 + place) for place in order]
     return sizes, bn[order], gn[order], 40 + gn[order]
 
@@ -302,12 +321,18 @@ BANK = [
         lambda d, g: (d.log() * g.log()).sum() / d.log().square().sum(): "The law has no constant: the means must be taken off.",
         lambda d, g: exponent(d.log().exp() ** 2, g): "Half of it: a square has come in.",
     }, exponent_case),
-    Held("bank-claim-crossing", 2, "The size", (largest, largest_by_sorting), {
-        crossing(max, lambda old, new: new.mean() < old.mean()): "The means are compared; beyond doubt is: the worst seed of one, the best of the other.",
-        crossing(max, lambda old, new: new.min() < old.max()): "That is where a lucky seed wins.",
-        crossing(min, lambda old, new: new.max() < old.min()): "The largest such size is wanted, not the smallest.",
+    Held("bank-claim-crossing", 2, "The size", (largest, largest_by_sorting, largest_by_table, largest_by_numpy), {
+        crossing(compare=lambda old, new: new.mean() < old.mean()): "A mean is compared; beyond doubt is: the worst seed of one, the best of the other.",
+        crossing(compare=lambda old, new: new.mean() < old.min()): "A mean is compared; beyond doubt is: the worst seed of one, the best of the other.",
+        crossing(compare=lambda old, new: (new < old).all()): "Seeds are compared one by one; beyond doubt is: the worst of one, the best of the other.",
+        crossing(compare=lambda old, new: new.min() < old.max()): "That is where a lucky seed wins.",
+        crossing(min): "The largest such size is wanted, not the smallest.",
+        crossing(nowhere=-1): "Where GN is nowhere better beyond doubt the answer is 0.",
+        lambda sizes, bn, gn: crossing(nowhere=min(sizes))(sizes, bn, gn): "Where GN is nowhere better beyond doubt the answer is 0, not a size.",
+        largest_or_error: "The answer raises ValueError",
+        crossing(nowhere=None): "The answer returns nothing: does it end with return?",
         first_found: "The sizes come in any order: the first that is found need not be the largest.",
-        crossing(max, lambda old, new: old.max() < new.min()): "That is where BN is better.",
+        crossing(compare=lambda old, new: old.max() < new.min()): "That is where BN is better.",
         lambda sizes, bn, gn: sum(new.max() < old.min() for old, new in zip(bn, gn)): "That is how many sizes there are, not the largest.",
     }, crossing_case, ask_tables),
     Held("bank-claim-best-of", 3, ("expected best", "flattery"), (flattery, flattery_by_listing), {

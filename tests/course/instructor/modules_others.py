@@ -2,10 +2,12 @@
 
 import copy
 import math
+import random
 
 import torch
 from torch import nn
 
+from resnorm_lib.checks import Wrong
 from resnorm_lib.checks.answers import call
 from resnorm_lib.course.bank import Held, drive
 
@@ -30,6 +32,22 @@ class StochasticByRows(StochasticDepth):
         return torch.where(kept[:, None], x + self.branch(x), x)
 
 
+class StochasticByDropout(StochasticDepth):
+    def forward(self, x):
+        if not self.training:
+            return x + self.survival * self.branch(x)
+        kept = nn.functional.dropout(torch.ones(len(x), 1), 1 - self.survival) * self.survival
+        return x + kept * self.branch(x)
+
+
+class StochasticBySamples(StochasticDepth):
+    def forward(self, x):
+        branch = self.branch(x)
+        if not self.training:
+            return x + self.survival * branch
+        return torch.stack([a + b if random.random() < self.survival else a for a, b in zip(x, branch)])
+
+
 class Inverted(StochasticDepth):
     def forward(self, x):
         if not self.training:
@@ -40,6 +58,42 @@ class Inverted(StochasticDepth):
 class Unscaled(StochasticDepth):
     def forward(self, x):
         return super().forward(x) if self.training else x + self.branch(x)
+
+
+class Evaluated(StochasticDepth):
+    scale = staticmethod(lambda survival: survival)
+    scale_of_x = staticmethod(lambda survival: 1)
+
+    def forward(self, x):
+        if self.training:
+            return super().forward(x)
+        return self.scale_of_x(self.survival) * x + self.scale(self.survival) * self.branch(x)
+
+
+class EvaluatedDivided(Evaluated):
+    scale = staticmethod(lambda survival: 1 / survival)
+
+
+class EvaluatedByDrop(Evaluated):
+    scale = staticmethod(lambda survival: 1 - survival)
+
+
+class EvaluatedWithoutBranch(Evaluated):
+    scale = staticmethod(lambda survival: 0)
+
+
+class EvaluatedScaled(Evaluated):
+    scale_of_x = staticmethod(lambda survival: survival)
+
+
+class ScaledTwice(StochasticDepth):
+    def forward(self, x):
+        return x + self.survival * (super().forward(x) - x) if self.training else super().forward(x)
+
+
+class NeverDrops(StochasticDepth):
+    def forward(self, x):
+        return x + self.survival * self.branch(x)
 
 
 class WholeBatch(StochasticDepth):
@@ -171,7 +225,29 @@ def recalibrate_by_momentum(model, batches):
     return model
 
 
-def recalibrated(reset=True, momentum=None, train=True, once=False, restore=True):
+def recalibrate_by_sums(model, batches):
+    norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm1d)]
+    means, variances = [[0.0] * len(norms) for _ in range(2)]
+    model.train()
+    for x in batches:
+        for layer in model:
+            if isinstance(layer, nn.BatchNorm1d):
+                place = norms.index(layer)
+                means[place], variances[place] = means[place] + x.mean(0), variances[place] + x.var(0)
+            x = layer(x)
+    for norm, mean, variance in zip(norms, means, variances):
+        norm.running_mean.copy_(mean.detach() / len(batches))
+        norm.running_var.copy_(variance.detach() / len(batches))
+    return model
+
+
+def recalibrate_in_a_copy(model, batches):
+    other = recalibrate(copy.deepcopy(model), batches)
+    model.load_state_dict(other.state_dict())
+    return model
+
+
+def recalibrated(reset="statistics", momentum=None, train=True, once=False, restore=True, returns=True):
     """Return a wrong answer."""
 
     def answer(model, batches):
@@ -179,16 +255,29 @@ def recalibrated(reset=True, momentum=None, train=True, once=False, restore=True
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             if reset:
-                norm.reset_running_stats()
+                (norm.reset_parameters if reset == "all" else norm.reset_running_stats)()
             norm.momentum = momentum or (None if reset else norm.momentum)
         model.train(train)
         for x in [torch.cat(batches)] if once else batches:
             model(x)
-        for norm, before in zip(norms, momenta):
+        for norm, before in zip(norms, momenta if restore else ()):
             norm.momentum = before
-        return model
+        return model if returns else None
 
     return answer
+
+
+def averaged_biased(model, batches):
+    recalibrate(model, batches)
+    for norm in (each for each in model.modules() if isinstance(each, nn.BatchNorm1d)):
+        norm.running_var *= (len(batches[0]) - 1) / len(batches[0])
+    return model
+
+
+def forgotten(model, batches):
+    for norm in (each for each in model.modules() if isinstance(each, nn.BatchNorm1d)):
+        norm.reset_running_stats()
+    return model
 
 
 def first_norm_alone(model, batches):
@@ -200,14 +289,21 @@ def first_norm_alone(model, batches):
 
 
 def take_again(answer, model, batches):
-    """Have the statistics of a copy taken again, and return them."""
+    """Have the statistics of a copy taken again, and return them, with all that must stay."""
     model = copy.deepcopy(model)
     parameters = {name: value.clone() for name, value in model.named_parameters()}
-    call(answer, model, batches, changes=(0,))
+    returned = call(answer, model, batches, changes=(0,))
+    if returned is None:
+        raise Wrong("The answer returns nothing: does it end with return?")
+    momenta = {number: layer.momentum for number, layer in enumerate(returned) if isinstance(layer, nn.BatchNorm1d)}
     moved = sum(float((value - parameters[name]).abs().sum().detach()) for name, value in model.named_parameters())
     statistics = {name: value.clone() for name, value in model.state_dict().items() if "running" in name}
     return {
         "The change of all parameters": moved,
+        **{
+            f"The momentum of layer {number} (-1: None)": -1.0 if each is None else each
+            for number, each in momenta.items()
+        },
         **{f"{name} of the model": each for name, each in statistics.items()},
     }
 
@@ -222,13 +318,19 @@ def recalibrate_case(face):
 
 
 BANK = [
-    Held("bank-stochastic-depth", 3, "The output", (StochasticDepth, StochasticByRows), {
+    Held("bank-stochastic-depth", 3, "The output", (StochasticDepth, StochasticByRows, StochasticByDropout, StochasticBySamples), {
         Inverted: "A kept branch is divided by the survival in training; here evaluation does the scaling.",
         Unscaled: "In evaluation the branch must be multiplied by the survival.",
         WholeBatch: "The whole batch lives or dies together; each sample must by itself.",
         EachEntry: "Entries are dropped one by one; a sample must lose its whole branch.",
         DropProbability: "The argument is the probability to keep the branch, not to drop it.",
         AlwaysDrops: "Evaluation drops branches, too.",
+        NeverDrops: "Training drops nothing: every sample gets a share of its branch.",
+        ScaledTwice: "A kept branch is multiplied by the survival in training, too.",
+        EvaluatedDivided: "In evaluation the branch is divided by the survival; it must be multiplied.",
+        EvaluatedByDrop: "In evaluation the branch is multiplied by the probability to lose it.",
+        EvaluatedWithoutBranch: "In evaluation the branch is lost.",
+        EvaluatedScaled: "In evaluation x is scaled, too: only the branch is.",
     }, drop_case, drop),
     Held("bank-weight-norm", 2, "The output", (WeightNormLinear, WeightNormAfter), {
         WholeLength: "The length is that of the whole matrix; each row has its own.",
@@ -238,10 +340,16 @@ BANK = [
         ScaledBias: "The bias is multiplied by the length, too.",
         LengthSquared: "A row is divided by its squared length: a root is missing.",
     }, weight_norm_case, drive),
-    Held("bank-recalibrate", 3, "The model", (recalibrate, recalibrate_by_momentum), {
-        recalibrated(reset=False): "The old statistics are still in the new ones, and late batches count more.",
+    Held("bank-recalibrate", 3, "The model", (recalibrate, recalibrate_by_momentum, recalibrate_by_sums, recalibrate_in_a_copy), {
+        recalibrated(reset=""): "The old statistics are still in the new ones, and late batches count more.",
         recalibrated(momentum=0.1): "With a momentum the last batches count more, and the reset value stays in.",
-        recalibrated(train=False): "In evaluation mode the statistics do not move.",
+        recalibrated(train=False): "The statistics do not move: does the model train, and does it see the batches?",
+        recalibrated(momentum=1.0): "Only the last batch counts.",
+        recalibrated(reset="all"): "Gains and biases were reset, too: no parameter changes.",
+        recalibrated(restore=False): "The momentum is not what it was.",
+        recalibrated(returns=False): "The answer returns nothing: does it end with return?",
+        averaged_biased: "The biased variances are averaged; the unbiased ones are wanted.",
+        forgotten: "The statistics do not move: does the model train, and does it see the batches?",
         recalibrated(once=True): "One large batch has other statistics than the average over the batches.",
         first_norm_alone: "Only the first BatchNorm was taken again.",
     }, recalibrate_case, take_again),
