@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from resnorm_lib.checks.answers import call, expect_close, several
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
@@ -48,6 +48,17 @@ def _matrix(generator: torch.Generator) -> torch.Tensor:
     return torch.randn(4, 4, generator=generator, dtype=torch.float64)
 
 
+def _mistaken(before: torch.Tensor, depth: int, maps: int, place: int) -> list[tuple[torch.Tensor, str]]:
+    """Return what known mistakes make of a matrix, and the sentence that names each."""
+    return [
+        (before, "It is still He's." if place < maps else "The last matrix of a branch must be 0."),
+        (depth ** (-1 / (2 * maps - 2)) * before, "The last matrix of a branch is not scaled: it must be 0."),
+        (0 * before, "Only the last matrix is 0: with all of them 0 no gradient passes the branch."),
+        (depth**-0.5 * before, "The exponent is -1/(2m - 2), with m matrices in a branch."),
+        (depth ** (-1 / (2 * maps)) * before, "The exponent is -1/(2m - 2): the last matrix does not count."),
+    ]
+
+
 @exercise("exercise-ident-fixup", points=2)
 def check_fixup_start(answer: Callable, face: Draw) -> str:
     """Check ``answer(branches, head)``: the matrices of Fixup from those of He's initialisation, without changing them.
@@ -58,20 +69,13 @@ def check_fixup_start(answer: Callable, face: Draw) -> str:
     for depth, maps in face.cases((16, 2), (9, 3), drawn=lambda: (face.integer(2, 12), face.integer(2, 5))):
         branches = [[_matrix(generator) for _ in range(maps)] for _ in range(depth)]
         head = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-        given = [matrix.clone() for matrix in branches[0]]
         got, last = several(call(answer, branches, head), "branches", "head")
-        for matrix, before in zip(branches[0], given, strict=True):
-            expect_close(matrix, before, "A matrix that was given, and must stay as it was,")
         expect_close(last, 0 * head, "The head", [(head, "The head must start at 0, too.")])
-        factor = depth ** (-1 / (2 * maps - 2))
-        for place, (matrix, before) in enumerate(zip(got[0], given, strict=True), 1):
-            what = f"Matrix {place} of {maps} in a branch, {depth} branches,"
-            mistakes = [
-                (before, "It is still He's." if place < maps else "The last matrix of a branch must be 0."),
-                (factor * before, "The last matrix of a branch is not scaled: it must be 0."),
-                (0 * before, "Only the last matrix is 0: with all of them 0 no gradient passes the branch."),
-                (depth**-0.5 * before, "The exponent is -1/(2m - 2), with m matrices in a branch."),
-                (depth ** (-1 / (2 * maps)) * before, "The exponent is -1/(2m - 2): the last matrix does not count."),
-            ]
-            expect_close(matrix, factor * before if place < maps else 0 * before, what, mistakes)
+        if len(got) != depth or any(len(branch) != maps for branch in got):
+            raise Wrong("The answer must return as many branches as it is given, with as many matrices each.")
+        for number, (branch, given) in enumerate(zip(got, branches, strict=True), 1):
+            for place, (matrix, before) in enumerate(zip(branch, given, strict=True), 1):
+                what = f"Matrix {place} of {maps} in branch {number} of {depth}"
+                factor = depth ** (-1 / (2 * maps - 2)) if place < maps else 0.0
+                expect_close(matrix, factor * before, what, _mistaken(before, depth, maps, place))
     return "the start of Fixup"

@@ -125,6 +125,8 @@ class _Link:
             while "call_back" in (reply := json.loads(self._receive())):
                 result = self.functions[reply["call_back"]](*self._decode(reply["arguments"]))
                 wire.send(self._socket, wire.dump(result, self.functions))
+        except TimeoutError:  # it has not even read what it was sent
+            raise self._too_long() from None
         except (EOFError, OSError):
             raise Wrong("The answer ended its process: does it exit, or need too much memory?") from None
         if "raised" in reply:
@@ -137,9 +139,12 @@ class _Link:
         ready, _, _ = select.select([self._socket], [], [], max(0.0, self._left))
         self._left -= time.monotonic() - began
         if not ready:
-            raise Wrong(f"The answer takes longer than {self.limits.seconds:g} s: does it end?")
+            raise self._too_long()
         self._socket.settimeout(self.limits.seconds)
         return wire.receive(self._socket)
+
+    def _too_long(self) -> Wrong:
+        return Wrong(f"The answer takes longer than {self.limits.seconds:g} s: does it end?")
 
     def _write_back(self, reply: dict) -> None:
         """Let the arguments here be what they have become there."""

@@ -21,7 +21,7 @@ from resnorm_lib.course.grade import checks, grade
 from resnorm_lib.course.limits import Limits
 from tests.book.test_course import statements
 from tests.course import variants
-from tests.course.test_graders import ATTACKS, UNNAMED
+from tests.course.test_graders import ATTACKS, ENDLESS, OVER, TOGETHER, UNNAMED
 
 FOLDER = Path(__file__).parent / "instructor"
 HELD, WORDS = load(FOLDER)
@@ -126,6 +126,14 @@ def test_no_attack_passes(name, house):
         except Exception as error:
             passed = [] if isinstance(error, NotImplementedError | AssertionError) else [error]
         assert not passed
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_an_answer_without_end_is_wrong_to_every_check(name, house):
+    for start in range(0, len(HELD), TOGETHER):
+        with house.answer("answer", [ENDLESS[name]], limits=Limits(seconds=0.5)) as answer:
+            for label in list(HELD)[start : start + TOGETHER]:
+                assert OVER.match(CHECKS[label](answer).sentence)
 
 
 @each_bank

@@ -34,6 +34,11 @@ def fixup(exponent=lambda maps: -1 / (2 * maps - 2), last=0.0, others=1.0, head_
     return answer
 
 
+def first_branch_alone(branches, head):
+    scaled, head = fixup()(branches, head)
+    return [scaled[0], *branches[1:]], head
+
+
 EXERCISES = {
     bias_to_the_identity.check_shares: (
         shares(),
@@ -55,6 +60,10 @@ EXERCISES = {
             fixup(exponent=lambda maps: -1 / (2 * maps)): "the last matrix does not count",
             fixup(exponent=lambda maps: -0.5): "with m matrices in a branch",
             fixup(in_place=True): "changes its argument in place",
+            first_branch_alone: "still He's",
+            lambda branches, head: (fixup()(branches, head)[0][:1], 0 * head): "as many branches",
+            lambda branches, head: ([fixup()(branches, head)[0][0]] * len(branches), 0 * head): "in branch 2",
+            lambda branches, head: fixup()(branches, head)[0]: "must return . values",
         },
     ),
 }

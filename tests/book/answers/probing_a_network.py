@@ -61,6 +61,12 @@ EXERCISES = {
             lambda m: [(b, a) for a, b in twins(m)]: "the first name is the parameter that comes first",
             lambda m: twins(m, shapes=False): "different shapes",
             lambda m: []: "are copies of layer 0",
+            lambda m: [pair for pair in twins(m) if pair[1] != "3.weight"]: "are copies of layer 0",
+            lambda m: [
+                ("0.weight", second) for second in ("1.weight", "2.weight", "3.weight")
+            ]: "are copies of layer 0",
+            lambda m: [name for pair in twins(m) for name in pair]: "cannot use",
+            lambda m: twins(m)[::-1]: "are copies of layer 0",
         },
     ),
 }

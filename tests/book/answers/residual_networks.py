@@ -80,6 +80,24 @@ class WithBias(Bottleneck):
         self.conv1 = nn.Conv2d(reads, width, 1)
 
 
+class ClippedBranch(Bottleneck):
+    def forward(self, x):
+        shortcut, branch = self.parts(x)
+        return relu(shortcut) + relu(branch)
+
+
+class Halved(Bottleneck):
+    def forward(self, x):
+        shortcut, branch = self.parts(x)
+        return relu((shortcut + branch) / 2)
+
+
+class NoProjection(Bottleneck):
+    def __init__(self, reads, width, stride=1):
+        super().__init__(reads, width, stride)
+        self.downsample = None
+
+
 class BareProjection(Bottleneck):
     def __init__(self, reads, width, stride=1):
         super().__init__(reads, width, stride)
@@ -133,6 +151,18 @@ def fold_in_place(conv, bn):
     return folded
 
 
+def fold_as_in_training(conv, bn):
+    same = copy.deepcopy(bn)
+    same.running_mean.zero_(), same.running_var.fill_(1.0)
+    return fold(conv, same)
+
+
+def fold_with_the_old_stride(conv, bn):
+    folded = fold(conv, bn)
+    folded.stride = (1, 1)
+    return folded
+
+
 def snapshot(model, optimizer, order):
     return copy.deepcopy(live(model, optimizer, order))
 
@@ -171,6 +201,9 @@ EXERCISES = {
             Plain: "shortcut is missing",
             WithBias: "conv1.bias",
             BareProjection: "downsample.1",
+            NoProjection: "downsample.0",
+            Halved: "half as large",
+            ClippedBranch: "The output of a block",
         },
     ),
     checks.check_pad_shortcut: (
@@ -200,6 +233,10 @@ EXERCISES = {
             lambda conv, bn: fold(conv, bn, mean=False): "running mean is missing",
             lambda conv, bn: fold(conv, bn, scale_mean=False): "divided by the standard deviation",
             lambda conv, bn: fold(conv, bn, root=1): "root of the variance",
+            lambda conv, bn: conv: "The output is",
+            lambda conv, bn: fold(conv, bn).weight: "must be one nn.Conv2d",
+            fold_as_in_training: "The output is",
+            fold_with_the_old_stride: "has shape",
         },
     ),
     checks.check_snapshot: (
@@ -209,6 +246,12 @@ EXERCISES = {
             parameters_only: "running statistics",
             live_momentum: "momentum",
             lambda model, optimizer, order: {"model": model.state_dict()}: "with the keys",
+            lambda model, optimizer, order: list(snapshot(model, optimizer, order).values()): "with the keys",
+            lambda *a: snapshot(*a) | {"model": dict(a[0].state_dict())}: "went on training",
+            lambda *a: snapshot(*a) | {"optimizer": a[1].state_dict()}: "momentum",
+            lambda *a: snapshot(*a) | {"optimizer": torch.optim.SGD(a[0].parameters(), 0.1).state_dict()}: "momentum",
+            lambda *a: snapshot(*a) | {"order": torch.Generator().manual_seed(0).get_state()}: "Training goes on",
+            lambda *a: snapshot(*a) | {"optimizer": {}}: "cannot be loaded",
         },
     ),
 }
