@@ -45,18 +45,18 @@ def expect(
         ...
     resnorm_lib.checks.answers.Wrong: The count is that of one step fewer.
     """
-    used = use or _by_name(what)
+    used, tried = use or _by_name(what), []
     got = used(answer, *arguments)
     with shown(Draw()):
         wanted = used(right, *arguments)
         if _same(got, wanted, tolerance):
             return
-        known = list(_known(right, arguments, what, mistakes, use))
-    for results, sentence in known:
-        if _same(got, results, tolerance) and not _same(results, wanted, tolerance):
-            raise Wrong(sentence)
+        for results, sentence in _known(right, arguments, what, mistakes, use):
+            if _same(got, results, tolerance) and not _same(results, wanted, tolerance):
+                raise Wrong(sentence)
+            tried.append((results, sentence))
     for name, result in wanted.items():
-        of_this = [(results[name], sentence) for results, sentence in known]
+        of_this = [(results[name], sentence) for results, sentence in tried]
         expect_close(got[name], result, name, of_this, tolerance, arguments=() if use else arguments)
 
 
