@@ -1,15 +1,17 @@
-"""``python -m resnorm_lib.course grade FOLDER``: grade a folder of hand-ins."""
+"""Grade hand-ins: ``python -m resnorm_lib.course grade FOLDER``; ``mend FOLDER`` readies them for nbgrader."""
 
 import argparse
 import csv
+import json
 import secrets
 import sys
 import tomllib
 from pathlib import Path
 
 from resnorm_lib.course.answer import House
-from resnorm_lib.course.grade import grade
+from resnorm_lib.course.grade import grade, hand_ins
 from resnorm_lib.course.gradebook import fill
+from resnorm_lib.course.hand_in import mended
 from resnorm_lib.course.key import read_key
 from resnorm_lib.course.limits import Limits
 from resnorm_lib.course.report import TABLES, total, write_tables
@@ -19,9 +21,14 @@ __all__ = ["main"]
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m resnorm_lib.course", description="Grade hand-ins.")
-    command = parser.add_subparsers(required=True).add_parser("grade", help="score a folder of hand-ins")
-    command.add_argument("folder", type=Path, help="hand-ins: FOLDER/student/.../assignment.ipynb")
-    command.add_argument("--key", type=Path, default=Path("_build/course/key.json"), help="written by make course")
+    commands = parser.add_subparsers(required=True)
+    both = argparse.ArgumentParser(add_help=False)
+    both.add_argument("folder", type=Path, help="hand-ins: FOLDER/student/.../assignment.ipynb")
+    both.add_argument("--key", type=Path, default=Path("_build/course/key.json"), help="written by make course")
+    mend = commands.add_parser("mend", parents=[both], help="write hand-ins anew, as nbgrader takes them")
+    mend.add_argument("--out", type=Path, default=Path("_build/mended"), help="where they go")
+    mend.set_defaults(run=_mend)
+    command = commands.add_parser("grade", parents=[both], help="score a folder of hand-ins")
     command.add_argument("--out", type=Path, default=Path("_build/graded"), help="where scores and feedback go")
     command.add_argument("--secret", type=Path, help="file with the secret of the hidden cases; OUT/secret.txt if none")
     command.add_argument("--roster", type=Path, help="CSV with a column student, and name, id, email, section")
@@ -29,6 +36,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     command.add_argument("--tables", type=Path, help="TOML with the columns of each platform's table")
     command.add_argument("--seconds", type=float, default=10.0, help="for all calls of one answer (10)")
     command.add_argument("--megabytes", type=int, default=1024, help="of memory for one answer (1024)")
+    command.set_defaults(run=_grade)
     return parser.parse_args(words)
 
 
@@ -51,26 +59,44 @@ def _roster(path: Path | None) -> dict[str, dict[str, str]]:
     return {row["student"]: row for row in rows}
 
 
-def main(words: list[str] | None = None) -> None:
-    """Run the command line."""
-    chosen = _arguments(words)
-    try:
-        key, roster = read_key(chosen.key), _roster(chosen.roster)
-        tables = tomllib.loads(chosen.tables.read_text(encoding="utf-8")) if chosen.tables else TABLES
-        limits = Limits(seconds=chosen.seconds, megabytes=chosen.megabytes)
-        with House() as house:
-            scores = grade(chosen.folder, key, _secret(chosen.secret or chosen.out / "secret.txt"), house, limits)
-            apart = house.apart
-        if chosen.gradebook:
-            print(f"{fill(chosen.gradebook, scores, key)} scores are in nbgrader's gradebook.")
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+def _mend(chosen: argparse.Namespace) -> None:
+    """Write all hand-ins anew; one that is no notebook is left out."""
+    for student, assignment, path in hand_ins(chosen.folder, read_key(chosen.key)):
+        try:
+            notebook = mended(path, assignment)
+        except ValueError as error:
+            print(f"{student} is left out: {error}")
+            continue
+        place = chosen.out / student / assignment.name / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"Hand-ins as nbgrader takes them are in {chosen.out}.")
+
+
+def _grade(chosen: argparse.Namespace) -> None:
+    key, roster = read_key(chosen.key), _roster(chosen.roster)
+    tables = tomllib.loads(chosen.tables.read_text(encoding="utf-8")) if chosen.tables else TABLES
+    limits = Limits(seconds=chosen.seconds, megabytes=chosen.megabytes)
+    with House() as house:
+        scores = grade(chosen.folder, key, _secret(chosen.secret or chosen.out / "secret.txt"), house, limits)
+        apart = house.apart
+    if chosen.gradebook:
+        print(f"{fill(chosen.gradebook, scores, key)} scores are in nbgrader's gradebook.")
     write_tables(chosen.out, scores, key, roster, tables)
     for student, row in total(scores).items():
         print(f"{student}: " + ", ".join(f"{name} {points}" for name, points in row.items()))
     if not apart:
         print("This system did not let answers run without a network; see the guide.")
     print(f"Scores, tables and feedback are in {chosen.out}.")
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command line."""
+    chosen = _arguments(words)
+    try:
+        chosen.run(chosen)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

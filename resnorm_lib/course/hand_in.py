@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from resnorm_lib.course.key import Assignment, Task
 
-__all__ = ["Answer", "answers", "read_cells"]
+__all__ = ["Answer", "answers", "mended", "read_cells"]
 
+_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)  # of what is no notebook
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
 
 
@@ -32,7 +33,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         return [_cell(each) for each in cells if each.get("cell_type") == "code"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _FAULTS as error:
         raise ValueError(f"path must be a notebook, but {path.name} is none: {type(error).__name__}.") from error
 
 
@@ -57,6 +58,36 @@ def answers(cells: list[dict[str, Any]], assignment: Assignment) -> list[Answer]
     ['The cell of this answer was there 2 times; the last one that was filled in counts.']
     """
     return [_answer(cells, assignment, task) for task in assignment.tasks]
+
+
+def mended(path: Path, assignment: Assignment) -> dict[str, Any]:
+    """Return a notebook in which no id is there twice: one that is stops nbgrader's run, for all hand-ins.
+
+    Of cells with the same id the one that counts keeps it, for answers in words the longest; the others become cells
+    of the student's own.
+
+    Raises
+    ------
+    ValueError
+        If the file is no notebook.
+    """
+    stubs = {task.cell: task.stub for task in assignment.tasks}
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        cells = [(place, cell, _cell(cell)) for place, cell in enumerate(notebook["cells"])]
+        for name in assignment.cells:
+            same = [(place, cell, read["source"]) for place, cell, read in cells if name in read["ids"]]
+            for place, cell, _ in sorted(same, key=lambda each: _filled(each[2], stubs.get(name)))[:-1]:
+                cell["id"] = f"again-{place}"
+                cell["metadata"] = {}
+    except _FAULTS as error:
+        raise ValueError(f"path must be a notebook, but {path.name} is none: {type(error).__name__}.") from error
+    return notebook
+
+
+def _filled(source: str, stub: str | None) -> int:
+    """Return a number that is larger for the cell that counts."""
+    return len(source) if stub is None else _code(source) != _code(stub)
 
 
 def _answer(cells: list[dict], assignment: Assignment, task: Task) -> Answer:

@@ -186,7 +186,9 @@ def test_slides_show_figures_with_their_captions_and_need_no_network(tmp_path):
         new_markdown_cell("A slide.", metadata={"tags": ["slide"]}),
         figure,
         claimed,
-        new_markdown_cell("## Exercises", metadata={"tags": ["exercise"]}),
+        new_markdown_cell("## Summary\n\n- It falls.\n- It rises."),
+        new_markdown_cell("## Exercises\n\nText."),
+        new_markdown_cell("An exercise.", metadata={"tags": ["exercise"]}),
     ]
     deck = slides("a", new_notebook(cells=cells))
     shown = [cell.source for cell in deck.cells]
@@ -195,7 +197,7 @@ def test_slides_show_figures_with_their_captions_and_need_no_network(tmp_path):
     assert shown[1].endswith("> **Predict first:** how fast?")
     assert shown[2] == "A slide."
     assert shown[3].startswith('<img alt="A line." src="data:image/png;base64,AAAA">\n\n<small>It *falls* as <math')
-    assert shown[4:] == ["**Measured**\n\n- it falls: **1 <= 2**"]
+    assert shown[4:] == ["**Measured**\n\n- it falls: **1 <= 2**", "## Summary\n\n- It falls.\n- It rises."]
     write_slides(tmp_path, {"a": deck})
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"]*", page)) == {"http://www.w3.org/1998/Math/MathML"}

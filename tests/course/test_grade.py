@@ -10,6 +10,7 @@ from nbgrader.api import Gradebook
 from resnorm_lib.course import __main__ as command
 from resnorm_lib.course.grade import grade, hand_ins
 from resnorm_lib.course.gradebook import fill
+from resnorm_lib.course.hand_in import mended
 from resnorm_lib.course.key import read_key, write_key
 from resnorm_lib.course.limits import Limits
 from resnorm_lib.course.report import TABLES, total, write_tables
@@ -71,6 +72,19 @@ def test_of_two_filled_cells_the_last_counts_and_a_stub_that_came_back_does_not(
     assert grade(tmp_path, KEY, "secret", house)[0].points == 1
 
 
+def test_a_notebook_with_a_cell_twice_is_mended_for_nbgrader(tmp_path):
+    words = {"cell_type": "markdown", "id": "answer-words", "metadata": {"nbgrader": {"grade_id": "answer-words"}}}
+    cells = [students.code(source, students.CELLS[0]) for source in (students.DISTANCE, students.STUBS[0])]
+    cells += [words | {"metadata": dict(words["metadata"]), "source": text} for text in ("Because ...", "*Write.*")]
+    (tmp_path / "rank_collapse.ipynb").write_text(students.notebook(*cells, students.code("x = 1")))
+    assignment = students.ASSIGNMENT._replace(cells=[*students.CELLS, "answer-words"])
+    found = mended(tmp_path / "rank_collapse.ipynb", assignment)["cells"]
+    kept = [cell["source"] for cell in found if "nbgrader" in cell["metadata"]]
+    assert kept == [students.DISTANCE, "Because ..."]
+    assert len(found) == 5
+    assert len({cell.get("id", place) for place, cell in enumerate(found)}) == 5
+
+
 def read(path):
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
@@ -107,6 +121,18 @@ def test_the_command_grades_a_folder_and_grades_it_again_alike(tmp_path, capsys,
     assert "right: rank_collapse 3\n" in capsys.readouterr().out
     secret = (tmp_path / "out" / "secret.txt").read_text()
     assert command._secret(tmp_path / "out" / "secret.txt") == secret.strip()
+
+
+def test_the_command_mends_a_folder_and_leaves_out_what_is_no_notebook(tmp_path, capsys):
+    for student in ("cell-twice", "no-notebook"):
+        path = tmp_path / "submitted" / student / "rank_collapse.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(students.STUDENTS[student][0])
+    write_key(tmp_path / "key.json", [students.ASSIGNMENT])
+    words = ["mend", str(tmp_path / "submitted"), "--key", str(tmp_path / "key.json"), "--out", str(tmp_path / "out")]
+    command.main(words)
+    assert "no-notebook is left out: path must be a notebook" in capsys.readouterr().out
+    assert [path.parent.parent.name for path in tmp_path.glob("out/*/*/*.ipynb")] == ["cell-twice"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ SOURCE_OF_FORMULA = re.compile(r"<annotation.*?</annotation>", re.DOTALL)
 PARTS = ("LICENSE", "dist/reveal.css", "dist/reveal.js", "dist/theme/white.css", "dist/theme/fonts/source-sans-pro/*")
 SENTENCE = re.compile(r"(.+?[.?!])(?:\s|$)")
 FORMULAS = 3  # that one slide can show
+POINTS = 4  # that one slide can show
 PREDICT = "**Predict first"
 CLAIMS = 6  # that one slide can show
 
@@ -62,9 +63,9 @@ def _add(made: list[NotebookNode], slide: NotebookNode) -> None:
 
 
 def _lecture(source: NotebookNode) -> Iterator[NotebookNode]:
-    """Yield the cells before the exercises."""
+    """Yield the cells before the exercises and their heading."""
     for cell in source.cells:
-        if "exercise" in cell.metadata.get("tags", []):
+        if "exercise" in cell.metadata.get("tags", []) or cell.source.startswith("## Exercises"):
             return
         yield cell
 
@@ -85,10 +86,20 @@ def _prose(cell: NotebookNode, names: Names, first: bool) -> Iterator[NotebookNo
             yield _slide("\n\n".join(shown), "slide" if heading else "subslide")
         if more := formulas[FORMULAS:]:
             yield _slide("\n\n".join(more), "subslide")
+        if heading and (more := _points(cell.source, heading)[POINTS:]):
+            yield _slide(plain("\n".join(more), names), "subslide")
+
+
+def _points(text: str, heading: re.Match) -> list[str]:
+    """Return the entries of the list that stands below a heading."""
+    first = text[heading.end() :].strip().split("\n\n")[0]
+    return first.split("\n") if first.startswith("- ") else []
 
 
 def _opening(text: str, heading: re.Match, names: Names) -> list[str]:
-    """Return the first sentence below a heading."""
+    """Return the first sentence below a heading, or what one slide can show of the list that stands there."""
+    if points := _points(text, heading):
+        return [plain("\n".join(points[:POINTS]), names)]
     first = text[heading.end() :].strip().split("\n\n")[0].replace("\n", " ")
     sentence = SENTENCE.match(first)
     return [plain(sentence[1], names)] if sentence and not first.startswith((PREDICT, ":::", "$$")) else []
