@@ -23,6 +23,25 @@ class Directive(NamedTuple):
     body: str
 
 
+class Fence(NamedTuple):
+    """One fence at the top level of a page: code, or a directive."""
+
+    line: int  # where it begins, from 0
+    source: str  # with its first and last line
+    info: str  # what the first line says
+    content: str
+
+
+def fences(text):
+    """Return the fences that lie in no other one, in order."""
+    lines = text.splitlines()
+    return [
+        Fence(token.map[0], "\n".join(lines[slice(*token.map)]), token.info.strip(), token.content.rstrip("\n"))
+        for token in _PARSER.parse(text)
+        if token.type in ("fence", "colon_fence") and token.level == 0
+    ]
+
+
 def headings(text):
     """Return the headings as (level, title)."""
     tokens = itertools.pairwise(_PARSER.parse(text))

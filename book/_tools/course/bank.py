@@ -1,7 +1,9 @@
 """The second bank as assignments: statements from ``book/course/bank``, answers from the folder of a teacher."""
 
 import inspect
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -9,11 +11,10 @@ from nbformat import NotebookNode
 
 from book._tools.manifest import ROOT
 from resnorm_lib.course.bank import Held
+from tests.book.myst import Fence, directives, fences
 
 __all__ = ["banks", "read_bank", "unanswered"]
 
-STATEMENT = re.compile(r"^(:::\{exercise\}.*?\n:::)\n*(?:```python\n(.*?)\n```)?", re.DOTALL | re.MULTILINE)
-LABEL = re.compile(r"^:label: (\S+)", re.MULTILINE)
 DEFINED = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)
 IMPORTS = """import math
 
@@ -33,16 +34,16 @@ def banks() -> list[Path]:
 
 def unanswered(path: Path, held: dict[str, Held], words: dict[str, dict]) -> list[str]:
     """Return the labels of a bank's exercises to which a teacher's folder has no answer."""
-    return [label for label in LABEL.findall(path.read_text(encoding="utf-8")) if label not in {**held, **words}]
+    labels = (label for label, *_ in _statements(path.read_text(encoding="utf-8")))
+    return [label for label in labels if label not in {**held, **words}]
 
 
 def read_bank(path: Path, held: dict[str, Held], words: dict[str, dict]) -> NotebookNode:
     """Return a bank in the form of a chapter, so that it is cut up like one; answers are there where they are held."""
     text = path.read_text(encoding="utf-8")
-    introduction = text.split("\n", 1)[1].partition(":::{exercise}")[0].strip()
+    introduction = "\n".join(text.splitlines()[1 : fences(text)[0].line]).strip()
     cells = [nbformat.v4.new_code_cell(IMPORTS)]
-    for statement, stub in STATEMENT.findall(text):
-        label = LABEL.search(statement)[1]
+    for label, statement, stub in _statements(text):
         cells.append(_tagged(nbformat.v4.new_markdown_cell(statement), "exercise"))
         if stub:
             cells.append(_tagged(nbformat.v4.new_code_cell(stub), "stub"))
@@ -53,6 +54,18 @@ def read_bank(path: Path, held: dict[str, Held], words: dict[str, dict]) -> Note
             cell = nbformat.v4.new_markdown_cell(words[label]["answer"])
             cells.append(_tagged(cell, "solution", levels=words[label]))
     return nbformat.v4.new_notebook(cells=cells, metadata={"introduction": f"{introduction}\n\n{BEFORE}"})
+
+
+def _statements(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield label, statement and stub of each exercise; the stub is the code that follows, "" where there is none."""
+    for fence, following in itertools.pairwise([*fences(text), None]):
+        found = directives(fence.source)
+        if found and found[0].name == "exercise":
+            yield found[0].options["label"], fence.source, following.content if _is_code(following) else ""
+
+
+def _is_code(fence: Fence | None) -> bool:
+    return fence is not None and fence.info == "python"
 
 
 def _tagged(cell: NotebookNode, tag: str, **more: dict) -> NotebookNode:

@@ -15,7 +15,6 @@ __all__ = ["Exercise", "Prediction", "bound", "exercises", "free", "needed", "pr
 
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 EFFORT = re.compile(r"\((easy|medium|hard), (\d+) min\)\s*")
-ALONE = re.compile(r":::+\{solution\}.*?\n\n(.*?)\n:::+$", re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -97,8 +96,8 @@ def _inside(cell: NotebookNode) -> str:
     """Return a cell of a solution without the directives around it."""
     if cell.cell_type == "code":
         return cell.source
-    if alone := ALONE.match(cell.source.strip()):
-        return alone[1]
+    if alone := next((each for each in directives(cell.source) if each.name == "solution"), None):
+        return alone.body.strip()
     return "" if cell.source.lstrip().startswith((":::{solution-", "::::{solution-")) else cell.source
 
 
