@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
+from book._tools.joined import join
+
 UNUSED = [
     "**/*.map",  # of scripts and style sheets, for those who change the theme
     "_static/vendor/fontawesome/*/js/*",  # draws the icons that the fonts draw
@@ -24,11 +26,15 @@ NOTEBOOK = re.compile(r'_sources/[^"]*?([^"/]+\.ipynb)(?=")')
 UNCOLOURED = ("n", "nn", "p", "w")
 WORD = re.compile(rf'<span class="(?:{"|".join(UNCOLOURED)})">([^<]*)</span>')
 NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows what math is
+# The TeX of a formula, which no browser shows or reads out: a fifth of the elements of a page of mathematics.
+SOURCE = re.compile(r"<semantics>(.*?)<annotation [^>]*>[^<]*</annotation></semantics>", re.DOTALL)
 FIGURE = re.compile(r'(_images/[^"/]+)\.png(?=")')
 SCRIPT = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 HANDLER = re.compile(r'<[a-z][^<>]*?\son[a-z]+="([^"]*)"')
-# The theme fetches every font of icons, used or not; a font that is used is fetched by its style sheet.
-PRELOADED = re.compile(r'<link rel="preload" as="font"[^>]*>')
+SECOND_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1" />'  # docutils has its own
+# The theme asks for the reader's colours when the page is drawn, and then once more: a flash, and work done twice.
+UNASKED = 'localStorage.getItem("theme") || ""'
+ASKED = 'localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
 CHARSET = re.compile(r"<meta charset=[^>]*>")
 # A page opened as a file is no site of its own for every browser: "file:" lets it load its neighbours.
 POLICY = (
@@ -46,10 +52,13 @@ def finish(site):
     with ThreadPoolExecutor() as pool:
         list(pool.map(lighten, site.glob("_images/*.png")))
     for path in site.rglob("*.html"):
-        page = PRELOADED.sub("", path.read_text(encoding="utf-8"))
+        page = path.read_text(encoding="utf-8")
         page = FIGURE.sub(r"\1.webp", NOTEBOOK.sub(r"run/\1", page))
-        page = WORD.sub(r"\1", page).replace(NAMESPACE, "")
-        path.write_text(guarded(page), encoding="utf-8")
+        page = WORD.sub(r"\1", page).replace(NAMESPACE, "").replace(SECOND_VIEWPORT, "").replace(UNASKED, ASKED)
+        path.write_text(SOURCE.sub(r"\1", page), encoding="utf-8")
+    join(site)
+    for path in site.rglob("*.html"):
+        path.write_text(guarded(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def lighten(figure):
