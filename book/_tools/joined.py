@@ -151,12 +151,12 @@ def cut_icons(site):
 
 
 def letters(pages):
-    """Return the characters of all formulas; a browser draws a letter alone as its slanted form."""
+    """Return the characters of all formulas; a browser draws a letter alone slanted, and roots and minus by itself."""
     upright = set()
     for page in pages:
         for formula in FORMULA.findall(page):
             upright.update(html.unescape(TAG.sub("", formula)))
-    return {ord(form) for one in upright for form in (one, letter(one, "ITALIC"))} | {ord("\N{PLANCK CONSTANT}")}
+    return {ord(form) for one in upright for form in (one, letter(one, "ITALIC"))} | set(map(ord, "ℎ√−"))
 
 
 def shrink(path, characters):

@@ -97,6 +97,6 @@ def test_a_font_keeps_the_letters_of_formulas_slanted_too(tmp_path):
     before = font.stat().st_size
     shrink(font, letters(["<p>Q</p><math><mi>h</mi><mo>=</mo><mi>&#946;</mi></math>"]))
     kept = TTFont(font).getBestCmap()
-    assert {ord("h"), ord("ℎ"), ord("="), ord("β"), ord("𝛽")} <= set(kept)
+    assert set(map(ord, "hℎ=β𝛽√")) <= set(kept)
     assert ord("Q") not in kept
     assert font.stat().st_size < before / 10

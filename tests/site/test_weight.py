@@ -11,11 +11,11 @@ KIB = 1024
 COMPRESSED = (".html", ".css", ".js", ".svg", ".json")
 # Bytes as a server sends them, requests, and elements. A page of formulas has an element for each letter.
 LIMITS = {
-    "book/index.html": (520, 35, 1500),
-    "chapters/family_of_norms.html": (600, 40, 9000),
-    "chapters/layer_norm_mathematics.html": (650, 40, 20_000),
-    "book/errata.html": (520, 35, 4000),
-    "book/api/norms.html": (520, 35, 6000),
+    "book/index.html": (170, 12, 1000),
+    "chapters/family_of_norms.html": (190, 12, 5000),
+    "chapters/layer_norm_mathematics.html": (220, 12, 12_000),
+    "book/errata.html": (170, 12, 3500),
+    "book/api/norms.html": (170, 12, 4500),
 }
 SITE_MIB = 22
 
