@@ -21,7 +21,7 @@ HIDDEN = (
     "Right on the examples of the check, and wrong on others that were drawn: other shapes and numbers, float32 as "
     "well as float64. Is something fitted to the examples?"
 )
-REBUILT = "The answer replaces, removes or adds parts of a module that it was given."
+REBUILT = "The answer replaces, removes or adds parts of a module that it was given, or lets two modules share one."
 
 
 class Wrong(AssertionError):

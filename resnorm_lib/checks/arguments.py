@@ -34,8 +34,26 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Tensor | np.ndarra
 
 
 def structure(arguments: tuple) -> list[tuple]:
-    """Return path and shape of every leaf: it changes where a module loses or gains a part."""
-    return [(path, tuple(leaf.shape)) for path, leaf in leaves(arguments)]
+    """Return path and shape of every leaf, and the path of the first that lies in the same memory.
+
+    It changes where a module loses or gains a part, or comes to share one with another module.
+
+    Examples
+    --------
+    >>> one, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    >>> before = structure((one, other))
+    >>> other.weight = one.weight
+    >>> structure((one, other)) == before
+    False
+    """
+    first = {}
+    return [
+        (path, tuple(leaf.shape), first.setdefault(_memory(leaf) or path, path)) for path, leaf in leaves(arguments)
+    ]
+
+
+def _memory(leaf: Tensor | np.ndarray) -> int:
+    return leaf.data_ptr() if isinstance(leaf, Tensor) else leaf.ctypes.data if leaf.size else 0
 
 
 def values(arguments: tuple) -> dict[str, Tensor | np.ndarray]:

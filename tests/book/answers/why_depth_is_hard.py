@@ -69,6 +69,12 @@ def cut_off(deep, shallow):
     deep.blocks = deep.blocks[: len(shallow.blocks)]
 
 
+def copy_by_sharing(deep, shallow):
+    """Compute the same, until one of the two is trained."""
+    copy_weights(deep, shallow)
+    deep.head = shallow.head
+
+
 def copy_into_the_last(deep, shallow):
     """Put the two blocks at the end, where the sum is the same only without the norms of the others."""
     copy_weights(deep, shallow, blocks=0)
@@ -94,6 +100,7 @@ EXERCISES = {
             copy_without_zeros: "some branch after the second is not zero",
             copy_backwards: "changes its argument in place",
             cut_off: "replaces, removes or adds",
+            copy_by_sharing: "lets two modules share one",
             copy_into_the_last: "The output|not zero",
             lambda deep, shallow: copy_weights(deep, shallow, blocks=1): "The output of the deep network",
             lambda deep, shallow: copy_weights(deep, shallow, parts=PARTS[:2]): "The output of the deep network",
