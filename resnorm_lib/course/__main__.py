@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import secrets
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -17,6 +18,9 @@ from resnorm_lib.course.limits import Limits
 from resnorm_lib.course.report import TABLES, total, write_tables
 
 __all__ = ["main"]
+
+# What nbgrader collects beside a notebook: when it was handed in, and the word without which no feedback goes back.
+BESIDE = ("timestamp.txt", "submission_secret.txt")
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
@@ -70,6 +74,9 @@ def _mend(chosen: argparse.Namespace) -> None:
         place = chosen.out / student / assignment.name / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name in BESIDE:
+            if (path.parent / name).is_file():
+                shutil.copyfile(path.parent / name, place.parent / name)
     print(f"Hand-ins as nbgrader takes them are in {chosen.out}.")
 
 

@@ -128,11 +128,13 @@ def test_the_command_mends_a_folder_and_leaves_out_what_is_no_notebook(tmp_path,
         path = tmp_path / "submitted" / student / "rank_collapse.ipynb"
         path.parent.mkdir(parents=True)
         path.write_text(students.STUDENTS[student][0])
+    (tmp_path / "submitted" / "cell-twice" / "timestamp.txt").write_text("2026-11-27 12:00:00 UTC")
     write_key(tmp_path / "key.json", [students.ASSIGNMENT])
     words = ["mend", str(tmp_path / "submitted"), "--key", str(tmp_path / "key.json"), "--out", str(tmp_path / "out")]
     command.main(words)
     assert "no-notebook is left out: path must be a notebook" in capsys.readouterr().out
     assert [path.parent.parent.name for path in tmp_path.glob("out/*/*/*.ipynb")] == ["cell-twice"]
+    assert [path.name for path in tmp_path.glob("out/*/*/*.txt")] == ["timestamp.txt"], "nbgrader asks for it later"
 
 
 @pytest.mark.parametrize(
