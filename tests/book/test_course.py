@@ -201,6 +201,7 @@ def test_slides_show_figures_with_their_captions_and_need_no_network(tmp_path):
     write_slides(tmp_path, {"a": deck})
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"]*", page)) == {"http://www.w3.org/1998/Math/MathML"}
+    assert "mtd:nth-child(odd) { text-align: right" in (tmp_path / "slides.css").read_text(encoding="utf-8")
     for part in [*re.findall(r'(?:href|src)="([^"#]+)"', page), "reveal.js/LICENSE", "formulas.woff2"]:
         assert part.startswith("data:") or (tmp_path / part).exists(), part
     assert "url(http" not in (tmp_path / "reveal.js/dist/theme/white.css").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from book._ext.formulas import mathml, save_letters
 from book._tools.course.exercises import HEADING
+from book._tools.manifest import ROOT
 from book._tools.names import Names
 from book._tools.plain import FORMULA, plain
 
@@ -27,6 +28,7 @@ TEMPLATE = Path(__file__).parent / "slides_template"
 QUESTION = re.compile(r"\*\*The question\.\*\* (.*?)(?:\n\n|$)", re.DOTALL)
 CLAIM = re.compile(r"^(holds|check)  \S+  (.*?)  (.*?)(?:  \[.*)?$", re.MULTILINE)
 DISPLAYED, INLINE = re.compile(r"\$\$(.+?)\$\$", re.DOTALL), re.compile(r"\$([^$\n]+)\$")
+FORMULA_RULE = re.compile(r"^math\b[^{]*\{[^}]*\}$", re.MULTILINE)  # in the style of the book: how columns stand
 SOURCE_OF_FORMULA = re.compile(r"<annotation.*?</annotation>", re.DOTALL)
 PARTS = ("LICENSE", "dist/reveal.css", "dist/reveal.js", "dist/theme/white.css", "dist/theme/fonts/source-sans-pro/*")
 SENTENCE = re.compile(r"(.+?[.?!])(?:\s|$)")
@@ -156,5 +158,7 @@ def write_slides(folder: Path, decks: dict[str, NotebookNode]) -> None:
             place = folder / "reveal.js" / path.relative_to(reveal)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, place)
-    shutil.copy(TEMPLATE / "slides.css", folder)
+    style = (TEMPLATE / "slides.css").read_text(encoding="utf-8")
+    rules = FORMULA_RULE.findall((ROOT / "book/_static/resnorm.css").read_text(encoding="utf-8"))
+    (folder / "slides.css").write_text("\n".join([style, *rules, ""]), encoding="utf-8")
     save_letters(folder / "formulas.woff2")
