@@ -43,6 +43,7 @@ def xhtml(page):
 
 def as_xml(drawing):
     text = CAPITALS.sub(lambda name: CAPITAL[name[0]], drawing[0])
+    text = re.sub(r'^(<svg[^>]*) role="group"', r"\1", text)  # which HTML allows and EPUB does not
     return (
         text
         if "xmlns=" in text.partition(">")[0]
