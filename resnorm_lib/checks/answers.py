@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib.checks import themes
-from resnorm_lib.checks.arguments import overwritten, structure, values
+from resnorm_lib.checks.arguments import gradients, overwritten, structure, values
 from resnorm_lib.checks.face import current
 
 __all__ = ["REBUILT", "TOLERANCE", "Wrong", "agree", "call", "expect_close", "several", "shown_wrong", "to_array"]
@@ -33,13 +33,16 @@ def shown_wrong(sentence: str) -> Wrong:
     return Wrong(HIDDEN if current().hidden else sentence)
 
 
-def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = ()) -> Any:
+def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: tuple[int, ...] = ()) -> Any:
     """Return ``answer(*arguments)``; the hidden face turns arrays and tensors in float64 into its own dtype first.
 
     Parameters
     ----------
     changes : tuple of int
         Which arguments the answer is to change; then it need not return anything.
+    at : tuple of int
+        At which arguments the gradient of the result is wanted; then a pair is returned, of the result and of what
+        :func:`resnorm_lib.checks.arguments.gradients` says. An answer that runs elsewhere gives them from there.
 
     Raises
     ------
@@ -49,8 +52,13 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = ()) -> An
     """
     arguments = tuple(_cast(each, current().dtype) for each in arguments)
     before, parts = values(arguments), structure(arguments)
+    slopes = None
     try:
-        result = answer(*arguments)
+        if at and hasattr(type(answer), "with_gradients"):
+            result, slopes = answer.with_gradients(at, *arguments)
+        else:
+            result = answer(*arguments)
+            slopes = gradients(result, [arguments[place] for place in at]) if at else None
     except Wrong:
         raise
     except NotImplementedError:
@@ -63,7 +71,7 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = ()) -> An
         raise Wrong(REBUILT)
     if any(_is_kept(path, arguments, changes) for path in overwritten(before, arguments)):
         raise Wrong("The answer changes its argument in place: whoever still needs it finds another one.")
-    return result
+    return (result, slopes) if at else result
 
 
 def _place(error: Exception) -> str:

@@ -1,13 +1,13 @@
 """What an answer may touch: the tensors and arrays among its arguments, and whether it left them as they were."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["leaves", "overwritten", "structure", "values"]
+__all__ = ["gradients", "leaves", "overwritten", "structure", "values"]
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Tensor | np.ndarray]]:
@@ -66,6 +66,20 @@ def values(arguments: tuple) -> dict[str, Tensor | np.ndarray]:
 def overwritten(before: dict[str, Tensor | np.ndarray], arguments: tuple) -> list[str]:
     """Return the paths of the leaves that are not what they were."""
     return [path for path, leaf in leaves(arguments) if path in before and not _same(before[path], leaf)]
+
+
+def gradients(result: Any, places: Sequence[Tensor]) -> tuple[Tensor | None, ...] | None:
+    """Return the gradients of a number at tensors, None for one that it does not depend on; None if it carries none.
+
+    Examples
+    --------
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> gradients((3 * x).sum(), [x, y])
+    (tensor([3., 3.]), None)
+    """
+    if not (isinstance(result, Tensor) and result.requires_grad):
+        return None
+    return torch.autograd.grad(result, list(places), allow_unused=True)
 
 
 def _same(one: Tensor | np.ndarray, other: Tensor | np.ndarray) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong
 from resnorm_lib.checks.face import Draw
+from resnorm_lib.checks.given import Ahead
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_causal_mask", "check_first_leak", "check_layer_weights", "check_parallel"]
@@ -70,19 +71,6 @@ def check_causal_mask(answer: Callable[..., Tensor], face: Draw) -> str:
     return "where a token may look"
 
 
-class _Ahead(nn.Module):
-    """Give out, from a position on, the token some places ahead; before it the token itself."""
-
-    def __init__(self, first: int, ahead: int) -> None:
-        super().__init__()
-        self.first, self.ahead = first, ahead
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        later = torch.cat([tokens[:, self.ahead :], tokens[:, : self.ahead] * 0], 1)
-        place = torch.arange(tokens.shape[1])
-        return torch.where(place < self.first, tokens, later)[..., None].double()
-
-
 @exercise("exercise-transformer-causal", points=2)
 def check_first_leak(answer: Callable[[nn.Module, Tensor], int | None], face: Draw) -> str:
     """Check ``answer(model, tokens)``: the first position whose output depends on a later token, or None.
@@ -92,11 +80,11 @@ def check_first_leak(answer: Callable[[nn.Module, Tensor], int | None], face: Dr
     tokens = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8, 2, 8, 1, 8]])
     if face.hidden:
         tokens = torch.randint(10, (2, face.integer(7, 10)), generator=face.generator(7))
-    if (got := _leak(answer, _Ahead(0, 0), tokens)) is not None:
+    if (got := _leak(answer, Ahead(0, 0), tokens)) is not None:
         raise shown_wrong(f"A model that looks at the token itself is causal, but position {got} is named.")
     cases = ((0, 1, "by one token"), (3, 1, "from position 3 on"), (2, 4, "by four tokens"))
     for first, ahead, where in face.cases(*cases, drawn=lambda: (face.integer(0, 3), face.integer(1, 3), "")):
-        got = _leak(answer, _Ahead(first, ahead), tokens)
+        got = _leak(answer, Ahead(first, ahead), tokens)
         if got is None:
             raise shown_wrong(f"A model that looks ahead {where} passes as causal: change all tokens after a position.")
         if got != first:

@@ -191,6 +191,11 @@ class Handle:
         grad = torch.is_grad_enabled()
         return self._link.ask("call", (arguments, options), object=self._number, grad=grad)
 
+    def with_gradients(self, at: tuple[int, ...], *arguments: Any) -> Any:
+        """Return the result of a call, and its gradients at the arguments in these places, taken where it runs."""
+        self._link.arguments = arguments
+        return self._link.ask("call", (arguments, {}), object=self._number, grad=True, at=list(at))
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnorm_lib.checks.arguments import leaves, overwritten, structure, values
+from resnorm_lib.checks.arguments import gradients, leaves, overwritten, structure, values
 from resnorm_lib.course import wire
 from resnorm_lib.course.limits import Limits, close_network, confine
 
@@ -37,9 +37,10 @@ class _NoChecks(ModuleType):
 
 
 def _hide_checks() -> None:
-    """Put stand-ins in the place of the checks, whose sources hold what is expected."""
+    """Put stand-ins in the place of the checks, whose sources hold what is expected; what answers are given stays."""
     import resnorm_lib
     from resnorm_lib import checks
+    from resnorm_lib.checks import given
 
     folder = os.path.dirname(checks.__file__)
     names = [name.removesuffix(".py") for name in os.listdir(folder) if name.endswith(".py")]
@@ -47,6 +48,7 @@ def _hide_checks() -> None:
     for name in names:
         module = sys.modules[f"resnorm_lib.checks.{name}"] = _NoChecks(name)
         setattr(hidden, name, module)
+    sys.modules[given.__name__] = hidden.given = given
 
 
 def run_cells(cells: list[str], others: list[str]) -> dict[str, Any]:
@@ -98,6 +100,8 @@ class Worker:
         before, shape = values(arguments), structure(arguments)
         with torch.set_grad_enabled(request["grad"]):  # as where the answer is judged
             result = self.objects[request["object"]](*arguments, **options)
+        if "at" in request:
+            result = result, gradients(result, [arguments[place] for place in request["at"]])
         now = dict(leaves(arguments))
         changed = {path: now[path] for path in overwritten(before, arguments)}
         rebuilt = shape != structure(arguments)
