@@ -53,8 +53,8 @@ class Config:
 
 PRESETS = {
     "cpu": Config(),
-    "rates": Config(learning_rates=(0.002, 0.005, 0.01, 0.02, 0.05)),
-    "deep": Config(tasks=("translate",), depth=6, learning_rates=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)),
+    "rates": Config(steps=300, learning_rates=(0.002, 0.005, 0.01, 0.02, 0.05)),
+    "deep": Config(tasks=("translate",), depth=6, steps=300, learning_rates=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)),
     "gpu": Config(
         width=256,
         depth=8,
