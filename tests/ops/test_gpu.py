@@ -120,12 +120,12 @@ def test_automatic_means_kernels_on_a_gpu_and_torch_in_float64():
 
 
 @needs_kernels
-@pytest.mark.parametrize("n", [1000, 16384, 65536])
-def test_the_compiler_for_an_h100_takes_the_kernels(n, tmp_path):
-    """Their shared memory is within 227 KiB, and they load 16 bytes at a time."""
+@pytest.mark.parametrize("program", [*(("compiled", str(n)) for n in (1000, 16384, 65536)), ("compiled_others",)])
+def test_the_compiler_for_an_h100_takes_the_kernels(program, tmp_path):
+    """Their shared memory is within 227 KiB, and they move 16 bytes at a time. A process of its own: see there."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     result = subprocess.run(
-        [sys.executable, "-m", "tests.ops.compiled", str(n)],
+        [sys.executable, "-m", f"tests.ops.{program[0]}", *program[1:]],
         cwd=Path(__file__).resolve().parents[2],
         env=environment | {"TRITON_CACHE_DIR": str(tmp_path)},
         capture_output=True, text=True, check=False,
