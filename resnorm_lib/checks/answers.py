@@ -42,7 +42,7 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: t
         Which arguments the answer is to change; then it need not return anything.
     at : tuple of int
         At which arguments the gradient of the result is wanted; then a pair is returned, of the result and of what
-        :func:`resnorm_lib.checks.arguments.gradients` says. An answer that runs elsewhere gives them from there.
+        ``resnorm_lib.checks.arguments.gradients`` says. An answer that runs elsewhere gives them from there.
 
     Raises
     ------
