@@ -60,7 +60,7 @@ class BatchNorm(OptionalBias, _BatchNorm):
     Notes
     -----
     The fused kernel of torch, which this calls, has right first and second derivatives; its third ones are wrong
-    (torch 2.13). Forward-mode differentiation goes through the formula, right to any order.
+    (torch 2.13) or refused (2.14). Forward-mode differentiation goes through the formula, right to any order.
 
     References
     ----------

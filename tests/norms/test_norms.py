@@ -2,6 +2,8 @@
 
 import copy
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -161,14 +163,22 @@ class Conditioned(torch.nn.Sequential):
     ids=["rms", "group", "layer", "batch", "instance", "ghost_batch", "qk", "weight_standardization", "adaptive"],
 )
 def test_derivatives_are_right_up_to_the_order_that_the_docstring_says(make, by_hand, right_orders):
-    """Compares derivatives along one direction. If a higher order turns out right, torch is mended: drop the note."""
+    """Compares derivatives along one direction. If a higher order turns out right, torch is mended: drop the note.
+
+    From 2.14 on torch refuses the third ones of batch_norm, which were wrong.
+    """
     start, direction, weight = (upstream(torch.empty(6, 4, 3, dtype=torch.float64), seed) for seed in (0, 1, 2))
     found = []
     for function in (make().double(), by_hand):
         x = start.clone().requires_grad_()
         value, derivatives = (function(x) * weight).sum(), []
-        for _ in range(3):
-            (gradient,) = torch.autograd.grad(value, x, create_graph=True)
+        for order in (1, 2, 3):
+            try:
+                (gradient,) = torch.autograd.grad(value, x, create_graph=True)
+            except RuntimeError as error:
+                assert (order, "3rd+ order" in str(error)) == (3, True), error
+                derivatives.append(math.nan)
+                continue
             value = (gradient * direction).sum()
             derivatives.append(value.item())
         found.append(np.array(derivatives))
