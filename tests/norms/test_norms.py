@@ -1,7 +1,6 @@
 """What every norm in the table of tests/norms/cases.py computes."""
 
 import copy
-
 import math
 
 import numpy as np
@@ -176,7 +175,8 @@ def test_derivatives_are_right_up_to_the_order_that_the_docstring_says(make, by_
             try:
                 (gradient,) = torch.autograd.grad(value, x, create_graph=True)
             except RuntimeError as error:
-                assert (order, "3rd+ order" in str(error)) == (3, True), error
+                if order < 3 or "3rd+ order" not in str(error):
+                    raise
                 derivatives.append(math.nan)
                 continue
             value = (gradient * direction).sum()
