@@ -43,7 +43,7 @@ def drawing(chapters, parts, titles, links):
     arcs = [arc(need, chapter.name, heights) for chapter in chapters for need in chapter.needs]
     style = "".join(f".chapter-graph:has(#node-{name}:is(:hover, :focus)) .of-{name}" "{opacity: 1; stroke-width: 2.5}"
                     for name in heights)  # fmt: skip
-    inner = "\n".join([f"<style>{style}</style>", *arcs, *lines])
+    inner = "\n".join([f'<style class="nohighlight">{style}</style>', *arcs, *lines])
     return f'<svg {size} role="group" aria-label="{LABEL}">{inner}</svg>'
 
 

@@ -82,13 +82,14 @@ def test_the_keyboard_moves_the_plot_and_the_sentence_follows(plot, opened, chro
 @pytest.mark.parametrize("plot", PLOTS)
 def test_what_draws_a_plot_is_small_and_fetched_when_the_plot_comes_near_the_screen(plot, chromium, address, homes):
     page = chromium.new_page()
-    asked = []
-    page.on("response", lambda response: asked.append((response.url, len(response.body()))))
+    asked = []  # the bodies are read afterwards: not all have come when their response is told
+    page.on("response", lambda response: asked.append(response))
     page.goto(f"{address}/{homes[plot]}", wait_until="load")
-    assert not [url for url, _ in asked if url.endswith((f"{plot}.js", "drawing.js"))]
+    assert not [each for each in asked if each.url.endswith((f"{plot}.js", "drawing.js"))]
     page.locator(f".plot-{plot}").scroll_into_view_if_needed()
     page.locator(f".plot-{plot}").locator(DRAWN).first.wait_for()
-    fetched = {url.rpartition("/")[2].partition("?")[0]: size for url, size in asked if "/movable/" in url}
+    movable = [each for each in asked if "/movable/" in each.url]
+    fetched = {each.url.rpartition("/")[2].partition("?")[0]: len(each.body()) for each in movable}
     assert fetched.keys() == {"start.js", "drawing.js", f"{plot}.js"}
     assert sum(fetched.values()) < 25_000
     page.close()
