@@ -118,6 +118,13 @@ def test_a_chapter_computes_alike_in_a_kernel_that_nobody_has_prepared():
     assert prepared[1].startswith("AVX2 1 ")
 
 
+def test_the_command_line_of_the_experiments_computes_alike_too():
+    code = "import runpy, sys\nsys.argv[1:] = ['list']\n"
+    code += "runpy.run_module('resnorm_lib.experiments', run_name='__main__')\n"
+    code += "import torch\nprint(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())"
+    assert plain(code)[-1] == "AVX2 1"
+
+
 def test_native_arithmetic_is_the_machine_s_own_and_is_said():
     told, computed = plain(DIGEST, RESNORM_ARITHMETIC="native")[1:]
     assert told == "arithmetic of this machine: digits may differ from those stored with the book"

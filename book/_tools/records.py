@@ -38,6 +38,8 @@ def faults(path):
     found = []
     if commit is None or commit.endswith("-dirty"):
         found.append(f"comes from the commit {commit}, which no reader can check out")
+    if run.machine.get("arithmetic") == "native" and run.preset != "gpu":
+        found.append("was made in a machine's own arithmetic, which the chapters do not use")
     if run.preset == "gpu":
         return [f"{path.name} {what}." for what in found]
     if run.preset == "cpu" and len(run.seeds) < SEEDS:
@@ -54,6 +56,11 @@ def faults(path):
 def has_aged(run):
     """Whether the library that an experiment uses has changed since its record."""
     return run.code.get("library") != current(get(run.experiment))["library"]
+
+
+def is_unsure(run):
+    """Whether a processor's record does not say in which arithmetic it was made: before November 2026, its own."""
+    return run.preset != "gpu" and "arithmetic" not in run.machine
 
 
 def old_benchmarks(folder=FOLDER):
@@ -79,6 +86,7 @@ def main():
     """Print each fault and each record that is older than the library, and exit with 1 if there is a fault."""
     found = [sentence for path in recorded() for sentence in faults(path)]
     aged = [f"{path.name}: the library has changed since." for path in recorded() if has_aged(read(path))]
+    aged += [f"{path.name}: made in the machine's own arithmetic." for path in recorded() if is_unsure(read(path))]
     print("\n".join([*found, *aged, *old_benchmarks()]) or "All records belong to today's code.")
     sys.exit(bool(found))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from resnorm_lib import runtime
 from resnorm_lib.engine.documents import TEXT, or_null, record
 
 __all__ = ["SCHEMA", "machine"]
@@ -23,7 +24,9 @@ SCHEMA = record(
         "commit": or_null(TEXT),
         "date": TEXT | {"format": "date-time"},
         "command": TEXT | {"description": "what a reader types to make the record again"},
+        "arithmetic": TEXT | {"description": "same, as in the chapters, or native, this machine's own"},
     },
+    optional=("arithmetic",),  # records before November 2026 do not say
 )
 
 
@@ -40,6 +43,7 @@ def machine(command: str) -> dict[str, str | None]:
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
+        "arithmetic": "same" if runtime.fix_arithmetic() else "native",
     }
 
 

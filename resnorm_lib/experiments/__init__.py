@@ -12,9 +12,12 @@ A run is a :class:`resnorm_lib.engine.records.Run`. One module is one experiment
 
 import pkgutil
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from resnorm_lib._arguments import choice
-from resnorm_lib.engine.experiment import Experiment
+
+if TYPE_CHECKING:  # else this imports torch before the command line has fixed its arithmetic
+    from resnorm_lib.engine.experiment import Experiment
 
 __all__ = ["EXPERIMENTS", "get"]
 
@@ -22,7 +25,7 @@ __all__ = ["EXPERIMENTS", "get"]
 EXPERIMENTS = tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
-def get(name: str) -> Experiment:
+def get(name: str) -> "Experiment":
     """Return the experiment of that name.
 
     Raises
