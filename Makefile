@@ -5,6 +5,7 @@ OUT ?= .
 PORT ?= 8000
 GPU_PYTHON ?= $(PYTHON)
 BUDGET ?= 20m
+READER ?= $(PYTHON)
 CHAPTERS ?= $(wildcard chapters/*.ipynb)
 
 VENV := .venv
@@ -17,7 +18,7 @@ SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab course print audit wheel compat new-chapter address browser clean
+.PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab course print audit wheel compat readers new-chapter address browser clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1 \2/p' Makefile | awk '{printf "  %s %-12s", $$1, $$2; $$1=$$2=""; print}'
@@ -96,6 +97,9 @@ wheel: $(READY)  ## build the wheel, install it in a fresh environment, and run 
 
 compat: $(READY)  ## test the library with the oldest and newest packages that pyproject.toml allows, under each of its Pythons that is here
 	$(BIN)/python -m book._tools.compat $(if $(COMPAT),--python $(COMPAT))
+
+readers: $(READY)  ## run every notebook that lies beside the pages in an environment of its own (READER=python3.12); an hour
+	$(BIN)/python -m book._tools.readers $(READER) $(CHAPTER)
 
 new-chapter: $(READY)  ## start a chapter from the template: make new-chapter NAME=my_subject
 	@$(BIN)/python -m book._tools.new "$(NAME)"

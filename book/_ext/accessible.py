@@ -25,6 +25,18 @@ def drop_repeated_ids(app, pagename, templatename, context, doctree):
         context["body"] = re.sub(r' id="(exercise|solution|proof)-content"', "", context["body"])
 
 
+def unname_folds(app, pagename, templatename, context, doctree):
+    """Let what unfolds a cell be called what it says: its label would be another name."""
+    if "body" in context:
+        context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+
+def leave_empty_heads(app, pagename, templatename, context, doctree):
+    """Let the corner of a table that says nothing be no heading."""
+    if "body" in context:
+        context["body"] = re.sub(r'<th class="head">(<p></p>)?</th>', "<td></td>", context["body"])
+
+
 def name_toggles(app, pagename, templatename, context, doctree):
     """Give the arrows that unfold the navigation a name."""
     generate = context["generate_toctree_html"]
@@ -47,6 +59,8 @@ def setup(app):
     app.connect("html-page-context", name_bibliography_items)
     app.connect("html-page-context", drop_repeated_ids)
     app.connect("html-page-context", reach_wide_tables)
+    app.connect("html-page-context", unname_folds)
+    app.connect("html-page-context", leave_empty_heads)
     # after the theme, which brings the function
     app.connect("html-page-context", name_toggles, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
 """Render the book strictly and put it in place when it is whole: ``python -m book._tools.build OUT``.
 
-It is rendered in ``OUT/_build/next``, where only what has changed is rendered again, and finished in its place. Where a
-warning stops it, the book that stood in ``OUT/_build/html`` before stays, and the warnings are printed last.
+It is rendered in ``OUT/_build/next``, where only what has changed is rendered again, and finished in a copy. Where a
+warning or an error stops it, the book that stood in ``OUT/_build/html`` stays, and the warnings are printed last.
 """
 
 import re
@@ -18,9 +18,12 @@ TROUBLE = re.compile("WARNING|ERROR|Error")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
-def build(source, out):
-    """Render the book in ``source``; return the lines that say what is wrong, none if it now stands in ``out``."""
-    ready, work = Path(out) / "_build/html", Path(out) / "_build/next"
+def build(source, out, finished=lambda site: None):
+    """Render the book in ``source``; return the lines that say what is wrong, none if it now stands in ``out``.
+
+    ``finished`` does to the pages what is to be done before they stand there.
+    """
+    ready, work, copy = (Path(out) / "_build" / name for name in ("html", "next", "finishing"))
     work.mkdir(parents=True, exist_ok=True)
     tool = Path(sys.executable).with_name("jupyter-book")
     command = [tool, "build", source, "--path-output", work, *STRICT]
@@ -30,18 +33,25 @@ def build(source, out):
     if done.returncode:
         shutil.rmtree(work)  # or the next build would pass over the pages that it takes for rendered
         return [line for line in log.splitlines() if TROUBLE.search(line)] or log.splitlines()[-20:]
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(work / "_build/html", copy)
+    finished(copy)
     shutil.rmtree(ready, ignore_errors=True)
-    shutil.copytree(work / "_build/html", ready)
+    copy.rename(ready)
     return []
+
+
+def beside(site):
+    """Put the notebooks beside the pages, and make the pages light and safe."""
+    colab.write(site / "run")
+    finish(site)
 
 
 def main():
     out = Path(*sys.argv[1:2])
     print("Rendering the book: two minutes the first time, then only what has changed ...", flush=True)
-    if trouble := build(".", out):
+    if trouble := build(".", out, beside):
         sys.exit("\n".join([*trouble, f"The book was not rendered; {out / '_build/build.log'} has the whole report."]))
-    colab.write(out / "_build/html/run")
-    finish(out / "_build/html")
 
 
 if __name__ == "__main__":

@@ -94,9 +94,10 @@ def build_wheel(folder):
 
 
 def archive(folder):
-    """Write the wheel and the recorded runs as one file."""
+    """Write the wheel, and the wheel and the recorded runs as one file."""
     with tempfile.TemporaryDirectory() as work, zipfile.ZipFile(folder / ARCHIVE, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.write(build_wheel(Path(work)), WHEEL)
+        wheel = shutil.copy(build_wheel(Path(work)), folder / WHEEL)
+        packed.write(wheel, WHEEL)
         for path in sorted((ROOT / "book/recorded").iterdir()):
             packed.write(path, path.relative_to(ROOT))
 

@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+from book._tools.colab import build_wheel
 from tests.book.sources import ROOT
 
 TOOLS = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis")
@@ -50,12 +51,6 @@ def interpreter(python):
     return sys.executable if python == running else shutil.which(f"python{python}")
 
 
-def build(folder):
-    """Build the wheel into ``folder`` and return its path."""
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT], check=True)
-    return next(Path(folder).glob("*.whl"))
-
-
 def passes(row, wheel):
     """Install the row's packages and the wheel in an environment of their own, and say whether the tests pass there."""
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +72,7 @@ def main():
     rows = table(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"])
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        wheel = build(folder)
+        wheel = build_wheel(Path(folder))
         for row in (row for row in rows if asked in (None, row.python)):
             print(f"\n== {row.name}", flush=True)
             results[row] = passes(row, wheel) if interpreter(row.python) else None

@@ -29,3 +29,20 @@ def test_a_failed_build_leaves_the_last_good_book(folders):
     (source / "index.md").write_text("# The third\n")
     assert build(source, out) == []
     assert "The third" in page.read_text()
+
+
+def test_pages_that_cannot_be_finished_leave_the_last_good_book(folders):
+    source, out = folders
+    (source / "index.md").write_text("# Finished\n")
+    assert build(source, out, lambda site: (site / "finished").touch()) == []
+    (source / "index.md").write_text("# Unfinished\n")
+
+    def fail(site):
+        (site / "index.html").write_text("half")
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        build(source, out, fail)
+    ready = out / "_build/html"
+    assert "Finished" in (ready / "index.html").read_text()
+    assert (ready / "finished").exists()

@@ -1,5 +1,7 @@
 """A book in print: one text whose every link leads somewhere, with the solutions at its end."""
 
+import base64
+import shutil
 import zipfile
 from xml.etree import ElementTree
 
@@ -22,6 +24,8 @@ DEPTH = """<article class="bd-article"><section id="start"><h1>Depth</h1><h2 id=
 <div class="exercise admonition" id="exercise-a"><p class="admonition-title">Exercise 1</p></div>
 <div class="solution admonition" id="chapters/depth-solution-1"><p class="admonition-title">Solution</p>
 <p>As in <a href="#why">the text</a>.</p></div></section></article>"""
+
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture
@@ -108,3 +112,18 @@ def test_the_contents_name_the_page_on_which_a_chapter_begins(book, site, tmp_pa
     assert f"Depth {at}" in " ".join(contents.split())
     assert str(at) in texts[at - 1].split(), "each page has its number"
     assert [entry.title for entry in read.outline if not isinstance(entry, list)][-1] == "Solutions: Depth"
+
+
+@pytest.mark.skipif(not shutil.which("epubcheck"), reason="epubcheck is not installed")
+def test_epubcheck_finds_nothing_in_an_epub_and_a_fault_in_a_broken_one(book, site, tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    printed.gather(site, book, folder)
+    (folder / "curve.png").write_bytes(PIXEL)
+    (folder / "formulas.woff2").unlink()
+    (folder / "code.css").write_text("")
+    epub.write(book, folder, tmp_path / "book.epub", "A & B", "The authors")
+    assert epub.judged(tmp_path / "book.epub") == []
+    (folder / "curve.png").unlink()
+    epub.write(book, folder, tmp_path / "broken.epub", "A & B", "The authors")
+    assert any("curve.png" in line for line in epub.judged(tmp_path / "broken.epub"))

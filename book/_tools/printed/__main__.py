@@ -46,6 +46,12 @@ def main(site, out):
         pdf.write(book, folder, out / f"{NAME}.pdf", config["title"], resnorm_lib.__version__)
         epub.write(book, folder, out / f"{NAME}.epub", config["title"], config["author"])
     print(f"Wrote {out / NAME}.pdf and .epub")
+    faults = epub.judged(out / f"{NAME}.epub")
+    if faults:
+        sys.exit("\n".join(["epubcheck finds faults:", *faults]))
+    print(
+        "epubcheck is not installed, so that nobody has judged the EPUB." if faults is None else "epubcheck: no fault"
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import html
 import itertools
 import re
+import shutil
+import subprocess
 import uuid
 import zipfile
 from datetime import UTC, datetime
@@ -94,3 +96,15 @@ def write(pages, folder, out, title, author):
             book.write(path, path.name)
         for page in pages:
             book.writestr(f"{flat(page.name)}.xhtml", xhtml(page))
+
+
+def judged(path):
+    """Return what epubcheck says is wrong with an EPUB, a line each; None where epubcheck is not installed."""
+    tool = shutil.which("epubcheck")
+    if tool is None:
+        return None
+    # On Debian it is the archive itself, which only a machine with jarwrapper can start by its name.
+    command = ["java", "-jar", tool] if zipfile.is_zipfile(tool) else [tool]
+    done = subprocess.run([*command, "--quiet", path], capture_output=True, text=True, check=False)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("ERROR", "FATAL"))]
+    return lines or (done.stderr.splitlines()[-1:] if done.returncode else [])
