@@ -64,7 +64,7 @@ bench: $(READY)  ## compare speed with plain torch, and write book/recorded/benc
 
 experiments: $(READY)  ## run every experiment on this processor, at several learning rates too, and record the runs in book/recorded
 	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
-	for preset in rates adam long; do \
+	for preset in rates adam long deep find read; do \
 		$(BIN)/python -m resnorm_lib.experiments suite --preset $$preset --seeds 2 --budget 2h --out book/recorded || exit 1; \
 	done
 

@@ -8,7 +8,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from book._tools.records import FOLDER, has_aged
-from resnorm_lib.engine import tables
+from resnorm_lib.engine import rates, tables
 from resnorm_lib.engine.records import read
 from resnorm_lib.experiments import get
 
@@ -16,7 +16,10 @@ PRESETS = {"gpu": "On a GPU", "cpu": "On a processor"}
 
 
 class RecordedRuns(SphinxDirective):
-    """The runs of one experiment: machine, date, command, settings, and a table with the paper's numbers."""
+    """The runs of one experiment: machine, date, command, settings, and a table with the paper's numbers.
+
+    Those of other presets than the two that every experiment has are folded.
+    """
 
     required_arguments = 1
 
@@ -28,6 +31,11 @@ class RecordedRuns(SphinxDirective):
             self.env.note_dependency(str(path))
             command = f"python -m resnorm_lib.experiments run {experiment.name} --preset {preset} --out book/recorded"
             parts.append(run_text(experiment, read(path), where) if path.exists() else missing(where, command))
+        for preset in experiment.presets.keys() - PRESETS.keys():
+            path = FOLDER / f"{experiment.name}-{preset}.json"
+            self.env.note_dependency(str(path))
+            if path.exists():
+                parts.append(folded(experiment, read(path), preset))
         return parsed(self, parts)
 
 
@@ -54,9 +62,38 @@ def run_text(experiment, run, where):
         f"commit {machine['commit']}; {len(run.trials)} trials, {seconds:.0f} s together."
         + " The library has changed since." * has_aged(run),
         f"`{machine['command']}`",
-        table(experiment, run),
+        *partial(experiment, run),
+        (by_rate if run.config.get("learning_rates") else table)(experiment, run),
         f":::{{dropdown}} Settings\n{settings}\n:::",
     ])  # fmt: skip
+
+
+def folded(experiment, run, preset):
+    """Return a run of another preset as MyST text that the reader unfolds."""
+    text = run_text(experiment, run, f"Preset {preset}")
+    return f"::::{{dropdown}} Preset *{preset}*: {len(run.trials)} trials\n{text}\n::::"
+
+
+def partial(experiment, run):
+    """Return a sentence for a run that was cut short: which arms it lacks."""
+    if run.preset not in experiment.presets:
+        return []
+    config = experiment.config(run.preset)
+    lacks = [arm for arm in rates.conditions(experiment.arms(config), config) if arm not in run.arms]
+    return [f"Partial: it was cut short before {', '.join(lacks)}."] if lacks else []
+
+
+def by_rate(experiment, run):
+    """Return a table in MyST: a row an arm, a column a learning rate; the first metric that the arm has."""
+    chosen = run.config["learning_rates"]
+    arms = dict.fromkeys(arm.rpartition(" at ")[0] for arm in run.arms)
+    rows = [["arm", "", *(f"{rate:g}" for rate in chosen)]]
+    for arm in arms:
+        has = next(iter(run.of(rates.at(arm, chosen[0])))).summary
+        name, metric = next((name, metric) for name, metric in experiment.metrics.items() if name in has)
+        unit = f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}"
+        rows.append([arm, unit, *(tables.cell(run, rates.at(arm, rate), name, metric) for rate in chosen)])
+    return pipes(rows)
 
 
 def table(experiment, run):

@@ -60,6 +60,16 @@ def metadata_is_normalised(notebook):
     return found
 
 
+def solutions_are_closed(notebook):
+    """In JupyterLab, too, nobody sees a solution before the exercise."""
+    return [
+        f"{where} is a solution that Jupyter shows open: it needs the metadata jupyter.source_hidden."
+        for cell, where in all_cells(notebook)
+        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", [])
+        if not cell.metadata.get("jupyter", {}).get("source_hidden")
+    ]
+
+
 def cells_have_ids(notebook):
     """Stable ids keep a diff of two versions small."""
     found, seen = [], set()

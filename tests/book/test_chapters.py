@@ -15,6 +15,7 @@ CHECKS = [
     notebooks.code_cells_are_short,
     notebooks.nothing_names_its_machine,
     notebooks.metadata_is_normalised,
+    notebooks.solutions_are_closed,
     notebooks.cells_have_ids,
     notebooks.file_is_small,
     notebooks.headings_form_a_tree,
@@ -204,6 +205,7 @@ FAULTS = {
     "has the tags [], but it must have ['exercise']": put(EXERCISE, "metadata", {}),
     "has the tags ['stub'], but it must have ['solution']": put(SOLUTION, "metadata", {"tags": ["stub"]}),
     "has the tags ['solution'], but it must have []": put(ENDING, "metadata", {"tags": ["solution"]}),
+    "is a solution that Jupyter shows open": put(NUMBER, "metadata", {"tags": ["solution"]}),
     "holds more than its exercise": write(EXERCISE, "\n:::{exercise}", "Before.\n\n:::{exercise}"),
     "has 152 words, more than 150": write(SUMMARY, "Summary", "Summary\n\n" + "\n\n".join(["word " * 50] * 3)),
     "asks 6 times for a prediction, more than 5": write(

@@ -1,6 +1,7 @@
 """What the book's directives write: the register of errata, the tables of recorded runs, the kernels' benchmark."""
 
 import json
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -147,11 +148,29 @@ def run_of(*values, **facts):
     return Run("x", "cpu", {"lr": 0.1}, machine | facts, trials)
 
 
+@dataclass(frozen=True)
+class Small:
+    lr: float = 0.1
+
+
 EXPERIMENT = Experiment(
     *("x", "?", {}, dict, print),
     metrics={"error": Metric("error", "%", 1), "loss": Metric("loss")},
     paper={("deep", "error"): Paper("7.5", "he2016"), ("wide", "error"): Paper("6", "he2016")},
 )
+
+
+def test_a_run_at_several_learning_rates_has_a_column_for_each():
+    trials = [Trial(f"deep at {rate:g}", 0, summary={"loss": 10 * rate}) for rate in (0.1, 0.2)]
+    run = Run("x", "rates", {"learning_rates": [0.1, 0.2]}, {}, trials)
+    lines = recorded.by_rate(EXPERIMENT, run).splitlines()
+    assert lines == ["| arm |  | 0.1 | 0.2 |", "| --- | --- | --- | --- |", "| deep | loss | 1.00 | 2.00 |"]
+
+
+def test_a_run_that_was_cut_short_names_the_arms_that_it_lacks():
+    whole = replace(EXPERIMENT, presets={"cpu": Small()}, arms=lambda config: {"deep": 1, "wide": 2, "flat": 3})
+    assert recorded.partial(whole, run_of(1.0)) == ["Partial: it was cut short before wide, flat."]
+    assert recorded.partial(replace(whole, arms=lambda config: {"deep": 1}), run_of(1.0)) == []
 
 
 def test_a_table_of_a_run_has_a_row_an_arm_and_the_papers_number_beside_the_metric():
