@@ -205,7 +205,6 @@ FAULTS = {
     "has the tags [], but it must have ['exercise']": put(EXERCISE, "metadata", {}),
     "has the tags ['stub'], but it must have ['solution']": put(SOLUTION, "metadata", {"tags": ["stub"]}),
     "has the tags ['solution'], but it must have []": put(ENDING, "metadata", {"tags": ["solution"]}),
-    "is a solution that Jupyter shows open": put(NUMBER, "metadata", {"tags": ["solution"]}),
     "holds more than its exercise": write(EXERCISE, "\n:::{exercise}", "Before.\n\n:::{exercise}"),
     "has 152 words, more than 150": write(SUMMARY, "Summary", "Summary\n\n" + "\n\n".join(["word " * 50] * 3)),
     "asks 6 times for a prediction, more than 5": write(
@@ -245,3 +244,11 @@ def test_the_kernel_and_its_version_are_normalised():
     notebook = planted.chapter()
     notebook.metadata = {"kernelspec": {"name": "my-env"}, "language_info": {"version": "3.11.7"}}
     assert len(problems(notebook)) == 2
+
+
+def test_the_code_of_a_solution_must_be_folded_in_jupyter():
+    cell = planted.code("x = 1")
+    cell.metadata = {"tags": ["solution"]}
+    assert "is a solution that Jupyter shows open" in notebooks.solutions_are_closed(planted.notebook([cell]))[0]
+    cell.metadata["jupyter"] = {"source_hidden": True}
+    assert notebooks.solutions_are_closed(planted.notebook([cell])) == []
