@@ -66,6 +66,11 @@ class BatchRenorm(OptionalBias, _BatchNorm):
         If an argument does not fit, if the input does not have C channels, if a training batch has fewer than two
         entries in a channel, or if checkpointing runs it again in the backward pass.
 
+    Notes
+    -----
+    The fused kernel of torch, which this calls, has right first and second derivatives; its third ones are wrong
+    (torch 2.13) or refused (2.14).
+
     References
     ----------
     Ioffe (2017), arXiv:1702.03275.

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.position import BranchPosition
-from resnorm_lib.residual.read_only import check_unwritten, times_written
+from resnorm_lib.residual.read_only import check_unwritten, counts, times_written
 from resnorm_lib.residual.registry import named
 from resnorm_lib.residual.scheme import Branch, Scheme, identity, residual_add
 
@@ -39,7 +39,7 @@ class Parallel(Scheme):
         x, read = state
         if self.position.starts_layer:
             read = self.norm(x)
-        written, update = times_written(read), branch(read)
+        written, update = times_written(read), branch(read if counts(read) else read.clone())
         check_unwritten(written, read)  # the layer's other branches read it too
         return residual_add(shortcut(x, read), update), read
 

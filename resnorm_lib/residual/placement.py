@@ -130,7 +130,7 @@ class PeriLN(Sandwich):
 
     def __init__(self, dim: int, norm: Norm, position: BranchPosition) -> None:
         super().__init__(dim, norm, position)
-        self.norm_in = self.make_norm(norm, self.read_dim(dim)) if position.index == 0 else nn.Identity()
+        self.norm_in = self.make_norm(norm, self.read_dim(dim)) if position.required_index == 0 else nn.Identity()
 
     def forward(self, x: Tensor, branch: Branch, shortcut: Branch = identity) -> Tensor:
         return super().forward(self.norm_in(x), branch, shortcut)

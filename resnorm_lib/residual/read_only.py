@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
+from resnorm_lib.ops.dispatch import is_wrapped
+
 __all__ = ["check_traceable", "check_unwritten", "copying", "counts", "times_written"]
 
 
 def counts(tensor: Tensor) -> bool:
     """Return whether torch counts the operations that write into the tensor."""
-    return not torch.compiler.is_compiling() and not tensor.is_inference()
+    return not torch.compiler.is_compiling() and not tensor.is_inference() and not is_wrapped(tensor)
 
 
 def check_traceable(state: object) -> None:
@@ -35,8 +37,17 @@ def check_unwritten(before: list[int], *tensors: Tensor | None) -> None:
 
 
 def copying(branch: Callable, block: nn.Module, *tensors: Tensor | None) -> Callable:
-    """Return the branch, reading a copy where torch does not count and a module of the block says ``inplace=True``."""
-    unseen = any(isinstance(tensor, Tensor) and not counts(tensor) for tensor in tensors)
-    if not unseen or not any(getattr(module, "inplace", False) for module in block.modules()):
+    """Return the branch, reading a copy where torch does not count who writes.
+
+    That is where it reads one of the tensors itself, or a module of the block says ``inplace=True``. A compiler leaves
+    a copy out that nobody writes into.
+    """
+    unseen = [tensor for tensor in tensors if isinstance(tensor, Tensor) and not counts(tensor)]
+    if not unseen:
         return branch
-    return lambda read, **more: branch(read.clone(), **more)
+    writes = any(getattr(module, "inplace", False) for module in block.modules())
+
+    def reading(read: Tensor, **more) -> Tensor:
+        return branch(read.clone() if writes or any(read is tensor for tensor in unseen) else read, **more)
+
+    return reading

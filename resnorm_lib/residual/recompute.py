@@ -1,5 +1,8 @@
 """A stack of reversible blocks whose backward pass recomputes each state from the next one, so that none is kept."""
 
+import random
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,7 +11,17 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+from resnorm_lib.residual.read_only import times_written
+
 __all__ = ["recomputed"]
+
+
+TWICE = "runs each branch a second time, but one would not do the same again"
+DIFFERS = (
+    "save_memory=True computed another input from the output than the stack was given, so that the gradients are "
+    "wrong: a branch gives not the same twice, or the blocks lose too many digits on the way back. Use it without."
+)
+SAMPLE = 256  # numbers of an update, by which its second run is compared with the first
 
 
 def recomputed(blocks: nn.Module, state: tuple[Tensor, Tensor], context: dict) -> tuple[Tensor, Tensor]:
@@ -37,6 +50,8 @@ def _check(blocks: nn.Module, state: tuple[Tensor, Tensor], context: dict) -> No
                 f"save_memory=True runs each branch a second time, but {module} would not do the same again: "
                 "use it without, or with a norm that keeps no running statistics."
             )
+    if any(isinstance(value, torch.Generator) for module in blocks.modules() for value in vars(module).values()):
+        raise ValueError(f"save_memory=True {TWICE}: a generator of its own goes on. Use torch's default one.")
     if any(leaf.requires_grad for leaf in _leaves(context)):
         raise ValueError("save_memory=True sends no gradient to what the branches read besides the stream (a memory).")
     if any(hasattr(parameter, "to_local") for parameter in blocks.parameters()):
@@ -57,13 +72,20 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, blocks, context, a, b, *tensors):
-        ctx.blocks, ctx.context, ctx.random = blocks, context, []
+        ctx.blocks, ctx.context, ctx.random, ctx.samples = blocks, context, [], []
         kind = a.device.type
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-        state = (a, b)
+        buffers = [buffer for block in blocks for buffer in block.buffers()]
+        before, state = (*times_written(*buffers), *_other_states()), (a, b)
         for block in blocks:
             ctx.random.append((torch.get_rng_state(), *get_device_states(a)))
-            state = block(state, **context)
+            _, update = block((torch.zeros_like(state[0]), state[1]), **context)
+            state = (state[1], state[0] + update)
+            ctx.samples.append(_sample(update))
+        if (*times_written(*buffers), *_other_states()) != before:
+            raise ValueError(
+                f"save_memory=True {TWICE}: it writes into a buffer, or draws from Python's or NumPy's random numbers."
+            )
         ctx.save_for_backward(a, b, *state, *tensors)
         return tuple(stream.clone() for stream in state)  # an output may not be one of the inputs
 
@@ -72,11 +94,12 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx, grad_p, grad_q):
         a, b, p, q, *tensors = ctx.saved_tensors
         largest, grads = torch.stack([stream.abs().max() for stream in (a, b, p, q) if stream.numel()] or [p.sum()]), []
-        for block, random in zip(reversed(ctx.blocks), reversed(ctx.random)):
+        for block, numbers, sample in zip(*map(reversed, (ctx.blocks, ctx.random, ctx.samples))):
             names = list(_tensors(block))
             start = len(tensors) - len(names)
             own, tensors = dict(zip(names, tensors[start:])), tensors[:start]
-            update, (grad_read, *of_own) = _again(ctx, block, random, own, p, grad_q)
+            update, (grad_read, *of_own) = _again(ctx, block, numbers, own, p, grad_q)
+            _check_same(sample, _sample(update))
             grads = [*(of_own.pop(0) if own[name].requires_grad else None for name in names), *grads]
             p, q = q - update, p
             grad_p, grad_q = grad_q, grad_p + grad_read
@@ -84,9 +107,22 @@ class _Recomputed(torch.autograd.Function):
         return None, None, grad_p, grad_q, *grads
 
 
-def _again(ctx: Any, block: nn.Module, random: tuple, own: dict[str, Tensor], p: Tensor, grad: Tensor) -> tuple:
+def _other_states() -> tuple:
+    """Return the states of the random numbers that torch does not draw."""
+    numpy = sys.modules.get("numpy")
+    return random.getstate(), numpy and [part.tobytes() if hasattr(part, "tobytes") else part for part in
+                                         numpy.random.get_state()]  # fmt: skip
+
+
+def _sample(update: Tensor) -> Tensor:
+    """Return some numbers of an update, from all over it."""
+    flat = update.detach().flatten()
+    return flat[:: max(1, len(flat) // SAMPLE)].clone()
+
+
+def _again(ctx: Any, block: nn.Module, numbers: tuple, own: dict[str, Tensor], p: Tensor, grad: Tensor) -> tuple:
     """Return what a block adds, and the gradients of what it reads and of its own parameters."""
-    cpu, devices, states = random
+    cpu, devices, states = numbers
     kind, *_ = ctx.autocast
     read = p.detach().requires_grad_()
     with torch.random.fork_rng(devices, device_type=p.device.type), torch.enable_grad(), torch.autocast(*ctx.autocast):
@@ -95,15 +131,32 @@ def _again(ctx: Any, block: nn.Module, random: tuple, own: dict[str, Tensor], p:
         state = (torch.zeros_like(p), read)  # so that the block gives back its update alone
         update = functional_call(block, own, (state,), ctx.context)[1]
     wanted = [tensor for tensor in own.values() if tensor.requires_grad]
+    if {id(leaf) for leaf in _leaves_behind(update)} - {id(read), *map(id, wanted)}:
+        raise ValueError("save_memory=True sends no gradient to a parameter that a branch uses without holding it.")
     return update.detach(), torch.autograd.grad(update, (read, *wanted), grad, allow_unused=True)
+
+
+def _leaves_behind(update: Tensor) -> Iterator[Tensor]:
+    """Return the leaves that autograd would reach from a tensor."""
+    seen, todo = set(), [update.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [before for before, _ in node.next_functions]
+            if hasattr(node, "variable"):
+                yield node.variable
+
+
+def _check_same(first: Tensor, again: Tensor) -> None:
+    """Raise if the second run of a branch gave another update: then its gradients are those of another network."""
+    bound = torch.finfo(first.dtype).eps ** 0.5 * first.abs().max() if first.numel() else 0
+    if bool((first - again).abs().gt(bound).any()):
+        raise ValueError(DIFFERS)
 
 
 def _check_start(start: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], largest: Tensor) -> None:
     """Raise if the way back did not end where the way there began: then the gradients are wrong."""
     bound = torch.finfo(start[0].dtype).eps ** 0.5 * largest
     if any(bool((one - other).abs().gt(bound).any()) for one, other in zip(start, found)):
-        raise ValueError(
-            "save_memory=True computed another input from the output than the stack was given, so that the gradients "
-            "are wrong: a branch gives not the same twice (a generator of its own, a state), or the blocks lose too "
-            "many digits on the way back. Use it without."
-        )
+        raise ValueError(DIFFERS)

@@ -26,7 +26,8 @@ class Stack(nn.Sequential):
     ``embedding_gain``) and for the way through it, the last block's for what comes behind (``close``,
     ``needs_final_norm``, ``head_gain``).
 
-    Calling a stack with further keywords hands these on to every branch. A slice is a stack of the same blocks.
+    Calling a stack with further keywords hands these on to every branch. A slice is a stack of the same
+    blocks; where they carry a state it would not do its part of the whole, and raises.
     """
 
     def __init__(self, *blocks: nn.Module) -> None:
@@ -35,7 +36,15 @@ class Stack(nn.Sequential):
             self[0].scheme.check(self)
 
     def __getitem__(self, index: int | slice) -> nn.Module:
-        return Stack(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        blocks = list(self)[index]
+        if self and self[0].scheme.carries_state and blocks != list(self):
+            raise ValueError(
+                f"the blocks of {type(self[0].scheme).__name__} carry more than x from block to block, so that a "
+                "slice would not do its part of the whole: loop over the blocks, with open and close of the stack."
+            )
+        return Stack(*blocks)
 
     def open(self, x: Tensor) -> State:
         """Return the state that the first block gets: x itself, or a tuple where the scheme carries more."""

@@ -280,3 +280,16 @@ def test_the_bound_of_the_fractions_is_where_the_two_formulas_are_equally_good()
     s = wide**2
     seventh = wide * (135135 + s * (17325 + s * (378 + s))) / (135135 + s * (62370 + s * (3150 + s * 28)))
     assert abs(seventh / math.tanh(wide) - 1) < 4 * 2.0**-53
+
+
+REPLACED = [(norms.DynamicTanh, "alpha"), (norms.Derf, "alpha"), (norms.Derf, "shift")]
+
+
+@needs_kernels
+@pytest.mark.parametrize("length", [0, 4])
+@pytest.mark.parametrize(("norm", "number"), REPLACED)
+def test_a_module_whose_number_was_replaced_by_others_says_so_and_reads_no_memory_behind_it(norm, number, length):
+    module = norm(8).to(DEVICE)
+    setattr(module, number, torch.nn.Parameter(torch.zeros(length, device=DEVICE)))
+    with kernels("on"), pytest.raises(ValueError, match=f"{number} has shape .* a floating point tensor of one number"):
+        module(torch.ones(2, 8, device=DEVICE))

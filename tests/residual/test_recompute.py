@@ -1,5 +1,8 @@
 """Reversible stacks that keep no activations: the same gradients, or a sentence."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -118,19 +121,58 @@ def test_saving_memory_draws_again_what_was_drawn(branch):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["generator", "state"])
-def test_saving_memory_sees_what_is_not_the_same_twice(kind):
-    class Changing(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.calls, self.generator = 0, torch.Generator().manual_seed(0)
+class Changing(nn.Module):
+    """A branch that gives another update on each call, as large as ``scale``."""
 
-        def forward(self, x):
-            self.calls += 1
-            return x * (torch.rand(x.shape, generator=self.generator) if kind == "generator" else self.calls)
+    def __init__(self, kind, scale):
+        super().__init__()
+        self.kind, self.scale, self.calls = kind, scale, 0
+        self.generator = torch.Generator().manual_seed(0) if kind == "generator" else None
+        self.register_buffer("count", torch.zeros(()))
 
+    def forward(self, x):
+        self.calls += 1
+        if self.kind == "buffer":
+            self.count += 1
+        factor = {
+            "generator": lambda: torch.rand(x.shape, generator=self.generator),
+            "python": random.random,
+            "numpy": np.random.rand,
+            "buffer": lambda: self.count,
+            "attribute": lambda: self.calls,
+        }[self.kind]()
+        return self.scale * x * factor
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 0.0])
+@pytest.mark.parametrize("kind", ["generator", "python", "numpy", "buffer"])
+def test_saving_memory_refuses_what_is_not_the_same_twice_however_small_it_is(kind, scale):
+    """A factor of 0 is that of a branch whose last map starts at 0: its update tells nothing, its gradients do."""
+    with pytest.raises(ValueError, match="would not do the same again"):
+        gradients([Changing(kind, scale), Changing(kind, scale)], True)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_saving_memory_sees_an_update_that_is_not_the_same_twice(scale):
     with pytest.raises(ValueError, match="gives not the same twice"):
-        gradients([Changing(), Changing()], True)
+        gradients([Changing("attribute", scale), Changing("attribute", scale)], True)
+
+
+def test_saving_memory_refuses_a_power_iteration():
+    branches = [nn.utils.parametrizations.spectral_norm(linear(4, seed)) for seed in range(2)]
+    with pytest.raises(ValueError, match="writes into a buffer"):
+        gradients(branches, True)
+
+
+def test_saving_memory_refuses_a_parameter_that_no_block_holds():
+    outside = nn.Parameter(torch.ones(4, dtype=torch.float64))
+
+    class Uses(nn.Module):
+        def forward(self, x):
+            return x * outside
+
+    with pytest.raises(ValueError, match="a parameter that a branch uses without holding it"):
+        gradients([Uses(), Uses()], True)
 
 
 def test_saving_memory_repeats_the_weights_of_the_forward_pass():

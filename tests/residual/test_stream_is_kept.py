@@ -136,3 +136,56 @@ def test_a_norm_of_the_embeddings_is_part_of_the_first_block():
     """Which therefore loses the scale of what it reads, but for eps."""
     block = Residual(linear(4), 4, "peri_ln", position=make_stack("peri_ln")[0].scheme.position).double()
     torch.testing.assert_close(block(5 * draw(3, 4)), block(draw(3, 4)), rtol=1e-3, atol=1e-3)
+
+
+WRITES = {
+    "relu_": torch.relu_,
+    "mul_": lambda x: x.mul_(2.0),
+    "entries": lambda x: x.__setitem__((..., 0), 0.0) or x,
+    "view": lambda x: x.view(-1).mul_(2.0) is None or x,
+}
+
+
+class Writes(nn.Module):
+    """A branch that writes into what it reads by a function: no module tells of it."""
+
+    def __init__(self, reads, writes, seed, write=lambda x: x):
+        super().__init__()
+        self.write, self.linear = write, linear(reads, seed, writes)
+
+    def forward(self, x):
+        return self.linear(self.write(x))
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("scheme", ["add", "post_norm", "parallel"])
+@pytest.mark.parametrize("way", ["inference", "compile", "export", "vmap"])
+def test_a_function_that_writes_into_the_stream_changes_nothing_where_torch_does_not_count(way, scheme, write):
+    def stack(change):
+        made = stack_of(lambda *width: Writes(*width, change), scheme, norm="none" if scheme == "add" else "layer")
+        return made.eval()
+
+    x = draw(5, 4)
+    expected = stack(lambda read: WRITES[write](read.clone()))(x.clone())
+    network = stack(WRITES[write])
+    if way == "inference":
+        with torch.inference_mode():
+            found = network(x.clone())
+    elif way == "compile":
+        found = torch.compile(network, backend="aot_eager", fullgraph=True)(x.clone())
+    elif way == "export":
+        found = torch.export.export(network, (x.clone(),)).module()(x.clone())
+    else:
+        found = torch.vmap(network)(x.clone())
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_block_alone_says_that_peri_ln_depends_on_its_place():
+    with pytest.raises(ValueError, match="depends on where the block stands"):
+        Residual(linear(4, 0), 4, "peri_ln", num_branches=2)
+
+
+@pytest.mark.parametrize("scheme", ["resi_dual", "reversible"])
+def test_a_stack_whose_blocks_carry_a_state_has_no_slices(scheme):
+    with pytest.raises(ValueError, match="carry more than x from block to block"):
+        make_stack(scheme)[:2]
