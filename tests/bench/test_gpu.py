@@ -1,8 +1,8 @@
 """What a GPU does within a budget: how the time is dealt out, that a step that fails stops no other, what is called."""
 
 import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,14 +20,14 @@ class Machine:
     def __init__(self, takes=None, fails=()):
         self.now, self.takes, self.fails, self.calls = 0.0, takes or {}, fails, {}
 
-    def __call__(self, words, timeout, check):
+    def __call__(self, words, timeout):
         name = next(name for name in NAMES if name in " ".join(words))
         self.calls[name] = words, timeout
         wanted = self.takes.get(name, timeout)
         self.now += min(wanted, timeout)
         if wanted > timeout:
             raise subprocess.TimeoutExpired(words, timeout)
-        return SimpleNamespace(returncode=int(name in self.fails))
+        return int(name in self.fails)
 
     def run(self, budget):
         return gpu.run(budget, start=self, clock=lambda: self.now)
@@ -99,3 +99,15 @@ def test_the_command_line_says_what_is_missing(monkeypatch):
 def test_a_process_that_hangs_is_stopped():
     hang = gpu.Step("hang", 0.2, 0, 0.2, lambda seconds: ["-c", "import time; time.sleep(60)"])
     assert gpu.run(5, [hang]) == ["hang (stopped after 0 s)"]
+
+
+def test_a_step_that_is_stopped_leaves_nothing_behind(tmp_path):
+    """What its processes would go on to do would disturb the times of the next."""
+    begins, child = tmp_path / "begins", tmp_path / "child"
+    code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, {str(child)!r}]).wait())"
+    child.write_text(f"import time; open({str(begins)!r}, 'w').write(str(__import__('os').getpid())); time.sleep(60)")
+    with pytest.raises(subprocess.TimeoutExpired):
+        gpu.finished([sys.executable, "-c", code], 3)
+    state = Path(f"/proc/{begins.read_text()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert gpu.finished([sys.executable, "-c", "raise SystemExit(3)"], 60) == 3

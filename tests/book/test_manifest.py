@@ -61,7 +61,8 @@ def test_the_exercises_are_those_of_the_notebook(chapter):
 @each_chapter
 def test_the_notebook_says_how_long_it_takes(chapter):
     exercises = sum(each["minutes"] for each in chapter.exercises)
-    assert f"about {chapter.minutes} minutes to read and run, {exercises} more for all exercises" in text(chapter)
+    said = f"about {chapter.minutes} minutes to read and run, {exercises} more for all exercises"
+    assert said in text(chapter), f"The box at the start of {chapter.name} must say: {said}."
 
 
 @each_chapter
