@@ -96,7 +96,7 @@ def _grade(chosen: argparse.Namespace) -> None:
     limits = Limits(seconds=chosen.seconds, megabytes=chosen.megabytes)
     with House() as house:
         scores = grade(chosen.folder, key, _secret(chosen.secret or chosen.out / "secret.txt"), house, limits)
-        apart = house.apart
+        apart, shut = house.apart, house.shut
     if chosen.gradebook:
         print(f"{fill(chosen.gradebook, scores, key)} scores are in nbgrader's gradebook.")
     write_tables(chosen.out, scores, key, roster, tables)
@@ -105,6 +105,8 @@ def _grade(chosen: argparse.Namespace) -> None:
     _tell_ignored(chosen.folder, key)
     if not apart:
         print("This system did not let answers run without a network; see the guide.")
+    if not shut:
+        print("This system did not keep answers from the files that you can read and write; see the guide.")
     print(f"Scores, tables and feedback are in {chosen.out}.")
 
 
