@@ -40,11 +40,11 @@ def close_files(folder: str) -> bool:
 
 
 def _readable() -> Iterator[str]:
-    """Yield the folders that Python, torch and this library are read from; of the library all but the checks."""
+    """Yield the places that Python, torch and this library are read from; of the library all but the checks."""
     yield from (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/sys/devices/system")
     yield from (path for path in sys.path if Path(path).name in ("site-packages", "dist-packages"))
     library = Path(__file__).parents[1]
-    yield from (str(path) for path in library.iterdir() if path.is_dir() and path.name != "checks")
+    yield from (str(path) for path in library.iterdir() if path.name != "checks")
 
 
 def _allow(rules: int, path: str, access: int) -> None:
@@ -52,6 +52,8 @@ def _allow(rules: int, path: str, access: int) -> None:
         opened = os.open(path, os.O_PATH)
     except OSError:
         return
+    if not os.path.isdir(path):
+        access &= ~_LIST
     _call(_ADD, rules, 1, struct.pack("=Qi", access, opened), 0)
     os.close(opened)
 

@@ -116,7 +116,8 @@ def test_neither_checks_nor_the_surroundings_are_there(house, monkeypatch):
     "line",
     ["open(place + '/secret.txt').read()", "open(place + '/new.txt', 'w')", "os.listdir(place)",
      "os.remove(place + '/secret.txt')", "os.rename(place + '/secret.txt', 'mine')",
-     "os.truncate(place + '/secret.txt', 0)", "open('/proc/1/environ').read()", "open(resnorm_lib.__path__[0] + '/checks/rank_collapse.py').read()"],
+     "os.truncate(place + '/secret.txt', 0)", "open('/proc/1/environ').read()",
+     "open(resnorm_lib.__path__[0] + '/checks/rank_collapse.py').read()"],
 )  # fmt: skip
 def test_files_of_the_judge_are_out_of_reach(house, tmp_path, line):
     (tmp_path / "secret.txt").write_text("word")
