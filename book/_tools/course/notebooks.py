@@ -99,9 +99,15 @@ def _task(task: Exercise, trained: list[str], names: Names, face: str) -> Iterat
         elif ">>>" in task.stub:
             yield _code(f"example-{task.slug}", EXAMPLE.format(name=task.name))
     else:
-        model = "\n\n".join(plain(text, names) if kind == "markdown" else f"```python\n{text}\n```"
-                            for kind, text in task.solution)  # fmt: skip
-        yield _answer_in_words(f"answer-{task.slug}", f"{model}\n\n{scheme(task)}", task.points, face)
+        yield _answer_in_words(
+            f"answer-{task.slug}", "" if face == "student" else _model(task, names), task.points, face
+        )
+
+
+def _model(task: Exercise, names: Names) -> str:
+    """Return the answer of the book with its mark scheme."""
+    texts = (plain(text, names) if kind == "markdown" else f"```python\n{text}\n```" for kind, text in task.solution)
+    return "\n\n".join([*texts, scheme(task)])
 
 
 def _told(trained: list[str]) -> str:
