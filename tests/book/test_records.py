@@ -1,13 +1,18 @@
 """The recorded runs of the book are those that a reader makes with today's code; one that is not is named."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from book._tools import records
+from book._tools.manifest import ROOT
 from resnorm_lib.engine.documents import write_document
 from resnorm_lib.engine.records import read, write
 from resnorm_lib.experiments import get
+from tests.book import planted
+from tests.book.cells import code_cells, printed_text
+from tests.book.cells import read as read_notebook
 
 TINY = {"depth": 2, "dim": 8, "tokens": 4, "samples": 1}
 
@@ -16,6 +21,33 @@ TINY = {"depth": 2, "dim": 8, "tokens": 4, "samples": 1}
 def test_a_record_belongs_to_the_code_and_to_a_commit(path):
     found = records.faults(path)
     assert not found, "\n".join(found)
+
+
+BESIDE = re.compile(r"(?<![\d.])(\d+\.\d+) +\d+\.\d+ \((\d+\.\d+) to (\d+\.\d+)\)")  # of tables.beside_record
+
+
+def strangers(notebook):
+    """Return the rows in which a run of seed 0 lies outside the range of the recorded seeds, of which it is one."""
+    return [
+        f"{where}: {row}"
+        for cell, where in code_cells(notebook)
+        if "recorded seeds" in printed_text(cell)
+        for row in printed_text(cell).splitlines()
+        for here, low, high in BESIDE.findall(row)
+        if not float(low) <= float(here) <= float(high)
+    ]
+
+
+@pytest.mark.parametrize("name", sorted({path.stem.rsplit("-", 1)[0] for path in records.recorded()}))
+def test_a_chapter_and_its_record_agree_where_they_show_the_same_network(name):
+    found = strangers(read_notebook(ROOT / "chapters" / f"{name}.ipynb"))
+    assert not found, "\n".join(found)
+
+
+def test_a_chapter_that_disagrees_with_its_record_is_named():
+    head = "      training error (%)  3 recorded seeds\n"
+    for row, count in (("none  1.00  2.00 (1.00 to 3.00)", 0), ("none  4.00  2.00 (1.00 to 3.00)", 1)):
+        assert len(strangers(planted.notebook([planted.code("x", planted.stream(head + row))]))) == count
 
 
 @pytest.fixture
