@@ -11,6 +11,8 @@ from resnorm_lib.experiments import get
 from resnorm_lib.experiments.language import NETWORKS, TASKS, build, make_task, mistakes, token_loss
 from resnorm_lib.experiments.language.readers import Translator, best_spans
 from resnorm_lib.experiments.language.tables import table_losses
+from resnorm_lib.experiments.language.token_batch_norm import TokenBatchNorm, tell
+from resnorm_lib.norms import BatchNorm
 
 EXPERIMENT = get("language")
 TOY = {"width": 4, "depth": 1, "num_heads": 1, "steps": 2, "batch_size": 4, "sentences": 20, "numbers": 20}
@@ -107,13 +109,58 @@ def test_a_table_longer_than_the_windows_is_refused():
         table_losses(torch.arange(9), torch.zeros(1, 2).long(), torch.zeros(1, 2).long(), 9, 3)
 
 
+def tokens(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_batch_normalization_of_tokens_without_padding_is_that_of_the_library():
+    x, ours, known = 3 * tokens(4, 5, 6) + 1, TokenBatchNorm(6), BatchNorm(6)
+    for training in (True, False):
+        ours.train(training)
+        known.train(training)
+        torch.testing.assert_close(ours(x).flatten(0, 1), known(x.flatten(0, 1)))
+    torch.testing.assert_close(ours.running_var, known.running_var)
+
+
+def test_padding_counts_in_no_statistics_of_the_batch():
+    x, norm = tokens(4, 5, 6), TokenBatchNorm(6)
+    real = torch.arange(5) < torch.tensor([5, 3, 2, 4])[:, None]
+    tell(norm, real)
+    other = torch.where(real[..., None], x, 100 * tokens(4, 5, 6, seed=1))
+    assert torch.equal(norm(x)[real], norm(other)[real])
+    torch.testing.assert_close(norm(x)[real], BatchNorm(6)(x[real]))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_batch_normalization_hears_of_the_padding_of_every_task(name):
+    task = make_task(name, CONFIG, 0)
+    model = build(name, task, CONFIG, "pre_norm", "batch")
+    model(task.x[:4])
+    heard = [norm.real for norm in model.modules() if isinstance(norm, TokenBatchNorm)]
+    assert len(heard) == (3 + 4 if name == "translate" else 3)
+    assert all((real is None) == (name == "write") for real in heard)
+
+
+@pytest.mark.parametrize(("norm", "sees"), [("layer", False), ("batch", True)])
+def test_a_writer_sees_the_future_only_while_the_batch_is_normalized(norm, sees):
+    task = make_task("write", CONFIG, 0)
+    model = build("write", task, CONFIG, "pre_norm", norm)
+    x = task.x[:8]
+    later = x.clone()
+    later[:, -1] = (later[:, -1] + 1) % task.words
+    for training in (True, False):
+        model.train(training)
+        assert torch.equal(model(x)[:, :-1], model(later)[:, :-1]) == (not (sees and training))
+
+
 @pytest.mark.parametrize("preset", EXPERIMENT.presets)
 def test_a_run_measures_what_its_table_shows(preset):
     config = EXPERIMENT.config(preset, **TOY)
     config = replace(config, learning_rates=config.learning_rates[:1])
-    arms = [f"{task}: Pre-LN" for task in config.tasks]
+    arms = [f"{task}: {name}" for task in config.tasks for name in ("Pre-LN", "BatchNorm")]
     run = EXPERIMENT.run(config, 1, arms=arms, device="cpu")
     assert len(run.trials) == len(arms)
     for trial in run.trials:
         unit = "nats" if trial.arm.startswith("write") else "wrong"
-        assert set(trial.summary) == {f"val_{unit}", f"test_{unit}"}
+        both = {"running_nats", "batch_nats"} if "BatchNorm" in trial.arm else set()
+        assert set(trial.summary) == {f"val_{unit}", f"test_{unit}"} | both

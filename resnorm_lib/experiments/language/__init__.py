@@ -1,8 +1,10 @@
 """Language: classifying, writing, translating, answering, with the norm before, after, around a branch, or nowhere.
 
 Places of the norm: Xiong et al. (2020), arXiv:2002.04745; Ding et al. (2021), arXiv:2105.13290 (both sides).
+The wrong norm, that of batches: Shen et al. (2020), arXiv:2003.07845.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,22 +15,24 @@ from resnorm_lib.data import batches
 from resnorm_lib.data.translation import PAD
 from resnorm_lib.engine.experiment import Experiment, Metric
 from resnorm_lib.engine.recipe import Recipe
-from resnorm_lib.engine.training import endless, evaluate, fit
+from resnorm_lib.engine.training import cross_entropy, endless, evaluate, fit
 from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments.language import tasks
 from resnorm_lib.experiments.language.readers import Answerer, Classifier, Translator, best_spans
+from resnorm_lib.experiments.language.token_batch_norm import TokenBatchNorm
 from resnorm_lib.models import DecoderLM
 
-__all__ = ["EXPERIMENT", "NETWORKS", "Config", "build", "make_task", "mistakes", "token_loss"]
+__all__ = ["EXPERIMENT", "NETWORKS", "PLACES", "Config", "build", "make_task", "mistakes", "token_loss"]
 
-# The scheme and the norm of a network.
-NETWORKS = {
+# The scheme and the norm of a network: LayerNorm at its places, or nowhere, and the wrong norm at Pre-LN's place.
+PLACES = {
     "Pre-LN": ("pre_norm", "layer"),
     "Post-LN": ("post_norm", "layer"),
     "both sides": ("peri_ln", "layer"),
     "no norm": ("add", "none"),
     "no shortcut": ("plain", "layer"),
 }
+NETWORKS = PLACES | {"BatchNorm": ("pre_norm", "batch")}
 TASKS = ("classify", "write", "translate", "answer")
 WEIGHTS, DATA, ORDER = range(3)  # random streams of a trial
 
@@ -87,9 +91,9 @@ def make_task(name: str, config: Config, seed: int) -> tasks.Task:
 
 
 def build(name: str, task: tasks.Task, config: Config, scheme: str, norm: str) -> nn.Module:
-    """Return the network for a task."""
+    """Return the network for a task. The statistics of a norm of batches leave padding out."""
     shape = {"dim": config.width, "depth": config.depth, "num_heads": config.num_heads}
-    shape |= {"scheme": scheme, "norm": norm}
+    shape |= {"scheme": scheme, "norm": TokenBatchNorm if norm == "batch" else norm}
     if name == "translate":
         return Translator(task.words, **shape)
     shape["context_length"] = task.x.shape[1]
@@ -116,6 +120,19 @@ def mistakes(name: str, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return 100 * (~right).float().mean()
 
 
+@torch.no_grad()
+def both_losses(model: nn.Module, x: Tensor, y: Tensor, size: int, loss: Callable) -> dict[str, Tensor]:
+    """Return the mean loss of batches of ``size``: with running statistics, and with each batch's own, as in training.
+
+    The latter moves the running statistics: measure all else before.
+    """
+    data = [both for both in zip(x.split(size), y.split(size)) if len(both[0]) == size]
+    return {
+        name: torch.stack([loss(model.train(training)(x), y) for x, y in data]).mean()
+        for name, training in (("running_nats", False), ("batch_nats", True))
+    }
+
+
 def trial(config: Config, arm: tuple[str, str, str], log: TrialLog) -> None:
     """Train one network on one task; note what it gets wrong, on the test and where the rate is chosen."""
     name, *network = arm
@@ -126,13 +143,15 @@ def trial(config: Config, arm: tuple[str, str, str], log: TrialLog) -> None:
     order = log.generator(ORDER)
     size = min(config.batch_size, len(x))
     recipe = Recipe(config.lr, config.steps, "adam", schedule="cosine", warmup=config.steps // 10)
-    loss = {"loss": token_loss} if name == "translate" else {}
-    fit(model, endless(lambda: batches(x, y, size, order, drop_last=True)), recipe, log, **loss)
+    loss = token_loss if name == "translate" else cross_entropy
+    fit(model, endless(lambda: batches(x, y, size, order, drop_last=True)), recipe, log, loss=loss)
     for part, (inputs, targets) in zip(("val", "test"), zip(rest[::2], rest[1::2])):
         if name == "write":
             log.summary(**{f"{part}_nats": evaluate(model, [(inputs, targets)])[0]})
         else:
             log.summary(**{f"{part}_wrong": mistakes(name, model, inputs, targets)})
+    if network[1] == "batch":
+        log.summary(**both_losses(model, *rest[2:], size, loss))
 
 
 EXPERIMENT = Experiment(
@@ -147,6 +166,8 @@ EXPERIMENT = Experiment(
         "test_nats": Metric("loss of the language model", "nats"),
         "val_wrong": Metric("wrong where the rate is chosen", "%", 1),
         "val_nats": Metric("loss where the rate is chosen", "nats"),
+        "running_nats": Metric("loss on the test, running statistics", "nats"),
+        "batch_nats": Metric("loss on the test, statistics of each batch", "nats"),
     },
     differs="thousands of sentences and two layers; the papers have millions of sentences and 6 to 24 layers",
 )

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from resnorm_lib.data.numerals import DIGITS, SOURCE_WORDS
 from resnorm_lib.data.translation import END, PAD, START
+from resnorm_lib.experiments.language.token_batch_norm import tell
 from resnorm_lib.models import EncoderDecoder, TransformerEncoder
 
 __all__ = ["Answerer", "Classifier", "Translator", "best_spans"]
@@ -27,6 +28,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(self.encoder.out_dim, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        tell(self.encoder, x != PAD)
         real = (x != PAD).unsqueeze(-1)
         features = self.encoder(x, x == PAD) * real
         return self.head(features.sum(1) / real.sum(1))
@@ -48,6 +50,7 @@ class Answerer(nn.Module):
         self.head = nn.Linear(self.encoder.out_dim, 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        tell(self.encoder, x != PAD)
         logits = self.head(self.encoder(x, x == PAD))
         return logits.masked_fill((x == PAD).unsqueeze(-1), -1e4).transpose(1, 2)
 
@@ -90,6 +93,9 @@ class Translator(nn.Module):
 
     def forward(self, both: Tensor) -> Tensor:
         source, target = both[:, : self.source_length], both[:, self.source_length :]
+        tell(self.model.encoder, source != PAD)
+        tell(self.model.blocks, target != PAD)
+        tell(self.model.final_norm, target != PAD)
         return self.model(source, target, source == PAD)
 
     @torch.no_grad()
