@@ -6,26 +6,32 @@ import torch
 from torch import Tensor
 
 from resnorm_lib.checks.answers import Wrong, call, expect_close
-from resnorm_lib.checks.face import current
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_actor", "check_gate", "check_returns", "check_state_values"]
 
 
-def _normal(number: int, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=current().generator(number), dtype=torch.float64)
+def _normal(face: Draw, number: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=face.generator(number), dtype=torch.float64)
 
 
-@exercise("exercise-agents-returns", points=1)
-def check_returns(answer: Callable[[Tensor, float], Tensor]) -> str:
+def _returns(rewards: Tensor, discount: float) -> Tensor:
+    later = torch.arange(rewards.shape[1])[:, None] - torch.arange(rewards.shape[1])
+    return rewards @ torch.where(later >= 0, discount ** later.double().clamp_min(0), 0.0).to(rewards.dtype)
+
+
+@exercise("exercise-agents-returns", points=1, right=_returns)
+def check_returns(answer: Callable[[Tensor, float], Tensor], face: Draw) -> str:
     """Check ``answer(rewards, discount)``: at each step of (n, T) the discounted sum of this reward and all later ones.
 
     The verdict is wrong if a sum begins elsewhere, runs backwards, or is discounted from another step.
     """
-    rewards = _normal(1, 3, 5)
-    for discount in (0.5, current().number(0.6, 0.9)):
+    rows, steps = face.size(3), face.size(5, 3)
+    rewards = _normal(face, 1, rows, steps)
+    for discount in (face.value(0.5, 0.3, 0.6), face.number(0.6, 0.9)):
         right = _returns(rewards, discount)
-        powers = discount ** torch.arange(5, dtype=torch.float64)
+        powers = discount ** torch.arange(steps, dtype=torch.float64)
         expect_close(
             call(answer, rewards.clone(), discount),
             right,
@@ -41,19 +47,20 @@ def check_returns(answer: Callable[[Tensor, float], Tensor]) -> str:
     return "what is still to come"
 
 
-def _returns(rewards: Tensor, discount: float) -> Tensor:
-    later = torch.arange(rewards.shape[1])[:, None] - torch.arange(rewards.shape[1])
-    return rewards @ torch.where(later >= 0, discount ** later.double().clamp_min(0), 0.0)
+def _actor(log_p: Tensor, goal: Tensor, value: Tensor, alive: Tensor) -> Tensor:
+    return -(log_p * (goal - value).detach())[alive].mean()
 
 
-@exercise("exercise-agents-actor", points=2)
-def check_actor(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> str:
+@exercise("exercise-agents-actor", points=2, right=_actor)
+def check_actor(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], face: Draw) -> str:
     """Check ``answer(log_p, goal, value, alive)``: the actor's loss, the mean over the steps that are alive.
 
     The verdict is wrong if it is another number, or if a gradient flows into the value.
     """
-    log_p, value = _normal(2, 4, 5).requires_grad_(), _normal(3, 4, 5).requires_grad_()
-    goal, alive = _normal(4, 4, 5), torch.arange(5) < torch.tensor([5, 2, 3, 1])[:, None]
+    lengths = [face.integer(1, 7) for _ in range(face.size(4, 3))] if face.hidden else [5, 2, 3, 1]
+    shape = len(lengths), max(lengths) + 1 if face.hidden else 5
+    log_p, value = _normal(face, 2, *shape).requires_grad_(), _normal(face, 3, *shape).requires_grad_()
+    goal, alive = _normal(face, 4, *shape), torch.arange(shape[1]) < torch.tensor(lengths)[:, None]
     advantage = (goal - value).detach()
     right = -(log_p * advantage)[alive].mean()
     arguments = log_p.clone(), goal, value.clone(), alive  # no leaf, which nobody can overwrite
@@ -80,14 +87,23 @@ def check_actor(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> s
     return "the gradient of the return"
 
 
-@exercise("exercise-agents-gate", points=2)
-def check_gate(answer: Callable[..., Tensor]) -> str:
+def _gate(x: Tensor, u: Tensor, W: Tensor, U: Tensor, b: float, swapped: bool = False, reset: str = "inside") -> Tensor:
+    r = torch.sigmoid(u @ W[0].T + x @ U[0].T)
+    z = torch.sigmoid(u @ W[1].T + x @ U[1].T - b)
+    read = {"inside": (r * x) @ U[2].T, "outside": r * (x @ U[2].T), "none": x @ U[2].T}[reset]
+    candidate = torch.tanh(u @ W[2].T + read)
+    return z * x + (1 - z) * candidate if swapped else (1 - z) * x + z * candidate
+
+
+@exercise("exercise-agents-gate", points=2, right=_gate)
+def check_gate(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x, u, W, U, b)``: the gate of GTrXL, for the matrices W and U of r, z and the candidate.
 
     The verdict is wrong if the gate is open the other way round, or a part stands in another place.
     """
-    x, u = _normal(5, 3, 4), _normal(6, 3, 4).relu()
-    W, U, b = _normal(7, 3, 4, 4), _normal(8, 3, 4, 4), current().number(0.5, 2.5)
+    n, d = face.size(3), face.size(4)
+    x, u = _normal(face, 5, n, d), _normal(face, 6, n, d).relu()
+    W, U, b = _normal(face, 7, 3, d, d), _normal(face, 8, 3, d, d), face.number(0.5, 2.5)
     right = _gate(x, u, W, U, b)
     expect_close(
         call(answer, x.clone(), u.clone(), W.clone(), U.clone(), b),
@@ -106,25 +122,27 @@ def check_gate(answer: Callable[..., Tensor]) -> str:
     return "a gate instead of the sum"
 
 
-def _gate(x: Tensor, u: Tensor, W: Tensor, U: Tensor, b: float, swapped: bool = False, reset: str = "inside") -> Tensor:
-    r = torch.sigmoid(u @ W[0].T + x @ U[0].T)
-    z = torch.sigmoid(u @ W[1].T + x @ U[1].T - b)
-    read = {"inside": (r * x) @ U[2].T, "outside": r * (x @ U[2].T), "none": x @ U[2].T}[reset]
-    candidate = torch.tanh(u @ W[2].T + read)
-    return z * x + (1 - z) * candidate if swapped else (1 - z) * x + z * candidate
+def _values(chance: Tensor, reward: Tensor, after: Tensor, over: Tensor, steps: int) -> Tensor:
+    value = torch.zeros(len(chance), dtype=chance.dtype)
+    for _ in range(steps):
+        value = (chance * (reward + torch.where(over, 0.0, value[after]))).sum(1)
+    return value
 
 
-@exercise("exercise-agents-values", points=2)
-def check_state_values(answer: Callable[..., Tensor]) -> str:
+@exercise("exercise-agents-values", points=2, right=_values)
+def check_state_values(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(chance, reward, after, over, steps)``: the expected return from each cell, for a known policy.
 
     The verdict is wrong if an end is not one, the number of steps is another, or the best action is taken.
     """
-    chance, reward = _normal(9, 4, 3).softmax(-1), _normal(10, 4, 3)
-    after = torch.randint(4, (4, 3), generator=current().generator(11))
+    cells, actions = face.size(4, 3), face.size(3, 2, 5)
+    chance, reward = _normal(face, 9, cells, actions).softmax(-1), _normal(face, 10, cells, actions)
+    after = torch.randint(cells, (cells, actions), generator=face.generator(11))
     over = torch.tensor([[False, False, False], [True, False, False], [False, True, False], [False, True, True]])
-    for steps in (1, current().integer(4, 6)):
-        start, open_end = torch.zeros(4, dtype=torch.float64), torch.zeros_like(over)
+    if face.hidden:
+        over = torch.rand(cells, actions, generator=face.generator(12)) < 0.3
+    for steps in (1, face.integer(4, 6)):
+        start, open_end = torch.zeros(cells, dtype=torch.float64), torch.zeros_like(over)
         best = start
         for _ in range(steps):
             best = (reward + torch.where(over, 0.0, best[after])).amax(1)
@@ -138,16 +156,9 @@ def check_state_values(answer: Callable[..., Tensor]) -> str:
                 (_values(chance, reward, after, over, steps - 1), "That is one step too few."),
                 (best, "That takes the best action: the policy's own probabilities are asked for."),
                 (
-                    _values(torch.full_like(chance, 1 / 3), reward, after, over, steps),
+                    _values(torch.full_like(chance, 1 / actions), reward, after, over, steps),
                     "All actions count alike: weigh each by its probability.",
                 ),
             ],
         )
     return "the return, without a single walk"
-
-
-def _values(chance: Tensor, reward: Tensor, after: Tensor, over: Tensor, steps: int) -> Tensor:
-    value = torch.zeros(len(chance), dtype=torch.float64)
-    for _ in range(steps):
-        value = (chance * (reward + torch.where(over, 0.0, value[after]))).sum(1)
-    return value

@@ -1,6 +1,7 @@
 """What all checks share: call the answer, compare with what is expected, and word the difference."""
 
 import inspect
+import itertools
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,9 +29,9 @@ class Wrong(AssertionError):
     """An answer to an exercise is wrong; the message says how."""
 
 
-def shown_wrong(sentence: str) -> Wrong:
-    """Return the error with a sentence that says what is expected; the hidden face does not say it."""
-    return Wrong(HIDDEN if current().hidden else sentence)
+def shown_wrong(sentence: str, otherwise: str = HIDDEN) -> Wrong:
+    """Return the error with a sentence that says what is expected, or was drawn; the hidden face says another one."""
+    return Wrong(otherwise if current().hidden else sentence)
 
 
 def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: tuple[int, ...] = ()) -> Any:
@@ -51,6 +52,7 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: t
         or changes another argument.
     """
     arguments = tuple(_cast(each, current().dtype) for each in arguments)
+    current().asked = arguments
     before, parts = values(arguments), structure(arguments)
     slopes = None
     try:
@@ -64,7 +66,8 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: t
     except NotImplementedError:
         raise Wrong("There is no answer yet: replace the line that raises NotImplementedError.") from None
     except Exception as error:
-        raise Wrong(f"The answer raises {type(error).__name__}{_place(error)}: {error}") from error
+        told = f"The answer raises {type(error).__name__}{_place(error)}"
+        raise Wrong(f"{told}, with arguments that were drawn." if current().hidden else f"{told}: {error}") from error
     if (result is None or result is ...) and not changes:
         raise Wrong("The answer returns nothing: does it end with return?")
     if structure(arguments) != parts:
@@ -150,7 +153,8 @@ def to_array(value: Any) -> np.ndarray:
             return np.asarray([to_array(part) for part in value], dtype=np.float64)
         return np.asarray(value.detach().cpu().double() if hasattr(value, "detach") else value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise Wrong(f"The answer must return numbers, an array or a tensor, not {value!r:.60}.") from None
+        what = type(value).__name__ if current().hidden else f"{value!r:.60}"
+        raise Wrong(f"The answer must return numbers, an array or a tensor, not {what}.") from None
 
 
 def expect_close(
@@ -159,7 +163,6 @@ def expect_close(
     what: str,
     mistakes: Iterable[tuple[Any, str]] = (),
     tolerance: float = TOLERANCE,
-    arguments: tuple = (),
 ) -> None:
     """Compare an answer's result with the expected one, and with those of known mistakes.
 
@@ -170,11 +173,9 @@ def expect_close(
         What is compared, as the subject of a sentence: "The output".
     mistakes : iterable of (array, str)
         What a known mistake would have given, and the sentence that names the mistake. Those that any answer may
-        contain (:mod:`resnorm_lib.checks.themes`) are tried after them.
+        contain (:mod:`resnorm_lib.checks.themes`) are tried after them, on what the answer was called with last.
     tolerance : float
         Largest difference, relative to the largest entry of ``wanted``.
-    arguments : tuple
-        What the answer was called with: it may have been handed back.
 
     Raises
     ------
@@ -193,10 +194,9 @@ def expect_close(
         got = got.reshape(wanted.shape)
     if agree(got, wanted, tolerance):
         return
-    known = [*mistakes, *themes.common(wanted, [to_array(each) for each in arguments if _is_array(each)], what)]
-    for result, sentence in known:
+    for result, sentence in itertools.chain(mistakes, themes.of(wanted, current(), what)):
         result = to_array(result)
-        if agree(got, result, tolerance) and not agree(result, wanted, tolerance):
+        if _is_one(got, result, wanted, tolerance) and not agree(result, wanted, tolerance):
             raise Wrong(sentence)
     if current().hidden:
         raise shown_wrong("")
@@ -207,8 +207,11 @@ def expect_close(
     raise Wrong(f"{what} is {got[place]:.6g}{where}, but it must be {wanted[place]:.6g}.")
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, Tensor | np.ndarray) and value.ndim > 0
+def _is_one(got: np.ndarray, result: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
+    """Say whether an answer is what a mistake gives; what gives zeros is compared on the scale of the wanted result."""
+    if result.any() or got.shape != result.shape:
+        return agree(got, result, tolerance)
+    return bool((np.abs(got) <= tolerance * np.abs(wanted).max(initial=0.0)).all())
 
 
 def agree(got: Any, wanted: Any, tolerance: float = TOLERANCE) -> bool:

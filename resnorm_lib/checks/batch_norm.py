@@ -11,7 +11,16 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_batches_until", "check_fold", "check_merged_statistics"]
 
 
-@exercise("exercise-batch-forget", points=1)
+def _steps(kept, share):
+    if kept >= 1 or share <= 0:
+        raise ValueError("What is kept wholly is never forgotten.")
+    left, steps = 1.0, 0
+    while left > share:
+        left, steps = left * kept, steps + 1
+    return steps
+
+
+@exercise("exercise-batch-forget", points=1, right=lambda momentum, share: _steps(1 - momentum, share))
 def check_batches_until(answer: Callable, face: Draw) -> str:
     """Check ``answer(momentum, share)``: after how many batches at most this share of the start is left.
 
@@ -32,14 +41,12 @@ def check_batches_until(answer: Callable, face: Draw) -> str:
     return "the number of batches until the start is forgotten"
 
 
-def _steps(kept, share):
-    left, steps = 1.0, 0
-    while left > share:
-        left, steps = left * kept, steps + 1
-    return steps
+def _folded(weight, bias, mean, variance, gain, shift, eps):
+    scale = gain / (variance + eps).sqrt()
+    return scale[:, None] * weight, scale * (bias - mean) + shift
 
 
-@exercise("exercise-batch-fold", points=2)
+@exercise("exercise-batch-fold", points=2, right=_folded)
 def check_fold(answer: Callable, face: Draw) -> str:
     """Check ``answer(weight, bias, mean, variance, gain, shift, eps) -> (weight, bias)`` of the folded linear layer.
 
@@ -51,7 +58,7 @@ def check_fold(answer: Callable, face: Draw) -> str:
     variance, gain, shift = torch.tensor([[4.0, 0.25, 1.0], [2.0, -1.0, 0.5], [0.1, 0.2, -0.3]], dtype=torch.float64)
     eps = 0.01
     if face.hidden:
-        size, eps = face.integer(2, 6), face.number(0.01, 0.2)
+        size, eps = face.size(3, high=6), face.number(0.02, 0.2)
         weight = face.normal(size, size)
         bias, mean, variance, gain, shift = face.normal(5, size)
         variance = variance.square()
@@ -82,7 +89,13 @@ def check_fold(answer: Callable, face: Draw) -> str:
     return "the folded layer"
 
 
-@exercise("exercise-batch-merge", points=2)
+def _merged(mean_a, var_a, m_a, mean_b, var_b, m_b):
+    share = m_a / (m_a + m_b)
+    between = share * (1 - share) * (mean_a - mean_b) ** 2
+    return share * mean_a + (1 - share) * mean_b, share * var_a + (1 - share) * var_b + between
+
+
+@exercise("exercise-batch-merge", points=2, right=_merged)
 def check_merged_statistics(answer: Callable, face: Draw) -> str:
     """Check ``answer(mean_a, var_a, m_a, mean_b, var_b, m_b) -> (mean, variance)`` of two parts of a batch.
 

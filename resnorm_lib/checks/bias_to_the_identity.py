@@ -19,7 +19,7 @@ def _shares(place, depth, v):
     return np.sqrt(v / (1 + v * block)) if place == "in the branch" else np.full(depth, np.sqrt(v / (1 + v)))
 
 
-@exercise("exercise-ident-shares", points=2)
+@exercise("exercise-ident-shares", points=2, right=_shares)
 def check_shares(answer: Callable, face: Draw) -> str:
     """Check ``answer(place, depth, v)``: the share of each block's branch in the stream that leaves the block.
 
@@ -44,8 +44,10 @@ def check_shares(answer: Callable, face: Draw) -> str:
     return "the shares of the branches"
 
 
-def _matrix(generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(4, 4, generator=generator, dtype=torch.float64)
+def _fixup(branches: list, head: torch.Tensor) -> tuple[list, torch.Tensor]:
+    maps = len(branches[0])
+    factors = [len(branches) ** (-1 / (2 * maps - 2))] * (maps - 1) + [0.0]
+    return [[factor * matrix for factor, matrix in zip(factors, branch)] for branch in branches], 0 * head
 
 
 def _mistaken(before: torch.Tensor, depth: int, maps: int, place: int) -> list[tuple[torch.Tensor, str]]:
@@ -59,7 +61,7 @@ def _mistaken(before: torch.Tensor, depth: int, maps: int, place: int) -> list[t
     ]
 
 
-@exercise("exercise-ident-fixup", points=2)
+@exercise("exercise-ident-fixup", points=2, right=_fixup)
 def check_fixup_start(answer: Callable, face: Draw) -> str:
     """Check ``answer(branches, head)``: the matrices of Fixup from those of He's initialisation, without changing them.
 
@@ -67,8 +69,9 @@ def check_fixup_start(answer: Callable, face: Draw) -> str:
     """
     generator = face.generator(0)
     for depth, maps in face.cases((16, 2), (9, 3), drawn=lambda: (face.integer(2, 12), face.integer(2, 5))):
-        branches = [[_matrix(generator) for _ in range(maps)] for _ in range(depth)]
-        head = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+        d, classes = face.size(4), face.size(3)
+        branches = [[*torch.randn(maps, d, d, generator=generator, dtype=torch.float64)] for _ in range(depth)]
+        head = torch.randn(classes, d, generator=generator, dtype=torch.float64)
         got, last = several(call(answer, branches, head), "branches", "head")
         expect_close(last, 0 * head, "The head", [(head, "The head must start at 0, too.")])
         if len(got) != depth or any(len(branch) != maps for branch in got):

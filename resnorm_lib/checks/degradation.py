@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong
+from resnorm_lib.checks.answers import call, expect_close, shown_wrong
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
@@ -42,13 +42,21 @@ def check_verdict(answer: Callable, face: Draw) -> str:
     for shallow, deep, expected, why in face.cases(*CASES, drawn=lambda: _drawn(face), count=20):
         got = call(answer, shallow, deep)
         if got not in VERDICTS:
-            raise Wrong(f"The verdict must be one of {', '.join(VERDICTS)}, but it is {got!r}.")
+            words = f"The verdict must be one of {', '.join(VERDICTS)}"
+            raise shown_wrong(f"{words}, but it is {got!r}.", f"{words}.")
         if got != expected:
             raise shown_wrong(f"For shallow {shallow} and deep {deep} the verdict is {expected!r}, not {got!r}: {why}.")
     return "the verdict"
 
 
-@exercise("exercise-degr-length", points=2)
+def _length(g: float, lr: float, steps: int) -> float:
+    square = 1.0
+    for _ in range(steps):
+        square += (lr * g) ** 2 / square
+    return square**0.5
+
+
+@exercise("exercise-degr-length", points=2, right=_length)
 def check_length_after(answer: Callable, face: Draw) -> str:
     """Check ``answer(g, lr, steps)``: the length of a scale-invariant matrix that starts with length 1.
 

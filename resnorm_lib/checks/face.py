@@ -33,6 +33,7 @@ class Draw:
         self.hidden, self.dtype = seed is not None, dtype
         self._entropy = list((seed or "").encode())
         self._draw = self.numpy(0)
+        self.right, self.asked = None, ()  # a right answer, and what the answer was called with last
 
     def numpy(self, number: int) -> np.random.Generator:
         """Return NumPy's generator number ``number`` of this face."""
@@ -50,6 +51,14 @@ class Draw:
     def number(self, low: float, high: float) -> float:
         """Draw a number between low and high, with no more than four digits."""
         return float(f"{self._draw.uniform(low, high):.4g}")
+
+    def size(self, seen: int, low: int = 2, high: int = 7) -> int:
+        """Return the size that everybody sees; or draw another, so that nothing fitted to that one is right."""
+        return self.choice([each for each in range(low, high + 1) if each != seen]) if self.hidden else seen
+
+    def value(self, seen: float, low: float, high: float) -> float:
+        """Return the number that everybody sees, or draw one between low and high."""
+        return self.number(low, high) if self.hidden else seen
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Draw normal numbers in float64."""

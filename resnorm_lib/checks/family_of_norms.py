@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import call, expect_close, shown_wrong
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
@@ -15,7 +15,7 @@ __all__ = ["check_family", "check_moved_gain", "check_pixel_norm"]
 EPS = 1e-3  # large enough to tell whether it stands inside the root
 
 
-@exercise("exercise-norms-function", points=2)
+@exercise("exercise-norms-function", points=2, right=lambda x, kind, num_groups, eps: _norm(x, kind, num_groups, eps))
 def check_family(answer: Callable, face: Draw) -> str:
     """Check ``answer(x, kind, num_groups, eps)`` for x of shape (N, C, H, W) and each of five kinds.
 
@@ -30,9 +30,10 @@ def check_family(answer: Callable, face: Draw) -> str:
     for kind in ("batch", "layer", "instance", "group", "rms"):
         got = call(answer, x, kind, groups, eps)
         if hasattr(got, "shape") and tuple(got.shape) != tuple(x.shape):
-            raise Wrong(f"{kind}: the output has shape {tuple(got.shape)}, but a norm keeps that of x.")
+            shape = f"{kind}: the output has shape {tuple(got.shape)}, but a norm keeps that of x."
+            raise shown_wrong(shape, f"{kind}: a norm keeps the shape of x.")
         norm = functools.partial(_norm, x, kind=kind, groups=groups, eps=eps)
-        expect_close(got, norm(), f"{kind}: the output", mistakes=_mistakes(norm, kind), arguments=(x,))
+        expect_close(got, norm(), f"{kind}: the output", mistakes=_mistakes(norm, kind))
     return "the family in one function"
 
 
@@ -85,7 +86,12 @@ def _mistakes(norm: Callable[..., Tensor], kind: str) -> list[tuple[Tensor, str]
     return mistakes
 
 
-@exercise("exercise-norms-pixel", points=2)
+def _pixel_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    centred, spread = x - x.mean(1, keepdim=True), x.var(1, correction=0, keepdim=True)
+    return weight.view(-1, 1, 1) * centred / (spread + eps).sqrt() + bias.view(-1, 1, 1)
+
+
+@exercise("exercise-norms-pixel", points=2, right=_pixel_norm)
 def check_pixel_norm(answer: Callable, face: Draw) -> str:
     """Check ``answer(x, weight, bias, eps)`` for x of shape (N, C, H, W): LN over the channels of each pixel.
 
@@ -124,7 +130,11 @@ def check_pixel_norm(answer: Callable, face: Draw) -> str:
     return "a norm for each pixel"
 
 
-@exercise("exercise-norms-move", points=2)
+def _moved(weight: Tensor, running_var: Tensor, eps_from: float, eps_to: float) -> Tensor:
+    return weight * ((running_var + eps_to) / (running_var + eps_from)).sqrt()
+
+
+@exercise("exercise-norms-move", points=2, right=_moved)
 def check_moved_gain(answer: Callable, face: Draw) -> str:
     """Check ``answer(weight, running_var, eps_from, eps_to)``: the gain that keeps the output of BN in evaluation.
 

@@ -12,7 +12,11 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_backward_bytes", "check_merge"]
 
 
-@exercise("exercise-fast-bytes", points=1)
+def _bytes(rows: int, columns: int, itemsize: int, programs: int) -> int:
+    return 3 * rows * columns * itemsize + 8 * rows + 16 * programs * columns
+
+
+@exercise("exercise-fast-bytes", points=1, right=_bytes)
 def check_backward_bytes(answer: Callable, face: Draw) -> str:
     """Check ``answer(rows, columns, itemsize, programs)``: bytes of a persistent backward pass of LayerNorm.
 
@@ -39,7 +43,12 @@ def check_backward_bytes(answer: Callable, face: Draw) -> str:
     return "the bytes of a backward pass"
 
 
-@exercise("exercise-fast-merge", points=2)
+def _merged(a: tuple, b: tuple) -> tuple:
+    n, delta = a[0] + b[0], b[1] - a[1]
+    return n, a[1] + delta * b[0] / n, a[2] + b[2] + delta**2 * a[0] * b[0] / n
+
+
+@exercise("exercise-fast-merge", points=2, right=_merged)
 def check_merge(answer: Callable, face: Draw) -> str:
     """Check ``answer(a, b)``: count, mean and sum of squared deviations of two chunks together.
 

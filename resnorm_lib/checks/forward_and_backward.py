@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy import ndarray
+from torch import Tensor
 
 from resnorm_lib import reference
 from resnorm_lib.checks.answers import call, expect_close, several
@@ -15,14 +16,20 @@ __all__ = ["check_concat_back", "check_direction_error", "check_post_norm_back",
 EPS = 1e-5
 
 
-@exercise("exercise-hand-rms", points=2)
+def _rms_back(dn: Tensor, x: Tensor, w: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    s = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat, g = x / s, w * dn
+    return (g - x_hat * (g * x_hat).mean(-1, keepdim=True)) / s, (dn * x_hat).sum(0)
+
+
+@exercise("exercise-hand-rms", points=2, right=_rms_back)
 def check_rms_norm_back(answer: Callable[..., tuple[ndarray, ndarray]], face: Draw) -> str:
     """Check ``answer(dn, x, w, eps) -> (dx, dw)``: the backward pass of RMSNorm with a gain.
 
     The verdict is wrong if a gradient is wrong.
     """
     draw = face.numpy(0)
-    rows, d = (face.integer(3, 7), face.integer(3, 7)) if face.hidden else (5, 6)
+    rows, d = face.size(5, 3), face.size(6, 3)
     dn, x = draw.normal(size=(2, rows, d))
     w, eps = draw.normal(size=d), face.number(0.05, 0.5) if face.hidden else 0.1
     dx, dw = several(call(answer, dn, x, w, eps), "dx", "dw")
@@ -57,14 +64,22 @@ def check_rms_norm_back(answer: Callable[..., tuple[ndarray, ndarray]], face: Dr
     return "the backward pass of RMSNorm"
 
 
-@exercise("exercise-hand-post", points=2)
+def _post_back(dy: Tensor, x: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+    total = x + x.relu() @ B
+    sigma = (total.var(-1, correction=0, keepdim=True) + EPS).sqrt()
+    x_hat = (total - total.mean(-1, keepdim=True)) / sigma
+    ds = (dy - dy.mean(-1, keepdim=True) - x_hat * (dy * x_hat).mean(-1, keepdim=True)) / sigma
+    return ds + ds @ B.T * (x > 0), x.relu().T @ ds
+
+
+@exercise("exercise-hand-post", points=2, right=_post_back)
 def check_post_norm_back(answer: Callable[..., tuple[ndarray, ndarray]], face: Draw) -> str:
     """Check ``answer(dy, x, B) -> (dx, dB)`` for ``y = LN(x + ReLU(x) B)`` without gain, with eps 0.00001.
 
     The verdict is wrong if a gradient is wrong.
     """
     draw = face.numpy(1)
-    rows, d = (face.integer(3, 7), face.integer(4, 7)) if face.hidden else (4, 5)
+    rows, d = face.size(4, 3), face.size(5, 4)
     dy, x = draw.normal(size=(2, rows, d))
     matrix = draw.normal(size=(d, d))
     dx, d_matrix = several(call(answer, dy, x, matrix), "dx", "dB")
@@ -102,14 +117,18 @@ def check_post_norm_back(answer: Callable[..., tuple[ndarray, ndarray]], face: D
     return "the backward pass of a block with its norm after the sum"
 
 
-@exercise("exercise-hand-concat", points=1)
+def _concat_back(dy: Tensor, x: Tensor, B: Tensor) -> Tensor:
+    return dy[:, : x.shape[1]] + dy[:, x.shape[1] :] @ B.T * (x > 0)
+
+
+@exercise("exercise-hand-concat", points=1, right=_concat_back)
 def check_concat_back(answer: Callable[..., ndarray], face: Draw) -> str:
     """Check ``answer(dy, x, B) -> dx`` for ``y = (x, ReLU(x) B)``, joined along the features.
 
     The verdict is wrong if the gradient is wrong.
     """
     draw = face.numpy(2)
-    rows, d = (face.integer(2, 7), face.integer(2, 7)) if face.hidden else (4, 3)
+    rows, d = face.size(4), face.size(3)
     x, matrix, dy = draw.normal(size=(rows, d)), draw.normal(size=(d, d)), draw.normal(size=(rows, 2 * d))
     first, last, on = dy[:, :d], dy[:, d:], x > 0
     through = last @ matrix.T * on
@@ -128,24 +147,29 @@ def check_concat_back(answer: Callable[..., ndarray], face: Draw) -> str:
     return "two gradients, added at the fork"
 
 
-@exercise("exercise-hand-direction", points=2)
+def _direction_error(loss: Callable, x: Tensor, dx: Tensor, u: Tensor, h: float) -> Tensor:
+    slope = (dx * u).sum()
+    return abs((loss(x + h * u) - loss(x - h * u)) / (2 * h) - slope) / abs(slope)
+
+
+@exercise("exercise-hand-direction", points=2, right=_direction_error)
 def check_direction_error(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(loss, x, dx, u, h)``: the relative error of a gradient along a direction.
 
     The verdict is wrong if the error is wrong, for a right gradient or a wrong one, or if x is changed.
     """
     draw = face.numpy(3)
-    rows, d = (face.integer(2, 5), face.integer(2, 5)) if face.hidden else (3, 4)
+    rows, d = face.size(3, high=5), face.size(4, high=5)
     x, u = draw.normal(size=(2, rows, d))
-    h = face.number(0.2, 0.5) if face.hidden else 0.3
-    exact, cubes = 3 * x**2, h**2 * (u**3).sum()
+    h, a = face.value(0.3, 0.2, 0.5), face.value(1.0, 0.5, 3)  # the loss is the sum of a x^3
+    exact, cubes = 3 * a * x**2, a * h**2 * (u**3).sum()
     for dx, what in ((exact, "of a right gradient"), (exact + u, "of a wrong gradient")):
         slope = (dx * u).sum()
         measured = (exact * u).sum() + cubes
-        ahead = (((x + h * u) ** 3).sum() - (x**3).sum()) / h
+        ahead = a * (((x + h * u) ** 3).sum() - (x**3).sum()) / h
         unit = u / np.linalg.norm(u)
-        along = ((x + h * unit) ** 3 - (x - h * unit) ** 3).sum() / (2 * h)
-        got = call(answer, lambda z: (z**3).sum(), x, dx, u, h)
+        along = a * ((x + h * unit) ** 3 - (x - h * unit) ** 3).sum() / (2 * h)
+        got = call(answer, lambda z: a * (z**3).sum(), x, dx, u, h)
         expect_close(
             got,
             abs(measured - slope) / abs(slope),

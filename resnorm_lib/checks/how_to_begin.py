@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
@@ -23,7 +23,7 @@ def _stack(face: Draw) -> tuple[float, int, float]:
     return face.number(1.5, 9), face.integer(2, 60), face.number(0.2, 3)
 
 
-@exercise("exercise-begin-factor", points=2)
+@exercise("exercise-begin-factor", points=2, right=_factor)
 def check_branch_factor(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(growth, branches, v, place)``: the factor on the branch that lets the mean square grow so much.
 
@@ -57,7 +57,11 @@ def check_branch_factor(answer: Callable[..., float], face: Draw) -> str:
     return "the factor for a wanted growth"
 
 
-@exercise("exercise-begin-gpt2", points=1)
+def _gpt2_std(name: str, layers: int, sigma: float) -> float:
+    return sigma / math.sqrt(2 * layers) if name.endswith("c_proj.weight") else sigma
+
+
+@exercise("exercise-begin-gpt2", points=1, right=_gpt2_std)
 def check_gpt2_std(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(name, layers, sigma)``: the standard deviation with which GPT-2 draws a weight.
 
@@ -81,7 +85,11 @@ def check_gpt2_std(answer: Callable[..., float], face: Draw) -> str:
     return "the start of GPT-2"
 
 
-@exercise("exercise-begin-rate", points=2)
+def _rate(times: float, a: float, optimizer: str) -> float:
+    return times ** ({"sgd": 2, "adam": 1}[optimizer] * a - 1)
+
+
+@exercise("exercise-begin-rate", points=2, right=_rate)
 def check_rate_factor(answer: Callable[..., float], face: Draw) -> str:
     """Check ``answer(times, a, optimizer)``: the factor on the rate when a stack gets so many times as many branches.
 
@@ -117,13 +125,16 @@ def check_measured_factors(answer: Callable[..., list[float]], face: Draw) -> st
     """
     draw = face.generator(7)
     cases = ((5, 2.0, 6), (12, 1.5, 16))
-    for depth, growth, dim in face.cases(*cases, drawn=lambda: (face.integer(3, 9), face.number(1.3, 3), 8)):
+    for depth, growth, dim in face.cases(
+        *cases, drawn=lambda: (face.integer(3, 9), face.number(1.3, 3), face.integer(7, 12))
+    ):
         matrices = torch.randn(depth, dim, dim, generator=draw, dtype=torch.float64)
         branches = [lambda h, matrix=matrix: (h @ matrix).relu() for matrix in matrices]
-        x = torch.randn(20, dim, generator=draw, dtype=torch.float64)
+        x = torch.randn(face.size(20, 15, 30), dim, generator=draw, dtype=torch.float64)
         factors = to_array(call(answer, branches, x, growth))
         if factors.shape != (depth,):
-            raise Wrong(f"One factor for each of the {depth} branches was expected, got shape {factors.shape}.")
+            one = "One factor for each of the branches was expected"
+            raise shown_wrong(f"{one}: {depth} numbers, got shape {factors.shape}.", f"{one}.")
         wanted = growth ** (1 / depth)
         expect_close(
             _growths(branches, x, factors),

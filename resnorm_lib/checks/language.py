@@ -21,14 +21,20 @@ def _lengths(face: Draw, rows: int, longest: int) -> Tensor:
     return torch.tensor([longest, *drawn, face.integer(1, longest - 2)])
 
 
-@exercise("exercise-language-mean", points=1)
+def _mean(features: Tensor, real: Tensor) -> Tensor:
+    return torch.where(real.unsqueeze(-1), features, 0.0).sum(1) / real.sum(1, keepdim=True)
+
+
+@exercise("exercise-language-mean", points=1, right=_mean)
 def check_mean_over_words(answer: Callable[[Tensor, Tensor], Tensor], face: Draw) -> str:
     """Check ``answer(features, real)``: each sentence of (n, T, d), averaged over the places where real (n, T).
 
     The verdict is wrong if padding is summed or counted.
     """
     fixed = [(3, 5, 2), (4, 6, 3)]
-    for rows, places, dim in face.cases(*fixed, drawn=lambda: (face.integer(3, 5), face.integer(5, 8), 4)):
+    for rows, places, dim in face.cases(
+        *fixed, drawn=lambda: (face.integer(3, 6), face.integer(5, 9), face.integer(2, 6))
+    ):
         features = face.normal(rows, places, dim) + 1
         real = torch.arange(places) < _lengths(face, rows, places)[:, None]
         count, kept = real.sum(1, keepdim=True), features * real.unsqueeze(-1)
@@ -53,25 +59,31 @@ def check_mean_over_words(answer: Callable[[Tensor, Tensor], Tensor], face: Draw
     return "the mean over the words that are there"
 
 
-@exercise("exercise-language-loss", points=2)
+def _loss(logits: Tensor, target: Tensor, pad: int) -> Tensor:
+    each = -logits.log_softmax(-1).gather(-1, target[..., None])[..., 0]
+    return each[target != pad].mean()
+
+
+@exercise("exercise-language-loss", points=2, right=_loss)
 def check_token_loss(answer: Callable[[Tensor, Tensor, int], Tensor], face: Draw) -> str:
     """Check ``answer(logits, target, pad)``: the mean cross-entropy in nats over all targets that are not pad.
 
     The verdict is wrong if padding is scored, or if sentences and not tokens count alike.
     """
     for rows, places, words in face.cases(
-        (3, 5, 4), (4, 6, 5), drawn=lambda: (face.integer(3, 5), face.integer(5, 8), face.integer(4, 7))
+        (3, 5, 4), (4, 6, 5), drawn=lambda: (face.integer(3, 6), face.integer(5, 9), face.integer(4, 8))
     ):
+        pad = face.integer(0, words - 1) if face.hidden else PAD
         logits = 2 * face.normal(rows, places, words)
         real = torch.arange(places) < _lengths(face, rows, places)[:, None]
-        drawn = [[face.integer(1, words - 1) for _ in range(places)] for _ in range(rows)]
-        target = torch.where(real, torch.tensor(drawn), PAD)
+        drawn = [[(pad + face.integer(1, words - 1)) % words for _ in range(places)] for _ in range(rows)]
+        target = torch.where(real, torch.tensor(drawn), pad)
         each = -logits.log_softmax(-1).gather(-1, target[..., None])[..., 0]
         right, kept = each[real].mean(), each * real
         probability = (-each).exp()
         twice = F.cross_entropy(logits.softmax(-1)[real], target[real])
         expect_close(
-            call(answer, logits.clone(), target.clone(), PAD),
+            call(answer, logits.clone(), target.clone(), pad),
             right,
             "The loss",
             mistakes=[
@@ -91,7 +103,14 @@ def check_token_loss(answer: Callable[[Tensor, Tensor, int], Tensor], face: Draw
     return "each token that is there counts once"
 
 
-@exercise("exercise-language-table", points=2)
+def _bigram(text: Tensor, words: int, alpha: float) -> Tensor:
+    pairs = torch.zeros(words, words, dtype=torch.float64)
+    pairs.index_put_((text[:-1], text[1:]), torch.ones(1, dtype=torch.float64), accumulate=True)
+    short = (text.bincount(minlength=words).double() + alpha / words) / (len(text) + alpha)
+    return (pairs + alpha * short) / (pairs.sum(1, keepdim=True) + alpha)
+
+
+@exercise("exercise-language-table", points=2, right=_bigram)
 def check_bigram(answer: Callable[[Tensor, int, float], Tensor], face: Draw) -> str:
     """Check ``answer(text, words, alpha)``: p(w | c) for all pairs (c, w), smoothed with the table that reads nothing.
 
@@ -135,14 +154,20 @@ def check_bigram(answer: Callable[[Tensor, int, float], Tensor], face: Draw) -> 
     return "a table that fills its gaps"
 
 
-@exercise("exercise-language-span", points=2)
+def _span(begin: Tensor, end: Tensor, longest: int) -> tuple[int, int]:
+    begin, end = begin.tolist(), end.tolist()
+    pairs = [(i, j) for i in range(len(begin)) for j in range(i, min(i + longest, len(begin)))]
+    return max(pairs, key=lambda pair: begin[pair[0]] + end[pair[1]])
+
+
+@exercise("exercise-language-span", points=2, right=_span)
 def check_best_span(answer: Callable[[Tensor, Tensor, int], tuple[int, int]], face: Draw) -> str:
     """Check ``answer(begin, end, longest)``: first and last word of the best span of at most ``longest`` words.
 
     The verdict is wrong if the end may come first, a span may be longer, or begin and end are chosen apart.
     """
     for number, longest in enumerate(face.cases(3, 2, 4, drawn=lambda: face.integer(2, 4))):
-        begin, end = _hard_logits(face.generator(10 * number), longest)
+        begin, end = _hard_logits(face.generator(10 * number), longest, face.size(10, 8, 14))
         got = several(call(answer, begin.clone(), end.clone(), longest), "first", "last")
         first, last = _span(begin, end, longest)
         apart = begin.argmax().item(), end.argmax().item()
@@ -171,14 +196,14 @@ def check_best_span(answer: Callable[[Tensor, Tensor, int], tuple[int, int]], fa
     return "begin and end, chosen together"
 
 
-def _hard_logits(draw: torch.Generator, longest: int) -> tuple[Tensor, Tensor]:
+def _hard_logits(draw: torch.Generator, longest: int, words: int) -> tuple[Tensor, Tensor]:
     """Return logits for which every mistake gives another span, and the right span has more than one word."""
     while True:
-        begin, end = torch.randn((2, 10), generator=draw, dtype=torch.float64)
+        begin, end = torch.randn((2, words), generator=draw, dtype=torch.float64)
         spans = [
             _span(begin, end, longest),
             (begin.argmax().item(), end.argmax().item()),
-            _span(begin, end, 10),
+            _span(begin, end, words),
             _span(begin, end, longest + 1),
             _span(begin, end, longest - 1),
             _greedy(begin, end, longest),
@@ -186,11 +211,6 @@ def _hard_logits(draw: torch.Generator, longest: int) -> tuple[Tensor, Tensor]:
         first, last = spans[0]
         if spans[0] not in spans[1:] and last > first:
             return begin, end
-
-
-def _span(begin: Tensor, end: Tensor, longest: int) -> tuple[int, int]:
-    pairs = [(i, j) for i in range(len(begin)) for j in range(i, min(i + longest, len(begin)))]
-    return max(pairs, key=lambda pair: (begin[pair[0]] + end[pair[1]]).item())
 
 
 def _greedy(begin: Tensor, end: Tensor, longest: int, mirrored: int = 0) -> tuple[int, int]:

@@ -5,21 +5,28 @@ from collections.abc import Callable
 import torch
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several, to_array
+from resnorm_lib.checks.answers import call, expect_close, several, shown_wrong, to_array
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_folded_centring", "check_layer_norm_backward", "check_same_path"]
 
 
-@exercise("exercise-layernorm-backward", points=2)
+def _back(dy, x, weight, eps):
+    sigma = (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
+    x_hat, g = (x - x.mean(-1, keepdim=True)) / sigma, weight * dy
+    dx = (g - g.mean(-1, keepdim=True) - x_hat * (g * x_hat).mean(-1, keepdim=True)) / sigma
+    return dx, (dy * x_hat).sum(0), dy.sum(0)
+
+
+@exercise("exercise-layernorm-backward", points=2, right=_back)
 def check_layer_norm_backward(answer: Callable, face: Draw) -> str:
     """Check ``answer(dy, x, weight, eps) -> (dx, dweight, dbias)`` for rows ``x`` of shape (n, d).
 
     The verdict is wrong if a gradient is wrong.
     """
     generator = face.generator(0)
-    rows, d, eps = (face.integer(3, 7), face.integer(3, 8), face.number(0.05, 0.9)) if face.hidden else (4, 6, 0.1)
+    rows, d, eps = face.size(4, 3), face.size(6, 3, 8), face.value(0.1, 0.2, 0.9)
     dy, x = (torch.randn(rows, d, generator=generator, dtype=torch.float64) for _ in range(2))
     weight = 1 + 0.5 * torch.randn(d, generator=generator, dtype=torch.float64)
     x = 3 * x + 2
@@ -61,14 +68,14 @@ def _mistakes_in_dx(dy, x, weight, eps):
     ]
 
 
-@exercise("exercise-layernorm-fold", points=2)
+@exercise("exercise-layernorm-fold", points=2, right=lambda weight, bias: (weight - weight.mean(0), bias - bias.mean()))
 def check_folded_centring(answer: Callable, face: Draw) -> str:
     """Check ``answer(weight, bias) -> (weight, bias)``: with them RMSNorm gives what LN gave before.
 
     The verdict is wrong if the outputs differ for some input.
     """
     generator = face.generator(1)
-    outputs, inputs = (face.integer(3, 8), face.integer(2, 8)) if face.hidden else (5, 3)
+    outputs, inputs = face.size(5, 3, 8), face.size(3)
     weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float64) + 1
     bias = torch.randn(outputs, generator=generator, dtype=torch.float64) + 1
     x = torch.randn(7, inputs, generator=generator, dtype=torch.float64)
@@ -76,7 +83,7 @@ def check_folded_centring(answer: Callable, face: Draw) -> str:
     for got, original, name in zip(folded, (weight, bias), ("weight", "bias")):
         if to_array(got).shape != tuple(original.shape):
             shapes = f"shape {to_array(got).shape}, but it must be {tuple(original.shape)}"
-            raise Wrong(f"The folded {name} has {shapes}.")
+            raise shown_wrong(f"The folded {name} has {shapes}.", f"The folded {name} has another shape than before.")
     wanted, _ = reference.layer_norm_forward((x @ weight.T + bias).numpy(), eps=0.0)
     centred, centred_bias = weight - weight.mean(0), bias - bias.mean()
     mistakes = [
@@ -97,7 +104,7 @@ def _rms(x, weight, bias):
     return reference.rms_norm_forward(a, eps=0.0)[0]
 
 
-@exercise("exercise-layernorm-path", points=3)
+@exercise("exercise-layernorm-path", points=3, right=lambda rate, decay, c: (c**2 * rate, decay / c**2))
 def check_same_path(answer: Callable, face: Draw) -> str:
     """Check ``answer(rate, decay, c) -> (rate, decay)``: from c times the weights the direction takes the same path.
 

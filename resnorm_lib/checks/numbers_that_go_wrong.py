@@ -9,13 +9,18 @@ from torch.overrides import TorchFunctionMode
 
 from resnorm_lib._precision import HALF
 from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
-from resnorm_lib.checks.face import Draw
+from resnorm_lib.checks.face import Draw, current
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_lost_share", "check_scaled_rms_norm", "check_shifted_variance", "check_stochastic_round"]
 
 
-@exercise("exercise-numbers-lost", points=1)
+def _lost(stream: Tensor, branch: Tensor) -> Tensor:
+    given = branch != 0
+    return (stream + branch == stream)[given].double().mean()
+
+
+@exercise("exercise-numbers-lost", points=1, right=_lost)
 def check_lost_share(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(stream, branch)``: the share of the increments other than 0 that leave the stream as it was.
 
@@ -23,8 +28,9 @@ def check_lost_share(answer: Callable[..., Tensor], face: Draw) -> str:
     """
     draw = face.generator(3)
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        stream = (300 * torch.randn(4, 500, generator=draw)).to(dtype)
-        branch = torch.randn(4, 500, generator=draw).to(dtype)
+        shape = face.size(4), face.size(500, 400, 600)
+        stream = (300 * torch.randn(shape, generator=draw)).to(dtype)
+        branch = torch.randn(shape, generator=draw).to(dtype)
         branch[:, ::5] = 0
         unchanged, given = stream + branch == stream, branch != 0
         expect_close(
@@ -41,13 +47,14 @@ def check_lost_share(answer: Callable[..., Tensor], face: Draw) -> str:
     return "the share of the increments that is lost"
 
 
-@exercise("exercise-numbers-shifted", points=2)
+@exercise("exercise-numbers-shifted", points=2, right=lambda x: x.double().var(-1, correction=0))
 def check_shifted_variance(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x)``: the biased variance of each row of a float32 x, from shifted sums.
 
     The verdict is wrong if a variance is wrong, with an offset or without.
     """
-    x = torch.randn(6, 512, generator=face.generator(4))
+    rows, places = face.size(6, 3), face.size(512, 300, 700)
+    x = torch.randn(rows, places, generator=face.generator(4))
     wanted = x.double().var(-1, correction=0)
     expect_close(
         call(answer, x),
@@ -60,11 +67,11 @@ def check_shifted_variance(answer: Callable[..., Tensor], face: Draw) -> str:
         ],
         tolerance=1e-4,
     )
-    far = x + torch.tensor([0.0, 1e4, -1e4, 3e3, 1e4, 100.0])[:, None]
+    far = x + torch.tensor([0.0, 1e4, -1e4, 3e3, 1e4, 100.0, -3e3])[:rows, None]
     got, wanted = to_array(call(answer, far)), to_array(far.double().var(-1, correction=0))
     if not (abs(got / wanted - 1) < 1e-3).all():
         raise Wrong("With offsets up to 10,000 it still cancels: shift every row by a number of its own, then square.")
-    beyond = 2.0**30 + 64 * (torch.arange(512)[None] % 3)  # neighbours of float32 are 64 apart there
+    beyond = 2.0**30 + 64 * (torch.arange(places)[None] % 3)  # neighbours of float32 are 64 apart there
     got, wanted = to_array(call(answer, beyond)), to_array(beyond.double().var(-1, correction=0))
     if not (abs(got / wanted - 1) < 1e-3).all():
         raise Wrong("With an offset of a thousand million it cancels, in float64 too: shift instead of widening.")
@@ -83,26 +90,40 @@ class _Widened(TorchFunctionMode):
         return result
 
 
-@exercise("exercise-numbers-scaled-rms", points=2)
+def _rms(x: Tensor, eps: float) -> Tensor:
+    return x.double() / (x.double().square().mean(-1, keepdim=True) + eps).sqrt()
+
+
+@exercise("exercise-numbers-scaled-rms", points=2, right=_rms)
 def check_scaled_rms_norm(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x, eps)``: RMSNorm without gain of the rows of a float16 x, in float16 alone.
 
     The verdict is wrong if a row is wrong, large, tiny or 0, or if anything is widened.
     """
     row = torch.linspace(-1, 1, 64).pow(3).add(0.1)
+    sizes, eps = (1.0, 3e4, 1e-3, 0.0), 1e-5
     if face.hidden:
-        row = row[torch.randperm(64, generator=face.generator(5))] * face.number(0.8, 1.1)
-    sizes = (1.0, 3e4, 1e-3, 0.0)
+        row = torch.linspace(-1, 1, face.size(64, 40, 90)).pow(3).add(0.1)
+        row = row[torch.randperm(len(row), generator=face.generator(5))] * face.number(0.8, 1.1)
+        sizes, eps = (
+            (1.0, 3e4, 1e-3, 0.0, *(face.number(1, 9) for _ in range(face.integer(0, 2)))),
+            face.number(1e-5, 1e-4),
+        )
     for size in sizes:
-        mistakes = [(torch.zeros(1, 64), f"A row of size {size:g} becomes 0: its square overflows. Scale it first.")]
-        _check_in_float16(answer, size * row[None], f"A row of size {size:g}", mistakes)
-    together = torch.tensor(sizes)[:, None] * row
-    _check_in_float16(answer, together, "With rows of all these sizes together, each scaled by its own t, the output")
+        mistakes = [(torch.zeros(1, len(row)), "A row becomes 0: its square overflows. Scale it first.")]
+        _check_in_float16(answer, size * row[None], eps, f"A row of size {size:g}", mistakes)
+    together, what = (
+        torch.tensor(sizes)[:, None] * row,
+        "With rows of all these sizes together, each scaled by its own t,",
+    )
+    _check_in_float16(answer, together, eps, f"{what} the output")
     return "RMSNorm in float16 for every size"
 
 
-def _check_in_float16(answer: Callable[..., Tensor], x: Tensor, what: str, mistakes: Sequence[tuple] = ()) -> None:
-    x, eps = x.half(), 1e-5
+def _check_in_float16(
+    answer: Callable[..., Tensor], x: Tensor, eps: float, what: str, mistakes: Sequence[tuple] = ()
+) -> None:
+    x = x.half()
     exact = x.double()
     top = exact.abs().amax(-1, keepdim=True).clamp(min=eps**0.5)
     unscaled_eps = (exact / top) / ((exact / top).square().mean(-1, keepdim=True) + eps).sqrt()
@@ -111,6 +132,7 @@ def _check_in_float16(answer: Callable[..., Tensor], x: Tensor, what: str, mista
     if mode.seen:
         raise Wrong("An operation returned float32: this exercise has float16 alone.")
     if not np.isfinite(to_array(got)).all():
+        what = "The output" if current().hidden else what
         raise Wrong(f"{what} has inf or NaN: is something divided by 0, or squared too early?")
     expect_close(
         got,
@@ -152,4 +174,4 @@ def _check_neighbours(values: set[float], number: float, bits: Tensor) -> None:
     if not values <= {below, above}:
         raise shown_wrong(f"{number:.6g} must become one of its neighbours {below:.6g} and {above:.6g}.")
     if number != below and len(values) == 1:
-        raise Wrong(f"{number:.6g} becomes {values.pop():.6g} whatever the noise is: that is no random rounding.")
+        raise shown_wrong(f"{number:.6g} becomes {values.pop():.6g} whatever the noise is: that is no random rounding.")

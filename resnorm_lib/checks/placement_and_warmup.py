@@ -9,7 +9,11 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_perturbation", "check_warmup_rate"]
 
 
-@exercise("exercise-warmup-rate", points=1)
+def _rate(step, rate, warmup):
+    return rate * min(1.0, (step + 1) / warmup) if warmup else rate
+
+
+@exercise("exercise-warmup-rate", points=1, right=_rate)
 def check_warmup_rate(answer: Callable, face: Draw) -> str:
     """Check ``answer(step, rate, warmup)``: the learning rate of a step, counted from 0, with linear warm-up.
 
@@ -21,13 +25,15 @@ def check_warmup_rate(answer: Callable, face: Draw) -> str:
             full = warmup == 0 or step + 1 >= warmup
             wanted = rate if full else rate * (step + 1) / warmup
             late = rate * step / warmup if warmup else rate
+            none = [] if warmup else [(0.0, "With warmup=0 the rate is full at once: it is not 0.")]
             mistakes = [
+                *none,
                 (
                     late,
                     "The first step, number 0, would have a rate of 0 and be wasted: count it as the first of many.",
                 ),
                 (rate * (step + 1) / max(warmup, 1), "After the warm-up the rate must stay: it must not rise further."),
-                (rate * warmup / (step + 1), "The fraction is upside down: the rate must rise."),
+                *([(rate * warmup / (step + 1), "The fraction is upside down: the rate must rise.")] if warmup else []),
                 (rate, "The rate is full from the first step on: there is no warm-up."),
             ]
             what = f"The rate at step {step} with {warmup} steps of warm-up"
@@ -58,7 +64,7 @@ def _stack(face: Draw) -> tuple[int, float, float]:
     return face.integer(2, 30), face.number(0.2, 2), face.number(0.01, 0.1)
 
 
-@exercise("exercise-perturbation", points=2)
+@exercise("exercise-perturbation", points=2, right=_perturbation)
 def check_perturbation(answer: Callable, face: Draw) -> str:
     """Check ``answer(scheme, blocks, v, c)``: the relative squared change of a stack's output.
 

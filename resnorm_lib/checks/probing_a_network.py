@@ -13,7 +13,11 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_branch_shares", "check_dead_share", "check_twins"]
 
 
-@exercise("exercise-probing-shares", points=1)
+def _ratios(stream: list[Tensor]) -> list[Tensor]:
+    return [(after - before).norm() / before.norm() for before, after in pairwise(stream)]
+
+
+@exercise("exercise-probing-shares", points=1, right=_ratios)
 def check_branch_shares(answer: Callable[[list[Tensor]], Sequence[float]], face: Draw) -> str:
     """Check ``answer(stream)``: the L ratios of branch to shortcut of a stream of L + 1 tensors.
 
@@ -22,13 +26,14 @@ def check_branch_shares(answer: Callable[[list[Tensor]], Sequence[float]], face:
     draw, scales = face.generator(5), (2.0, 0.5, 1.0, 0.1)
     if face.hidden:
         scales = [face.number(0.2, 3) for _ in range(face.integer(3, 8))]
-    steps = [scale * torch.randn(3, 4, 6, generator=draw) for scale in scales]
+    shape = face.size(3), face.size(4), face.size(6)
+    steps = [scale * torch.randn(shape, generator=draw) for scale in scales]
     stream = [torch.stack(steps[: depth + 1]).sum(0) for depth in range(len(steps))]
     sizes, branches = (torch.stack([h.norm() for h in some]) for some in (stream, steps[1:]))
     got = call(answer, stream)
     if len(got) != len(stream) - 1:
         counts = f"{len(stream)} tensors has {len(stream) - 1} branches, and so {len(stream) - 1} ratios"
-        raise Wrong(f"A stream of {counts}, not {len(got)}.")
+        raise shown_wrong(f"A stream of {counts}, not {len(got)}.")
     expect_close(
         got,
         branches / sizes[:-1],
@@ -43,13 +48,19 @@ def check_branch_shares(answer: Callable[[list[Tensor]], Sequence[float]], face:
     return "the share of each branch"
 
 
-@exercise("exercise-probing-dead", points=1)
+def _dead(activations: Tensor) -> Tensor:
+    return (activations.flatten(0, -2) == 0).all(0).double().mean()
+
+
+@exercise("exercise-probing-dead", points=1, right=_dead)
 def check_dead_share(answer: Callable[[Tensor], float], face: Draw) -> str:
     """Check ``answer(activations)``: the share of the features that are 0 for every sample and token.
 
     The verdict is wrong if a share is wrong, for one axis before the features or for two.
     """
-    for shape in face.cases((40, 7), (5, 6, 12), drawn=lambda: (face.integer(5, 9), 6, face.integer(6, 30))):
+    for shape in face.cases(
+        (40, 7), (5, 6, 12), drawn=lambda: (face.integer(5, 9), face.integer(3, 8), face.integer(6, 30))
+    ):
         activations = torch.randn(shape, generator=face.generator(6)).relu()
         dead = face.integer(1, 4) if face.hidden else 2
         activations[..., 1 : 1 + dead] = 0
@@ -78,14 +89,17 @@ def check_twins(answer: Callable[[nn.Module], list[tuple[str, str]]], face: Draw
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(face.integer(0, 2**31))
-        model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4)), nn.Linear(4, 3), nn.LayerNorm(3), nn.LayerNorm(3))
+        d, few = face.size(4, 4, 8), 3
+        model = nn.Sequential(
+            *(nn.Linear(d, d) for _ in range(4)), nn.Linear(d, few), *(nn.LayerNorm(few) for _ in "ab")
+        )
     copies = face.choice(((1, 2), (1, 3), (1, 2, 3), (3,))) if face.hidden else (2, 3)
     with torch.no_grad():
         for layer in model[:5]:
             nn.init.zeros_(layer.bias)
         for copy in copies:
             model[copy].weight.copy_(model[0].weight)
-        model[4].weight.copy_(model[0].weight[:3])  # another shape, and no copy
+        model[4].weight.copy_(model[0].weight[:few])  # another shape, and no copy
     model.append(model[1])  # the same module once more
     got, wanted = call(answer, model), [("0.weight", f"{copy}.weight") for copy in copies]
     pairs = [tuple(pair) for pair in got]

@@ -11,7 +11,11 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_distance", "check_post_norm_share"]
 
 
-@exercise("exercise-rank-distance", points=1)
+def _distance(x: torch.Tensor) -> torch.Tensor:
+    return (x - x.mean(0)).norm() / x.norm()
+
+
+@exercise("exercise-rank-distance", points=1, right=_distance)
 def check_distance(answer: Callable, face: Draw) -> str:
     """Check ``answer(x)``: how far tokens (T, d) are from being one vector.
 
@@ -34,7 +38,11 @@ def check_distance(answer: Callable, face: Draw) -> str:
     return "the distance of tokens from one vector"
 
 
-@exercise("exercise-rank-recursion", points=2)
+def _share(depth: int, tokens: int) -> float:
+    return 1 / (1 + (tokens - 1) / 2**depth)
+
+
+@exercise("exercise-rank-recursion", points=2, right=_share)
 def check_post_norm_share(answer: Callable, face: Draw) -> str:
     """Check ``answer(depth, tokens)``: the common part's share after Post-LN blocks of plain averaging.
 

@@ -22,7 +22,7 @@ def expect(
 ) -> None:
     """Compare an answer with a right one on the same arguments, and with wrong ones that name its mistake.
 
-    Beside ``mistakes`` a right function is tried with other arguments: exchanged, or one step off.
+    Beside ``mistakes`` those are tried that any answer may contain (:mod:`resnorm_lib.checks.themes`).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def expect(
     >>> expect(lambda n: n - 1, lambda n: n, 5, what="The count")
     Traceback (most recent call last):
         ...
-    resnorm_lib.checks.answers.Wrong: The count is that of one step fewer.
+    resnorm_lib.checks.answers.Wrong: The count is that of n - 1: one step fewer.
     """
     used, tried = use or _by_name(what), []
     got = used(answer, *arguments)
@@ -57,7 +57,7 @@ def expect(
             tried.append((results, sentence))
     for name, result in wanted.items():
         of_this = [(results[name], sentence) for results, sentence in tried]
-        expect_close(got[name], result, name, of_this, tolerance, arguments=() if use else arguments)
+        expect_close(got[name], result, name, of_this, tolerance)
 
 
 def _by_name(what: str | tuple[str, ...]) -> Callable[..., dict[str, Any]]:
@@ -81,7 +81,7 @@ def _known(
             continue
     if use is None:
         subject = what if isinstance(what, str) else "The result"
-        for result, sentence in themes.with_other_arguments(right, copy.deepcopy(arguments), subject):
+        for result, sentence in themes.wrong_results(right, copy.deepcopy(arguments), subject):
             yield _by_name(what)(lambda *_, result=result: result), sentence
 
 

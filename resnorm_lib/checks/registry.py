@@ -41,13 +41,21 @@ class Exercise(NamedTuple):
     check: Callable[[Callable], Verdict]
 
 
-def exercise(label: str, points: int) -> Callable[[Callable], Callable[..., Verdict]]:
+def exercise(label: str, points: int, right: Callable | None = None) -> Callable[[Callable], Callable[..., Verdict]]:
     """Register a check for the exercise with this label.
 
     The check takes an answer and a :class:`~resnorm_lib.checks.face.Draw` for its arguments, raises
     :class:`~resnorm_lib.checks.answers.Wrong` with a sentence where the answer is wrong, and returns what was right, as
     the end of a sentence. Registered, it takes an answer, and a seed for its hidden face: drawn arguments, float64 and
     float32. It returns a :class:`Verdict` and raises nothing.
+
+    Parameters
+    ----------
+    label : str
+    points : int
+    right : function, optional
+        A right answer, written with torch where it works on tensors: from it the mistakes that any answer may contain
+        are made (:mod:`resnorm_lib.checks.themes`), so that the check need not list them.
 
     Examples
     --------
@@ -70,15 +78,17 @@ def exercise(label: str, points: int) -> Callable[[Callable], Callable[..., Verd
         def judged(answer, seed=None):
             try:
                 for face in _faces(seed):
+                    face.right = right
                     with shown(face):
                         sentence = check(answer, face) if draws else check(answer)
                 return Verdict(label, points, True, sentence)
             except Wrong as wrong:
                 return Verdict(label, points, False, str(wrong))
             except Exception as error:  # of the comparison, with something that is no answer to the question
-                told = f"The check cannot use what the answer returned: {type(error).__name__}: {error}"
-                return Verdict(label, points, False, told)
+                told = f"The check cannot use what the answer returned: {type(error).__name__}"
+                return Verdict(label, points, False, f"{told}." if face.hidden else f"{told}: {error}")
 
+        judged.right = right
         judged.__signature__ = inspect.Signature(
             [inspect.Parameter("answer", 1), inspect.Parameter("seed", 1, default=None)]
         )

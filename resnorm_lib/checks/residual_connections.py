@@ -4,14 +4,18 @@ from collections.abc import Callable
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several, shown_wrong
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_concat_weights", "check_residual_backward", "check_safe_add"]
 
 
-@exercise("exercise-concat-weights", points=1)
+def _weights(dim: int, growth: int, depth: int) -> int:
+    return growth * (depth * dim + growth * (depth * (depth - 1) // 2))
+
+
+@exercise("exercise-concat-weights", points=1, right=_weights)
 def check_concat_weights(answer: Callable, face: Draw) -> str:
     """Check ``answer(dim, growth, depth)``: numbers in the matrices of a concatenating stack.
 
@@ -43,7 +47,11 @@ def check_concat_weights(answer: Callable, face: Draw) -> str:
     return "the weights of a concatenating stack"
 
 
-@exercise("exercise-residual-backward", points=2)
+def _back(dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return dy + (dy @ weight) * (x > 0), dy.T @ x.relu()
+
+
+@exercise("exercise-residual-backward", points=2, right=_back)
 def check_residual_backward(answer: Callable, face: Draw) -> str:
     """Check ``answer(dy, x, weight) -> (dx, dweight)`` for y = x + ReLU(x) W', rows of x being samples.
 
@@ -90,16 +98,18 @@ def check_safe_add(answer: Callable, face: Draw) -> str:
     for shape in face.cases((2, 3), (2, 1, 3), (4,), drawn=lambda: tuple(face.integer(1, 4) for _ in range(3))):
         stream, branch = face.normal(2, *shape)
         expect_close(call(answer, stream, branch), stream + branch, "The sum of two tensors of one shape")
-    for shape in ((2, 1), (1, 3), (3,), (), (1, 2, 3), (3, 2)):
+    rows, d = face.size(2, high=5), face.size(3, 6, 9)
+    for shape in ((rows, 1), (1, d), (d,), (), (1, rows, d), (d, rows)):
         try:
-            result = answer(torch.zeros(2, 3), torch.zeros(shape))
+            result = answer(torch.zeros(rows, d), torch.zeros(shape))
         except ValueError:
             continue
         except Exception as error:
-            raise Wrong(
-                f"For (2, 3) and {shape} it raises {type(error).__name__}, but it must be a ValueError."
-            ) from None
+            named = f"{type(error).__name__}, but it must be a ValueError."
+            raise shown_wrong(f"For {(rows, d)} and {shape} it raises {named}") from None
+        if isinstance(result, type | Exception) or result is None:
+            raise Wrong("For unequal shapes the ValueError must be raised, not returned, printed or swallowed.")
         if tuple(result.shape) == shape:
-            raise Wrong(f"A branch of shape {shape} changed the shape of a stream of shape (2, 3).")
-        raise Wrong(f"A branch of shape {shape} was added to a stream of shape (2, 3) without an error.")
+            raise shown_wrong(f"A branch of shape {shape} changed the shape of a stream of shape {(rows, d)}.")
+        raise shown_wrong(f"A branch of shape {shape} was added to a stream of shape {(rows, d)} without an error.")
     return "a sum that never broadcasts"

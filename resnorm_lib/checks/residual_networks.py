@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
+from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 from resnorm_lib.models import ResNet
@@ -23,7 +23,13 @@ __all__ = [
 ]
 
 
-@exercise("exercise-resnets-parameters", points=1)
+def _parameters(n: int) -> int:
+    stages = ((16, 16), (16, 32), (32, 64))
+    weights = sum(9 * (reads * width + (2 * n - 1) * width**2) for reads, width in stages)
+    return weights + 4 * n * (16 + 32 + 64) + 27 * 16 + 32 + 650
+
+
+@exercise("exercise-resnets-parameters", points=1, right=_parameters)
 def check_cifar_parameters(answer: Callable[[int], int], face: Draw) -> str:
     """Check ``answer(n)``: the parameters of the CIFAR network of 6n + 2 layers, with padded shortcuts.
 
@@ -59,9 +65,11 @@ def check_bottleneck(answer: type[nn.Module], face: Draw) -> str:
 
     The verdict is wrong if the attribute ``expansion``, a name, a shape or an output differs.
     """
-    right = ResNet("bottleneck", (2, 1), (4, 8), stem="cifar", stem_width=4)
+    thin, wide = face.size(4, 2, 6), face.size(8, 3, 9)
+    right = ResNet("bottleneck", (2, 1), (thin, wide), stem="cifar", stem_width=4)
     draw = face.generator(5)
-    for block, (reads, width, stride) in ((right.layer2[0], (16, 8, 2)), (right.layer1[1], (16, 4, 1))):
+    cases = (right.layer2[0], (4 * thin, wide, 2)), (right.layer1[1], (4 * thin, thin, 1))
+    for block, (reads, width, stride) in cases:
         mine = call(answer, reads, width, stride)
         if getattr(answer, "expansion", None) != 4:
             raise Wrong("The class needs the attribute expansion = 4: the block writes four times its width.")
@@ -69,7 +77,7 @@ def check_bottleneck(answer: type[nn.Module], face: Draw) -> str:
             raise Wrong("A class was expected whose objects are nn.Modules.")
         _expect_same_entries(mine, block)
         mine.load_state_dict(block.state_dict())
-        x = torch.randn(5, reads, 6, 6, generator=draw)
+        x = torch.randn(face.size(5), reads, 6, 6, generator=draw)
         expect_close(
             call(mine, x),
             block(x),
@@ -86,9 +94,8 @@ def _expect_same_entries(mine: nn.Module, block: nn.Module) -> None:
     wanted = {name: tuple(value.shape) for name, value in block.state_dict().items()}
     for name in sorted(wanted.keys() | got.keys()):
         if got.get(name) != wanted.get(name):
-            raise Wrong(
-                f"{name} has the shape {got.get(name, 'of nothing')}, but it must have {wanted.get(name, 'none')}."
-            )
+            has, needs = got.get(name, "of nothing"), wanted.get(name, "none")
+            raise shown_wrong(f"{name} has the shape {has}, but it must have {needs}.")
 
 
 def _mistaken_bottlenecks(block: nn.Module, x: Tensor) -> list[tuple[Tensor, str]]:
@@ -107,15 +114,22 @@ def _mistaken_bottlenecks(block: nn.Module, x: Tensor) -> list[tuple[Tensor, str
     ]
 
 
-@exercise("exercise-resnets-pad", points=1)
+def _padded(x: Tensor, channels: int, stride: int) -> Tensor:
+    return pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, channels - x.shape[1]))
+
+
+@exercise("exercise-resnets-pad", points=1, right=_padded)
 def check_pad_shortcut(answer: Callable[[Tensor, int, int], Tensor], face: Draw) -> str:
     """Check ``answer(x, channels, stride)``: every stride-th pixel, and zeros for the new channels.
 
     The verdict is wrong if an entry is wrong.
     """
-    x = torch.randn(2, 3, 6, 5, generator=face.generator(6))
-    for channels, stride in face.cases((6, 2), (3, 1), (4, 2), drawn=lambda: (face.integer(3, 9), face.integer(1, 3))):
-        small, more = x[:, :, ::stride, ::stride], channels - 3
+    own = face.size(3, high=5)
+    x = torch.randn(face.size(2), own, face.size(6, 5, 8), face.size(5, 4), generator=face.generator(6))
+    for channels, stride in face.cases(
+        (6, 2), (3, 1), (4, 2), drawn=lambda: (own + face.integer(0, 4), face.integer(1, 3))
+    ):
+        small, more = x[:, :, ::stride, ::stride], channels - own
         expect_close(
             call(answer, x, channels, stride),
             pad(small, (0, 0, 0, 0, 0, more)),
@@ -132,15 +146,20 @@ def check_pad_shortcut(answer: Callable[[Tensor, int, int], Tensor], face: Draw)
     return "the shortcut without a weight"
 
 
-@exercise("exercise-resnets-pre", points=2)
+def _pre_activation(x: Tensor, bn1: nn.Module, conv1: nn.Module, bn2: nn.Module, conv2: nn.Module) -> Tensor:
+    return x + conv2(bn2(conv1(bn1(x).relu())).relu())
+
+
+@exercise("exercise-resnets-pre", points=2, right=_pre_activation)
 def check_pre_activation(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x, bn1, conv1, bn2, conv2)``: the block of 2016, with nothing after the sum.
 
     The verdict is wrong if the output or the order of the layers is wrong.
     """
     draw = face.generator(7)
-    bn1, bn2, conv1, conv2 = _layers(draw)
-    x = torch.randn(4, 3, 5, 5, generator=draw)
+    channels, side = face.size(3), face.size(5, 4)
+    bn1, bn2, conv1, conv2 = _layers(draw, channels)
+    x = torch.randn(face.size(4), channels, side, side, generator=draw)
     branch = conv2(relu(bn2(conv1(relu(bn1(x))))))
     late = bn2(conv2(relu(bn1(conv1(x)))))
     expect_close(
@@ -160,16 +179,16 @@ def check_pre_activation(answer: Callable[..., Tensor], face: Draw) -> str:
     return "the block with an untouched stream"
 
 
-def _layers(draw: torch.Generator) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d, nn.Conv2d, nn.Conv2d]:
-    """Return two norms and two convolutions of three channels, drawn from one generator."""
-    norms = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-    convolutions = [nn.Conv2d(3, 3, 3, padding=1, bias=False) for _ in range(2)]
+def _layers(draw: torch.Generator, channels: int) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d, nn.Conv2d, nn.Conv2d]:
+    """Return two norms and two convolutions, drawn from one generator."""
+    norms = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+    convolutions = [nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)]
     for layer in (*norms, *convolutions):
         layer.weight.data = torch.randn(layer.weight.shape, generator=draw)
     for norm in norms:
-        norm.bias.data = torch.randn(3, generator=draw)
-        norm.running_mean = torch.randn(3, generator=draw)
-        norm.running_var = torch.rand(3, generator=draw) + 0.5
+        norm.bias.data = torch.randn(channels, generator=draw)
+        norm.running_mean = torch.randn(channels, generator=draw)
+        norm.running_var = torch.rand(channels, generator=draw) + 0.5
     return *norms, *convolutions
 
 
@@ -180,15 +199,16 @@ def check_fold(answer: Callable[[nn.Conv2d, nn.BatchNorm2d], nn.Conv2d], face: D
     The verdict is wrong if the outputs differ, or if the layers given were changed.
     """
     draw = face.generator(8)
-    bn, _, conv, _ = _layers(draw)
-    conv.stride = (2, 2)
+    channels, eps = face.size(3), face.value(1e-5, 0.01, 0.5)
+    bn, _, conv, _ = _layers(draw, channels)
+    conv.stride, bn.eps = (face.choice([1, 3]) if face.hidden else 2,) * 2, eps
     conv.eval(), bn.eval()
-    x = torch.randn(2, 3, 7, 7, generator=draw)
+    x = torch.randn(2, channels, 7, 7, generator=draw)
     got = call(answer, conv, bn)
     if not isinstance(got, nn.Conv2d):
         raise Wrong(f"The answer returns a {type(got).__name__}, but it must be one nn.Conv2d.")
     gain = bn.weight / (bn.running_var + bn.eps).sqrt()
-    scaled = conv(x) * gain.view(1, 3, 1, 1)
+    scaled = conv(x) * gain.view(1, -1, 1, 1)
     shift = bn.bias - bn.running_mean * gain
     expect_close(
         got(x),
@@ -196,13 +216,13 @@ def check_fold(answer: Callable[[nn.Conv2d, nn.BatchNorm2d], nn.Conv2d], face: D
         "The output",
         mistakes=[
             (scaled, "The bias is missing: what BN subtracts and adds is left."),
-            (scaled + bn.bias.view(1, 3, 1, 1), "The running mean is missing from the bias."),
+            (scaled + bn.bias.view(1, -1, 1, 1), "The running mean is missing from the bias."),
             (
-                scaled + (bn.bias - bn.running_mean).view(1, 3, 1, 1),
+                scaled + (bn.bias - bn.running_mean).view(1, -1, 1, 1),
                 "The running mean is divided by the standard deviation and multiplied by the gain, too.",
             ),
             (
-                conv(x) * (bn.weight / (bn.running_var + bn.eps)).view(1, 3, 1, 1) + shift.view(1, 3, 1, 1),
+                conv(x) * (bn.weight / (bn.running_var + bn.eps)).view(1, -1, 1, 1) + shift.view(1, -1, 1, 1),
                 "BN divides by the root of the variance.",
             ),
         ],
@@ -217,8 +237,9 @@ def check_snapshot(answer: Callable[..., dict[str, Any]], face: Draw) -> str:
 
     The verdict is wrong if a part is missing or follows the training that goes on.
     """
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    reads, d = face.size(3), face.size(4)
+    model = nn.Sequential(nn.Linear(reads, d), nn.BatchNorm1d(d), nn.Linear(d, 2))
+    optimizer = torch.optim.SGD(model.parameters(), face.value(0.1, 0.02, 0.2), momentum=face.value(0.9, 0.5, 0.95))
     order = face.generator(9)
     _train(model, optimizer, order)
     taken = call(answer, model, optimizer, order)
@@ -245,7 +266,7 @@ def check_snapshot(answer: Callable[..., dict[str, Any]], face: Draw) -> str:
 def _train(model: nn.Module, optimizer: torch.optim.Optimizer, order: torch.Generator) -> None:
     """Take three steps on batches that the generator draws."""
     for _ in range(3):
-        loss = model(torch.randn(5, 3, generator=order)).square().mean()
+        loss = model(torch.randn(5, model[0].in_features, generator=order)).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -6,23 +6,23 @@ import torch
 from torch import Tensor
 
 from resnorm_lib.checks.answers import call, expect_close
-from resnorm_lib.checks.face import current
+from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_mean_off", "check_reversible", "check_running_mean_off", "check_seasonal_last"]
 
 
-def _numbers(number: int, *shape: int) -> Tensor:
-    return 3 + torch.randn(shape, generator=current().generator(number), dtype=torch.float64)
+def _numbers(face: Draw, number: int, *shape: int) -> Tensor:
+    return 3 + torch.randn(shape, generator=face.generator(number), dtype=torch.float64)
 
 
-@exercise("exercise-sound-mean", points=1)
-def check_mean_off(answer: Callable[[Tensor], Tensor]) -> str:
+@exercise("exercise-sound-mean", points=1, right=lambda s: s - s.mean(2, keepdim=True))
+def check_mean_off(answer: Callable[[Tensor], Tensor], face: Draw) -> str:
     """Check ``answer(s)``: spectrograms (n, bands, frames) less the mean over time of each band of each recording.
 
     The verdict is wrong if a mean is taken over something else.
     """
-    s = _numbers(1, 3, 4, 6)
+    s = _numbers(face, 1, face.size(3), face.size(4), face.size(6, 3, 9))
     expect_close(
         call(answer, s.clone()),
         s - s.mean(2, keepdim=True),
@@ -42,14 +42,14 @@ def check_mean_off(answer: Callable[[Tensor], Tensor]) -> str:
     return "the microphone taken off"
 
 
-@exercise("exercise-sound-stream", points=2)
-def check_running_mean_off(answer: Callable[[Tensor, float], Tensor]) -> str:
+@exercise("exercise-sound-stream", points=2, right=lambda s, rate: s - _running(s, rate))
+def check_running_mean_off(answer: Callable[[Tensor, float], Tensor], face: Draw) -> str:
     """Check ``answer(s, rate)``: each frame less a running mean that has seen no later frame.
 
     The verdict is wrong if the mean starts elsewhere, moves otherwise, or looks ahead.
     """
-    s = _numbers(2, 2, 3, 7)
-    for rate in (0.25, 1.0):
+    s = _numbers(face, 2, face.size(2), face.size(3), face.size(7, 3, 9))
+    for rate in (face.value(0.25, 0.05, 0.45), face.value(1.0, 0.55, 0.95)):
         expect_close(
             call(answer, s.clone(), rate),
             s - _running(s, rate),
@@ -75,39 +75,51 @@ def _running(s: Tensor, rate: float, zero: bool = False, late: bool = False) -> 
     return torch.stack(means, -1)
 
 
-@exercise("exercise-time-seasonal", points=1)
-def check_seasonal_last(answer: Callable[[Tensor, int, int], Tensor]) -> str:
+def _seasonal(x: Tensor, horizon: int, period: int) -> Tensor:
+    return x[:, x.shape[1] - period + torch.arange(horizon) % period]
+
+
+@exercise("exercise-time-seasonal", points=1, right=_seasonal)
+def check_seasonal_last(answer: Callable[[Tensor, int, int], Tensor], face: Draw) -> str:
     """Check ``answer(x, horizon, period)``: windows (n, T) continued by their last period, again and again.
 
     The verdict is wrong if a step is wrong, with a horizon longer than the period too.
     """
-    x = _numbers(3, 2, 9)
-    for horizon, period in ((4, 4), (3, 4), (7, 3), (2, 1)):
+    places = face.size(9, 6, 12)
+    x = _numbers(face, 3, face.size(2), places)
+    cases = (4, 4), (3, 4), (7, 3), (2, 1)
+    for horizon, period in face.cases(*cases, drawn=lambda: (face.integer(2, 12), face.integer(2, 5))):
         steps = torch.arange(horizon)
         expect_close(
             call(answer, x.clone(), horizon, period),
-            x[:, 9 - period + steps % period],
+            _seasonal(x, horizon, period),
             f"The forecast of {horizon} steps with the period {period}",
             mistakes=[
                 (x[:, -1:].expand(-1, horizon), "That is the last value: the one a period ago is asked for."),
                 (x[:, steps % period], "These are the first values of the window: take its last period."),
                 (x[:, -horizon:], "It goes back by the horizon: go back by the period."),
-                (x[:, 8 - steps % period], "The last period comes in the opposite order."),
+                (x[:, places - 1 - steps % period], "The last period comes in the opposite order."),
             ],
         )
     return "the last season once more"
 
 
-@exercise("exercise-time-reversible", points=2)
-def check_reversible(answer: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]) -> str:
+def _reversible(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    mean, std = x.mean(1, keepdim=True), x.std(1, correction=0, keepdim=True)
+    return model((x - mean) / std) * std + mean
+
+
+@exercise("exercise-time-reversible", points=2, right=_reversible)
+def check_reversible(answer: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor], face: Draw) -> str:
     """Check ``answer(model, x)``: forecast standardized windows (n, T), and put mean and deviation back.
 
     The verdict is wrong if something is taken off and not put back, or taken from the wrong numbers.
     """
-    weight, x = _numbers(4, 5, 3) - 3, _numbers(5, 4, 5)
+    places = face.size(5, 3)
+    weight, x = _numbers(face, 4, places, face.size(3)) - 3, _numbers(face, 5, face.size(4), places)
 
     def model(z: Tensor) -> Tensor:
-        return torch.tanh(z @ weight)
+        return torch.tanh(z @ weight.to(z.dtype))
 
     mean, std = x.mean(1, keepdim=True), x.std(1, correction=0, keepdim=True)
     inner = model((x - mean) / std)

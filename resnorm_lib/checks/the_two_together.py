@@ -42,7 +42,7 @@ def _size_mistakes(name, depth, v):
     return [sentences[name], linear, *([squares] if name == "ln_scaling" else [])]
 
 
-@exercise("exercise-stream-size", points=2)
+@exercise("exercise-stream-size", points=2, right=_size)
 def check_stream_size(answer: Callable, face: Draw) -> str:
     """Check ``answer(name, depth, v)``: the mean square of the stream after ``depth`` blocks, 1 at the start.
 
@@ -60,14 +60,20 @@ def check_stream_size(answer: Callable, face: Draw) -> str:
     return "the size of the stream"
 
 
-@exercise("exercise-pre-norm-stack", points=2)
+def _stack(x: torch.Tensor, branches: list, norms: list, last_norm: Callable) -> torch.Tensor:
+    for branch, norm in zip(branches, norms):
+        x = x + branch(norm(x))
+    return last_norm(x)
+
+
+@exercise("exercise-pre-norm-stack", points=2, right=_stack)
 def check_pre_norm_stack(answer: Callable, face: Draw) -> str:
     """Check ``answer(x, branches, norms, last_norm)``: a Pre-LN stack.
 
     The verdict is wrong if the output is that of another network, or ``x`` was changed.
     """
     generator = face.generator(0)
-    depth, d = (face.integer(2, 5), face.integer(4, 9)) if face.hidden else (3, 6)
+    depth, d = face.size(3, high=5), face.size(6, 4, 9)
     x, *matrices = torch.randn(depth + 1, d, d, generator=generator, dtype=torch.float64)
     gains = torch.rand(depth + 1, d, generator=generator, dtype=torch.float64) + 0.5
     branches = [lambda h, matrix=matrix: torch.relu(h @ matrix) for matrix in matrices]

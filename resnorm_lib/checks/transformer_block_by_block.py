@@ -13,7 +13,7 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_causal_mask", "check_first_leak", "check_layer_weights", "check_parallel"]
 
 
-@exercise("exercise-transformer-count", points=1)
+@exercise("exercise-transformer-count", points=1, right=lambda d, m: 4 * d * d + 2 * d * m + 9 * d + m)
 def check_layer_weights(answer: Callable[[int, int], int], face: Draw) -> str:
     """Check ``answer(d, m)``: the number of weights of an encoder layer, biases and norms included.
 
@@ -79,7 +79,7 @@ def check_first_leak(answer: Callable[[nn.Module, Tensor], int | None], face: Dr
     """
     tokens = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8, 2, 8, 1, 8]])
     if face.hidden:
-        tokens = torch.randint(10, (2, face.integer(7, 10)), generator=face.generator(7))
+        tokens = torch.randint(10, (face.size(2), face.size(8, 7, 10)), generator=face.generator(7))
     if (got := _leak(answer, Ahead(0, 0), tokens)) is not None:
         raise shown_wrong(f"A model that looks at the token itself is causal, but position {got} is named.")
     cases = ((0, 1, "by one token"), (3, 1, "from position 3 on"), (2, 4, "by four tokens"))
@@ -98,15 +98,20 @@ def _leak(answer: Callable, model: nn.Module, tokens: Tensor) -> int | None:
     return None if found is None else int(found)
 
 
-@exercise("exercise-transformer-parallel", points=2)
+def _parallel(x: Tensor, see: Callable, think: Callable, n: Callable) -> Tensor:
+    z = n(x)
+    return x + see(z) + think(z)
+
+
+@exercise("exercise-transformer-parallel", points=2, right=_parallel)
 def check_parallel(answer: Callable[..., Tensor], face: Draw) -> str:
     """Check ``answer(x, see, think, n)``: x + see(n(x)) + think(n(x)), with the norm computed once.
 
     The verdict is wrong if the value is wrong, or the norm is called more than once.
     """
-    shape, draw = (2, face.integer(2, 6), 4) if face.hidden else (2, 3, 4), face.generator(7)
+    shape, draw = (face.size(2), face.size(3), face.size(4)), face.generator(7)
     x, a, b = (torch.randn(shape, generator=draw, dtype=torch.float64) for _ in range(3))
-    calls = []
+    calls, size = [], face.value(1.0, 0.5, 2)
 
     def see(h):
         return h * a
@@ -116,7 +121,7 @@ def check_parallel(answer: Callable[..., Tensor], face: Draw) -> str:
 
     def norm(h):
         calls.append(h)
-        return h / h.square().mean(-1, keepdim=True).sqrt()
+        return size * h / h.square().mean(-1, keepdim=True).sqrt()
 
     got, count, z = call(answer, x, see, think, norm), len(calls), norm(x)
     expect_close(

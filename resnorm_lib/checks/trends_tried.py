@@ -14,7 +14,11 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_folded", "check_lens", "check_mixed"]
 
 
-@exercise("exercise-trends-fold", points=1)
+def _fold(weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    return weight * gain, bias + weight @ shift
+
+
+@exercise("exercise-trends-fold", points=1, right=_fold)
 def check_folded(answer: Callable[..., tuple[Tensor, Tensor]], face: Draw) -> str:
     """Check ``answer(weight, bias, gain, shift) -> (weight, bias)`` of a linear layer that takes in a norm's gain.
 
@@ -40,41 +44,52 @@ def check_folded(answer: Callable[..., tuple[Tensor, Tensor]], face: Draw) -> st
     return "the folded layer"
 
 
-@exercise("exercise-trends-birkhoff", points=2)
+def _mix(logits: Tensor, n: int) -> Tensor:
+    matrices = torch.eye(n, dtype=logits.dtype)[torch.tensor(list(itertools.permutations(range(n))))]
+    return (logits.softmax(0)[:, None, None] * matrices).sum(0)
+
+
+@exercise("exercise-trends-birkhoff", points=2, right=_mix)
 def check_mixed(answer: Callable[[Tensor, int], Tensor], face: Draw) -> str:
     """Check ``answer(logits, n)``: the average of all permutation matrices, weighted by softmax(logits).
 
     The verdict is wrong if the shape, a sum of rows or columns, or an entry is wrong.
     """
     draw = face.generator(1)
-    for n in face.cases(2, 3, 4, drawn=lambda: face.integer(2, 4), count=3):
+    for n in face.cases(2, 3, 4, drawn=lambda: face.integer(3, 5), count=3):
         logits = torch.randn(math.factorial(n), generator=draw, dtype=torch.float64)
         orders = torch.tensor(list(itertools.permutations(range(n))))
         matrices = torch.eye(n, dtype=torch.float64)[orders]
         wanted = (logits.softmax(0)[:, None, None] * matrices).sum(0)
         got = to_array(call(answer, logits, n))
         if got.shape == (n, n) and abs(got.sum() - n) > 1e-4 * n:
-            raise Wrong(f"All entries sum to {got.sum():.4g}, but n rows of sum 1 make {n}: take the softmax.")
+            sum_of_all = f"All entries sum to {got.sum():.4g}, but n rows of sum 1 make {n}: take the softmax."
+            raise Wrong("The entries do not sum to n: take the softmax." if face.hidden else sum_of_all)
         mistakes = [(wanted.T, "Transposed: row i of a permutation matrix has its 1 in column pi(i).")]
         mistakes.append((torch.full((n, n), 1 / n), "The logits have no effect."))
         expect_close(got, wanted, f"The matrix for n = {n}", mistakes)
     return "an exactly doubly stochastic matrix"
 
 
-@exercise("exercise-trends-lens", points=2)
+def _lens(streams: list, norm: nn.Module, head: nn.Module) -> Tensor:
+    return torch.stack([head(norm(stream)) for stream in streams])
+
+
+@exercise("exercise-trends-lens", points=2, right=_lens)
 def check_lens(answer: Callable[[list, nn.Module, nn.Module], Tensor], face: Draw) -> str:
     """Check ``answer(streams, norm, head)``: what each stream would predict, along a new first axis.
 
     The verdict is wrong if a norm is missing or belongs to another stream, or if the streams are not kept apart.
     """
     draw = face.generator(2)
-    norm, head = nn.LayerNorm(6), nn.Linear(6, 4)  # float32: nobody casts a module
+    shape, words = (face.size(2), face.size(3), face.size(6)), face.size(4)
+    norm, head = nn.LayerNorm(shape[2]), nn.Linear(shape[2], words)  # float32: nobody casts a module
     with torch.no_grad():
         for parameter in (*norm.parameters(), *head.parameters()):
             parameter.copy_(torch.randn(parameter.shape, generator=draw))
         streams = [
-            size * torch.randn(2, 3, 6, generator=draw)
-            for size in face.cases(1.0, 3.0, 9.0, drawn=lambda: face.number(1, 9))
+            size * torch.randn(shape, generator=draw)
+            for size in face.cases(1.0, 3.0, 9.0, drawn=lambda: face.number(1, 9), count=face.integer(2, 5))
         ]
         got = call(answer, streams, norm, head)
         each = [head(norm(stream)) for stream in streams]

@@ -10,7 +10,11 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_dropout_shortcut", "check_gate_bias"]
 
 
-@exercise("exercise-short-bias", points=2)
+def _bias(p: float, L: int) -> float:
+    return math.log(p ** (-1 / L) - 1)
+
+
+@exercise("exercise-short-bias", points=2, right=_bias)
 def check_gate_bias(answer: Callable, face: Draw) -> str:
     """Check ``answer(p, L)``: the bias with which L gates 1 - sigmoid(b) let a share p through all together.
 
@@ -35,7 +39,7 @@ def check_gate_bias(answer: Callable, face: Draw) -> str:
     return "the bias of a gate"
 
 
-@exercise("exercise-short-dropout", points=2)
+@exercise("exercise-short-dropout", points=2, right=lambda p, L: ((1 - p) ** L, (1 - p) ** -L))
 def check_dropout_shortcut(answer: Callable, face: Draw) -> str:
     """Check ``answer(p, L)``: how likely a feature arrives through L dropouts, and how its mean square grows.
 

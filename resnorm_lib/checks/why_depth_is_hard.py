@@ -12,28 +12,30 @@ from resnorm_lib.models import MLP
 __all__ = ["check_copying_blocks", "check_end_to_end_slopes"]
 
 
-@exercise("exercise-products", points=1)
+@exercise("exercise-products", points=1, right=lambda f, depth: (f**depth, (1 + f) ** depth))
 def check_end_to_end_slopes(answer: Callable, face: Draw) -> str:
-    """Check ``answer(w, depth) -> (plain, residual)``: the slope of a stack whose branches multiply by w.
+    """Check ``answer(f, depth) -> (plain, residual)``: the slope of a stack whose branches multiply by f.
 
     The verdict is wrong if a slope is wrong.
     """
     cases = ((-0.1, 20), (0.5, 40), (0.5, 1), (-2.0, 3))
-    for w, depth in face.cases(*cases, drawn=lambda: (face.number(-0.9, 0.9), face.integer(2, 20))):
-        plain, residual = several(call(answer, w, depth), "plain", "residual")
+    for f, depth in face.cases(
+        *cases, drawn=lambda: (face.choice([-1, 1]) * face.number(0.1, 0.9), face.integer(2, 20))
+    ):
+        plain, residual = several(call(answer, f, depth), "plain", "residual")
         expect_close(
             plain,
-            w**depth,
-            f"The plain slope for w = {w}, depth {depth}",
-            mistakes=[(w * depth, "Slopes of blocks in a row multiply; they do not add.")],
+            f**depth,
+            f"The plain slope for f = {f}, depth {depth}",
+            mistakes=[(f * depth, "Slopes of blocks in a row multiply; they do not add.")],
         )
         expect_close(
             residual,
-            (1 + w) ** depth,
-            f"The residual slope for w = {w}, depth {depth}",
+            (1 + f) ** depth,
+            f"The residual slope for f = {f}, depth {depth}",
             mistakes=[
-                (1 + w**depth, "Each block adds its own input: the identity belongs to every factor, not to the end."),
-                (w**depth, "The residual slope lacks the identity: a block computes h + w h."),
+                (1 + f**depth, "Each block adds its own input: the identity belongs to every factor, not to the end."),
+                (f**depth, "The residual slope lacks the identity: a block computes h + f h."),
             ],
         )
     return "the slopes of the two stacks"

@@ -87,7 +87,7 @@ def test_an_error_of_the_answer_itself_is_told_with_its_line():
     [
         ([1.0, 2.0], [1.0], r"The result has shape \(2,\), but it must be \(1,\)\."),
         ([1.0, float("nan")], [1.0, 2.0], r"The result is nan at \(1,\), but it must be 2\."),
-        (3.0, 4.0, r"The result is 3, but it must be 4\."),
+        (3.1, 4.0, r"The result is 3\.1, but it must be 4\."),
         (torch.eye(2) * torch.tensor([5.0, 1.0]), torch.eye(2), r"The result is 5 at \(0, 0\), but it must be 1\."),
     ],
 )

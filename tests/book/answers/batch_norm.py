@@ -60,8 +60,8 @@ EXERCISES = {
             lambda *a: folded(*a, of_bias=lambda s, c, mu, b: b - s * mu): "bias of the linear layer is lost",
             lambda *a: folded(*a, of_bias=lambda s, c, mu, b: s * c + b): "running mean is lost",
             lambda *a: fold(*a)[0]: "must return . values",
-            lambda *a: fold(*a)[::-1]: "has shape",
-            lambda *a: folded(*a, of_bias=lambda s, c, mu, b: s * (c - mu)): "is .*, but it must be",
+            lambda *a: fold(*a)[::-1]: "another order",
+            lambda *a: folded(*a, of_bias=lambda s, c, mu, b: s * (c - mu)): "that of a shift of zeros",
         },
     ),
     batch_norm.check_merged_statistics: (

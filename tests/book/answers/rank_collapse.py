@@ -33,7 +33,7 @@ EXERCISES = {
         {
             lambda depth, tokens: share(depth, tokens, lambda q: min(1.0, 2 * q)): "cannot just double",
             pre_norm_share: "That is Pre-LN",
-            lambda depth, tokens: 1 / tokens: r"is \S+, but it must be",
+            lambda depth, tokens: 1 / tokens: "that of depth - 1",
         },
     ),
 }

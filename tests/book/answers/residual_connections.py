@@ -53,7 +53,7 @@ EXERCISES = {
             lambda dim, growth, depth: depth * dim * growth: "as if it were the first",
             lambda dim, growth, depth: concat_weights(dim + growth, growth, depth): "nothing has been appended yet",
             lambda dim, growth, depth: depth * dim * dim: "is the sum's count",
-            lambda dim, growth, depth: concat_weights(dim, growth, depth) + 1: r"is \S+, but it must be",
+            lambda dim, growth, depth: concat_weights(dim, growth, depth) + 1: "larger by 1",
         },
     ),
     checks.check_residual_backward: (
