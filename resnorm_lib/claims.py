@@ -83,13 +83,20 @@ def _judge(word, id, statement, measured, at_least, at_most, source):
 
 
 def _comparison(measured, at_least, at_most):
-    low, high = -math.inf if at_least is None else at_least, math.inf if at_most is None else at_most
-    shown = _shown(measured, low, high)
-    if at_least is None:
-        return f"{shown} <= {at_most:g}"
-    if at_most is None:
-        return f"{shown} >= {at_least:g}"
-    return f"{at_least:g} <= {shown} <= {at_most:g}"
+    low, high = (None if bound is None else _bound(bound, measured) for bound in (at_least, at_most))
+    shown = _shown(measured, float(low or -math.inf), float(high or math.inf))
+    if low is None:
+        return f"{shown} <= {high}"
+    if high is None:
+        return f"{shown} >= {low}"
+    return f"{low} <= {shown} <= {high}"
+
+
+def _bound(bound, measured):
+    """Return a bound in six digits; in all, where it is a whole number or the six would judge otherwise."""
+    short = float(f"{bound:g}")
+    same = (measured <= bound) == (measured <= short) and (measured >= bound) == (measured >= short)
+    return f"{bound:g}" if same and not isinstance(bound, int) else str(bound)
 
 
 def _shown(measured, low, high):

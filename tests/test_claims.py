@@ -54,6 +54,17 @@ def test_a_value_near_its_bound_is_shown_with_the_digits_that_keep_the_line_true
     assert capsys.readouterr().out == "holds  a.b  a share  0.45365 <= 0.4537 <= 0.45375\n"
 
 
+def test_whole_numbers_are_shown_whole(capsys):
+    claim("a.b", "two to the 32", 2**32, at_least=2**32, at_most=2**32)
+    assert capsys.readouterr().out == "holds  a.b  two to the 32  4294967296 <= 4294967296 <= 4294967296\n"
+
+
+def test_a_value_between_a_bound_and_the_six_digits_of_it_stays_true_as_printed(capsys):
+    claim("a.b", "below the half of ln 10", 1.151292, at_most=1.1512925)
+    [line] = lines(capsys.readouterr().out)
+    assert line.measured <= line.at_most
+
+
 def test_a_value_just_outside_its_bound_is_not_shown_as_the_bound():
     with pytest.raises(ClaimError, match=r"1\.0004 <= 1$"):
         claim("a.b", "at most one", 1.0004, at_most=1)

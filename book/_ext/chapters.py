@@ -1,12 +1,14 @@
 """Pages made from the manifest ``book/chapters.yml``.
 
 ``{chapter-map}`` shows what each chapter asks and needs, ``{course-schedule}`` the weeks of the course,
-``{course-hours}`` its hours and points, ``{recorded-sections}`` a section of recorded runs for each chapter that has
-some, ``{part-page} II`` the chapters of a part; for the front page, ``{front-parts}`` shows the parts of the book with
-what each chapter asks, and ``{front-numbers}`` what stands today, counted.
+``{course-semester} 14`` those of a course with all chapters, ``{course-hours}`` its hours and points,
+``{recorded-sections}`` a section of recorded runs for each chapter that has some, ``{part-page} II`` the chapters of a
+part; for the front page, ``{front-parts}`` shows the parts of the book with what each chapter asks, and
+``{front-numbers}`` what stands today, counted.
 """
 
 import json
+import math
 
 import yaml
 from docutils import nodes
@@ -18,7 +20,7 @@ from book._tools import manifest
 TOC, REGISTER = manifest.ROOT / "_toc.yml", manifest.ROOT / "book/errata.yml"
 SEEDS = manifest.ROOT / "book/recorded/seeds.json"
 SOURCES = [manifest.ROOT / "book/chapters.yml", TOC, REGISTER, SEEDS]
-WEEKS = 2  # that the course gives a chapter
+WEEKS = 10  # of the course
 READING = 2  # times the stated minutes: what a student of the second year takes, by one reader's estimate
 
 
@@ -30,12 +32,41 @@ def chapter_map(chapters):
         yield f"| {link(chapter.name)} | {chapter.question} | {needs} |"
 
 
+def hours(chapter):
+    """Return the hours that a student takes to read a chapter and to do all its exercises."""
+    return (READING * chapter.minutes + sum(task["minutes"] for task in chapter.exercises)) / 60
+
+
+def weeks_of(chapters, weeks):
+    """Yield each chapter with the weeks that it takes, as many hours in each week."""
+    a_week, begun = sum(map(hours, chapters)) / weeks, 0.0
+    for chapter in chapters:
+        ended = begun + hours(chapter)
+        first, last = int(begun / a_week + 0.05) + 1, math.ceil(ended / a_week - 0.05)
+        yield (
+            chapter,
+            f"{first}" if last <= first else f"{first}, {last}" if last == first + 1 else f"{first} to {last}",
+        )
+        begun = ended
+
+
 def course_schedule(chapters):
-    """Return a table: weeks, chapter, what to hand in."""
-    yield "| weeks | chapter | to hand in |\n|---|---|---|"
-    for i, chapter in enumerate(chapter for chapter in chapters if chapter.hand_in):
-        weeks = ", ".join(str(WEEKS * i + week) for week in range(1, WEEKS + 1))
-        yield f"| {weeks} | {link(chapter.name)} | {chapter.hand_in} |"
+    """Return what the course takes, and a table: weeks, chapter, hours, what to hand in."""
+    chosen = [chapter for chapter in chapters if chapter.hand_in]
+    total = sum(map(hours, chosen))
+    yield f"{len(chosen)} chapters, {total:.0f} hours: {total / WEEKS:.1f} a week, class and home together.\n"
+    yield "| weeks | chapter | hours | to hand in |\n|---|---|---|---|"
+    for chapter, weeks in weeks_of(chosen, WEEKS):
+        yield f"| {weeks} | {link(chapter.name)} | {hours(chapter):.1f} | {chapter.hand_in} |"
+
+
+def course_semester(chapters, weeks):
+    """Return what all chapters take in so many weeks, and a table: weeks, chapter, hours."""
+    total = sum(map(hours, chapters))
+    yield f"{len(chapters)} chapters, {total:.0f} hours: {total / int(weeks):.1f} a week, class and home together.\n"
+    yield "| weeks | chapter | hours |\n|---|---|---|"
+    for chapter, each in weeks_of(chapters, int(weeks)):
+        yield f"| {each} | {link(chapter.name)} | {hours(chapter):.1f} |"
 
 
 def course_hours(chapters):
@@ -104,7 +135,7 @@ def link(name):
 
 
 PAGES = {"chapter-map": chapter_map, "course-schedule": course_schedule, "recorded-sections": recorded_sections}
-PAGES["course-hours"] = course_hours
+PAGES |= {"course-hours": course_hours, "course-semester": course_semester}
 PAGES |= {"part-page": part_page, "front-parts": front_parts, "front-numbers": front_numbers}
 
 

@@ -1,4 +1,4 @@
-"""``{open-models}``: what the layers of today's open models have, each cell a link to the line of code that says so."""
+"""``{open-models}``: what the layers of today's open models have, each cell a link to its source."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from book._ext import real_models
 DATA = Path(__file__).parents[1] / "open_models.yml"
 COLUMNS = ["norm", "eps", "placement", "queries and keys", "positions", "feed-forward"]
 CODE = real_models.TRANSFORMERS.replace("/tree/", "/blob/")
-CAPTION = """What a layer has in eight open language models. Each cell links to the line of the implementation that says
-so. `eps` is the default of the configuration; a trained checkpoint may bring its own."""
+CHECKPOINTS = "https://huggingface.co/"
+CAPTION = """What a layer has in ten open language models. Each cell links to its source: `eps` to the configuration of
+a published checkpoint, the others to the line of the implementation that says so."""
 
 
 def load(path=DATA):
@@ -25,15 +26,20 @@ def source(folder, cell):
     return f"{folder}/{kind}_{folder}.py", line
 
 
+def address(row, column):
+    """Return where a cell links to: the configuration of a checkpoint, or a line of the implementation."""
+    if column == "eps":
+        return f"{CHECKPOINTS}{row['eps'][1]}/blob/main/config.json"
+    path, line = source(row["folder"], row[column])
+    return f"{real_models.GITHUB}{CODE}{path}#L{line}"
+
+
 def table(rows):
     """Return the rows as a table in MyST: the network with its paper, then the cells as links."""
     cells = [["network", *COLUMNS, "paper"], ["---"] * (len(COLUMNS) + 2)]
     papers = {row["name"]: real_models.sources(row | {"code": "-"}) for row in real_models.load()}
     for row in rows:
-        links = []
-        for column in COLUMNS:
-            path, line = source(row["folder"], row[column])
-            links.append(f"[{row[column][0]}]({real_models.GITHUB}{CODE}{path}#L{line})")
+        links = [f"[{row[column][0]}]({address(row, column)})" for column in COLUMNS]
         cells.append([row["name"], *links, papers[row["name"]]])
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 

@@ -13,8 +13,8 @@ COLUMNS = {"name": "network", "year": "year", "norm": "norm", "eps": "eps", "pla
 GITHUB = "https://github.com/"
 TRANSFORMERS = "huggingface/transformers/tree/v5.24.0/src/transformers/models/"
 CAPTION = """Norms in well-known networks. *After*: after the branch, before the sum. *Sandwich*: before and after the
-branch. *Inside*: within the branch. `eps` is the default of the implementation that the last column names; a trained
-checkpoint may bring its own."""
+branch. *Inside*: within the branch. `eps` is that of the published checkpoints; the class in the last column may have
+another default."""
 
 
 def load(path=DATA):

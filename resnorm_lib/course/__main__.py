@@ -10,10 +10,10 @@ import tomllib
 from pathlib import Path
 
 from resnorm_lib.course.answer import House
-from resnorm_lib.course.grade import grade, hand_ins
+from resnorm_lib.course.grade import grade, hand_ins, ignored
 from resnorm_lib.course.gradebook import fill
-from resnorm_lib.course.hand_in import mended
-from resnorm_lib.course.key import read_key
+from resnorm_lib.course.hand_in import mended, readable
+from resnorm_lib.course.key import Assignment, read_key
 from resnorm_lib.course.limits import Limits
 from resnorm_lib.course.report import TABLES, total, write_tables
 
@@ -65,19 +65,29 @@ def _roster(path: Path | None) -> dict[str, dict[str, str]]:
 
 def _mend(chosen: argparse.Namespace) -> None:
     """Write all hand-ins anew; one that is no notebook is left out."""
-    for student, assignment, path in hand_ins(chosen.folder, read_key(chosen.key)):
+    key = read_key(chosen.key)
+    for student, assignment, path, notes in hand_ins(chosen.folder, key):
+        for note in notes:
+            print(readable(f"{student}: {note}"))
         try:
             notebook = mended(path, assignment)
-        except ValueError as error:
-            print(f"{student} is left out: {error}")
+            text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+        except (ValueError, RecursionError) as error:
+            print(readable(f"{student} is left out: {error}"))
             continue
-        place = chosen.out / student / assignment.name / path.name
+        place = chosen.out / student / assignment.name / f"{assignment.name}.ipynb"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        place.write_text(text, encoding="utf-8", errors="replace")  # nbgrader stops at half a character
         for name in BESIDE:
             if (path.parent / name).is_file():
                 shutil.copyfile(path.parent / name, place.parent / name)
+    _tell_ignored(chosen.folder, key)
     print(f"Hand-ins as nbgrader takes them are in {chosen.out}.")
+
+
+def _tell_ignored(folder: Path, key: dict[str, Assignment]) -> None:
+    for line in ignored(folder, key):
+        print(readable(f"Not graded: {line}."))
 
 
 def _grade(chosen: argparse.Namespace) -> None:
@@ -86,14 +96,17 @@ def _grade(chosen: argparse.Namespace) -> None:
     limits = Limits(seconds=chosen.seconds, megabytes=chosen.megabytes)
     with House() as house:
         scores = grade(chosen.folder, key, _secret(chosen.secret or chosen.out / "secret.txt"), house, limits)
-        apart = house.apart
+        apart, shut = house.apart, house.shut
     if chosen.gradebook:
         print(f"{fill(chosen.gradebook, scores, key)} scores are in nbgrader's gradebook.")
     write_tables(chosen.out, scores, key, roster, tables)
     for student, row in total(scores).items():
         print(f"{student}: " + ", ".join(f"{name} {points}" for name, points in row.items()))
+    _tell_ignored(chosen.folder, key)
     if not apart:
         print("This system did not let answers run without a network; see the guide.")
+    if not shut:
+        print("This system did not keep answers from the files that you can read and write; see the guide.")
     print(f"Scores, tables and feedback are in {chosen.out}.")
 
 

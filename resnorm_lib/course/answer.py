@@ -40,6 +40,7 @@ class House:
     def __init__(self):
         self._process = None
         self.apart = True  # whether all answers had no network
+        self.shut = True  # whether all answers had no files but their own
 
     def __enter__(self) -> "House":
         return self
@@ -103,7 +104,9 @@ class _Link:
         with theirs:
             self._pid = house.fork(theirs, self._folder.name, limits)
         self._left = self.limits.seconds  # of waiting: what the check itself computes does not count
-        house.apart &= json.loads(self._receive())["apart"]
+        begun = json.loads(self._receive())
+        house.apart &= begun["apart"]
+        house.shut &= begun["shut"]
 
     def close(self) -> None:
         self._socket.close()

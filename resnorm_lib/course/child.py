@@ -20,6 +20,7 @@ from torch import Tensor
 
 from resnorm_lib.checks.arguments import gradients, leaves, overwritten, structure, values
 from resnorm_lib.course import wire
+from resnorm_lib.course.files import close_files
 from resnorm_lib.course.limits import Limits, close_network, confine
 
 __all__ = ["Worker", "main", "run_cells"]
@@ -157,8 +158,9 @@ def _work(link: socket.socket, limits: Limits, folder: str) -> None:
         os._exit(0)
     confine(limits, folder)
     _hide_checks()
+    shut = close_files(folder)
     try:
-        wire.send(link, json.dumps({"apart": apart}).encode())
+        wire.send(link, json.dumps({"apart": apart, "shut": shut}).encode())
         Worker(link).serve()
     except (EOFError, OSError):
         pass

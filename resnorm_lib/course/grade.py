@@ -1,5 +1,6 @@
 """Score hand-ins: each exercise by itself, in children, by both faces of its check."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -7,11 +8,23 @@ from typing import NamedTuple
 from resnorm_lib.checks import Verdict, Wrong, registry
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.bank import VARIABLE, load, named
-from resnorm_lib.course.hand_in import Answer, answers, read_cells
+from resnorm_lib.course.hand_in import Answer, answers, read_cells, readable
 from resnorm_lib.course.key import Assignment, Task
 from resnorm_lib.course.limits import LIMITS, Limits
 
-__all__ = ["Score", "checks", "grade", "hand_ins"]
+__all__ = ["HandIn", "Score", "checks", "grade", "hand_ins", "ignored"]
+
+# What programs append to the name of a file that is there already: "a (1)", "a(1)", "a-1", "a 2", "a-Copy1".
+_COPY = re.compile(r"(?:[ -]?\((\d+)\)|[ -](\d+)|-Copy(\d+))$")
+
+
+class HandIn(NamedTuple):
+    """The notebook of one student for one assignment that counts."""
+
+    student: str
+    assignment: Assignment
+    path: Path
+    notes: list[str]  # which others there are
 
 
 class Score(NamedTuple):
@@ -26,21 +39,58 @@ class Score(NamedTuple):
     notes: list[str]
 
 
-def hand_ins(folder: Path, key: dict[str, Assignment]) -> Iterator[tuple[str, Assignment, Path]]:
-    """Yield student, assignment and file for each notebook ``FOLDER/student/.../assignment.ipynb``.
+def hand_ins(folder: Path, key: dict[str, Assignment]) -> list[HandIn]:
+    """Return the notebooks ``FOLDER/student/.../assignment.ipynb``, one for each student and assignment.
+
+    A name may end as that of a second download does, ``assignment (1).ipynb``. Of several notebooks the one that was
+    saved last counts; of those saved in the same second the one with the highest number.
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    paths = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    found = [(path.relative_to(folder).parts[0], key[path.stem], path) for path in paths if path.stem in key
-             and path.parent != folder]  # fmt: skip
-    if not found:
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for path in _notebooks(folder):
+        if (name := _meant(path, key)) and path.parent != folder:
+            groups.setdefault((path.relative_to(folder).parts[0], name), []).append(path)
+    if not groups:
         wanted = f"{folder}/student/{next(iter(key), 'assignment')}.ipynb"
         raise ValueError(f"folder must hold hand-ins, as in {wanted}, but there is none in {folder}.")
-    yield from found
+    return [_last(folder / student, key[name], paths) for (student, name), paths in groups.items()]
+
+
+def ignored(folder: Path, key: dict[str, Assignment]) -> list[str]:
+    """Return a line for each notebook of a folder that is no hand-in, with the reason."""
+    lines = []
+    for path in _notebooks(folder):
+        if not _meant(path, key):
+            lines.append(f"{path.relative_to(folder)}: no assignment has this name")
+        elif path.parent == folder:
+            lines.append(f"{path.relative_to(folder)}: it lies in no student's folder")
+    return lines
+
+
+def _notebooks(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+
+
+def _meant(path: Path, key: dict[str, Assignment]) -> str | None:
+    """Return the assignment whose name a file has, or had before a program numbered it."""
+    return next((name for name in (path.stem, _COPY.sub("", path.stem)) if name in key), None)
+
+
+def _last(folder: Path, assignment: Assignment, paths: list[Path]) -> HandIn:
+    """Return the one of a student's notebooks that counts."""
+
+    def when(path: Path) -> tuple[int, int, Path]:
+        found = _COPY.search(path.stem) if path.stem != assignment.name else None
+        return int(path.stat().st_mtime), int(found[found.lastindex]) if found else 0, path
+
+    last = max(paths, key=when)
+    others = ", ".join(str(each.relative_to(folder)) for each in paths if each != last)
+    notes = [f"{last.relative_to(folder)} counts, which was saved last, and not {others}."] if others else []
+    return HandIn(folder.name, assignment, last, notes)
 
 
 def checks(labels: Iterable[str]) -> dict[str, Callable]:
@@ -70,18 +120,28 @@ def grade(folder: Path, key: dict[str, Assignment], secret: str, house: House, l
     limits : Limits
         For each face of each check.
     """
-    scores, handed_in = [], list(hand_ins(folder, key))
-    known = checks(task.label for _, assignment, _ in handed_in for task in assignment.tasks)
-    for student, assignment, path in handed_in:
-        try:
-            found = answers(read_cells(path), assignment)
-        except ValueError as error:
-            found = [Answer(task, None, [], [str(error)]) for task in assignment.tasks]
-        for answer in found:
-            task = answer.task
-            points, sentence = _judge(answer, known[task.label], secret, house, limits)
-            scores.append(Score(student, assignment.name, task.label, points, task.points, sentence, answer.notes))
+    scores, handed_in = [], hand_ins(folder, key)
+    known = checks(task.label for each in handed_in for task in each.assignment.tasks)
+    for student, assignment, path, copies in handed_in:
+        for task, points, sentence, notes in _judged(path, assignment, known, secret, house, limits):
+            notes = [readable(each) for each in (*copies, *notes)]
+            scores.append(
+                Score(readable(student), assignment.name, task.label, points, task.points, readable(sentence), notes)
+            )
     return scores
+
+
+def _judged(
+    path: Path, assignment: Assignment, known: dict[str, Callable], secret: str, house: House, limits: Limits
+) -> Iterator[tuple[Task, int, str, list[str]]]:
+    """Yield task, points, sentence and notes for each exercise of one hand-in, whatever is in its file."""
+    try:
+        found = answers(read_cells(path), assignment)
+    except Exception as error:  # one hand-in must not stop the others
+        told = str(error) if isinstance(error, ValueError) else f"The notebook cannot be read: {type(error).__name__}."
+        found = [Answer(task, None, [], [told]) for task in assignment.tasks]
+    for answer in found:
+        yield answer.task, *_judge(answer, known[answer.task.label], secret, house, limits), answer.notes
 
 
 def _judge(answer: Answer, check: Callable, secret: str, house: House, limits: Limits) -> tuple[int, str]:

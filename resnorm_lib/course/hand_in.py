@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from resnorm_lib.course.key import Assignment, Task
 
-__all__ = ["Answer", "answers", "mended", "read_cells"]
+__all__ = ["Answer", "answers", "mended", "read_cells", "readable"]
 
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)  # of what is no notebook
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
@@ -20,6 +20,17 @@ class Answer(NamedTuple):
     source: str | None  # None: there is no answer
     own: list[str]  # definitions in cells that the student has added
     notes: list[str]  # what had to be repaired
+
+
+def readable(text: str) -> str:
+    r"""Return a text that any file takes: halves of a character, which UTF-8 does not have, are spelled out.
+
+    Examples
+    --------
+    >>> print(readable("a\ud800"))
+    a\ud800
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_cells(path: Path) -> list[dict[str, Any]]:
@@ -117,8 +128,11 @@ def _tree(source: str) -> list[ast.stmt]:
 
 
 def _code(source: str) -> str:
-    """Return what a cell says to Python, whatever its layout and its comments."""
-    return "\n".join(map(ast.dump, _tree(source))) or source.strip()
+    """Return what a cell says to Python, whatever its layout and its comments; a tree too deep to show as it stands."""
+    try:
+        return "\n".join(map(ast.dump, _tree(source))) or source.strip()
+    except RecursionError:
+        return source.strip()
 
 
 def _defined(source: str) -> set[str]:
@@ -128,11 +142,18 @@ def _defined(source: str) -> set[str]:
 
 
 def _definitions(source: str) -> str:
-    """Return the imports, functions and classes of a cell, without what it does with them."""
-    return "\n".join(ast.unparse(node) for node in _tree(source) if isinstance(node, _DEFINITIONS))
+    """Return the imports, functions and classes of a cell as they stand there, without what it does with them."""
+    source = _without_magics(source)[0]
+    return "\n".join(_segment(source, node) for node in _tree(source) if isinstance(node, _DEFINITIONS))
+
+
+def _segment(source: str, node: ast.stmt) -> str:
+    decorators = getattr(node, "decorator_list", [])
+    above = source.split("\n")[decorators[0].lineno - 1 : node.lineno - 1] if decorators else []
+    return "\n".join([*above, ast.get_source_segment(source, node) or ""])
 
 
 def _without_magics(source: str) -> tuple[str, bool]:
-    lines = source.splitlines()
+    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = ["pass" if line.startswith(("%", "!")) else line for line in lines]
     return "\n".join(kept), kept != lines

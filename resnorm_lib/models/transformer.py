@@ -7,7 +7,8 @@ from itertools import cycle
 import torch
 from torch import Tensor, nn
 
-from resnorm_lib._arguments import number, positive_int
+from resnorm_lib._arguments import choice, flag, number, positive_int
+from resnorm_lib.models.gated_feed_forward import GatedFeedForward
 from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
 from resnorm_lib.models.transformer_branches import FeedForward, SelfAttention
@@ -16,37 +17,48 @@ from resnorm_lib.residual import BranchPosition, ResidualStack, branch_widths
 
 __all__ = ["DecoderLM", "TransformerEncoder"]
 
+POSITIONS = ("learned", "rotary")
+
 
 class TokenEmbedding(nn.Module):
-    """Map tokens (N, T) to vectors (N, T, dim): word plus position, both with initial std dim^-1/2."""
+    """Map tokens (N, T) to vectors (N, T, dim): word, plus position if it is learned, with initial std dim^-1/2."""
 
-    def __init__(self, vocab_size: int, dim: int, context_length: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, vocab_size: int, dim: int, context_length: int, dropout: float = 0.0, learned_positions: bool = True
+    ) -> None:
         super().__init__()
         self.token = nn.Embedding(positive_int("vocab_size", vocab_size), positive_int("dim", dim))
-        self.position = nn.Embedding(positive_int("context_length", context_length), dim)
+        self.context_length = positive_int("context_length", context_length)
+        self.position = nn.Embedding(context_length, dim) if learned_positions else None
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
         self.gain = 1.0
         self.reset_parameters()
 
+    @property
+    def tables(self) -> list[nn.Embedding]:
+        return [self.token] if self.position is None else [self.token, self.position]
+
     def reset_parameters(self) -> None:
         """Draw the vectors anew, with the gain that the scheme asks for."""
-        for embedding in (self.token, self.position):
+        for embedding in self.tables:
             nn.init.normal_(embedding.weight, std=self.gain * embedding.embedding_dim**-0.5)
 
     @torch.no_grad()
     def scale(self, gain: float) -> None:
         self.gain = gain
-        self.token.weight.mul_(gain)
-        self.position.weight.mul_(gain)
+        for embedding in self.tables:
+            embedding.weight.mul_(gain)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        longest = self.position.num_embeddings
-        if tokens.dim() != 2 or tokens.is_floating_point() or tokens.shape[1] > longest:
+        if tokens.dim() != 2 or tokens.is_floating_point() or tokens.shape[1] > self.context_length:
             raise ValueError(
                 f"the tokens are {tokens.dtype} of shape {tuple(tokens.shape)}, but they must be integers of shape "
-                f"(N, T) with T at most context_length={longest}."
+                f"(N, T) with T at most context_length={self.context_length}."
             )
-        return self.dropout(self.token(tokens) + self.position(torch.arange(tokens.shape[1], device=tokens.device)))
+        x = self.token(tokens)
+        if self.position is not None:
+            x = x + self.position(torch.arange(tokens.shape[1], device=tokens.device))
+        return self.dropout(x)
 
 
 def stack_of_layers(
@@ -78,7 +90,13 @@ class TransformerEncoder(nn.Module):
         As for :class:`resnorm_lib.residual.Residual`; weights are drawn on the CPU.
         A norm of channels (``"batch"``) takes every token as a sample, and refuses padding while it takes its
         statistics from the batch.
-    activation : {"gelu", "gelu_tanh", "relu"}
+    activation : {"gelu", "gelu_tanh", "silu", "relu"}
+    gated : bool, default False
+        Multiply the hidden features of the feed-forward by a second linear map, as LLaMA does with ``"silu"``:
+        Shazeer (2020), arXiv:2002.05202. Two thirds of the hidden width then give the same number of weights.
+    positions : {"learned", "rotary"}
+        A vector for each position is added to the token's, or each head turns its queries and keys by an angle that
+        grows with the position: Su et al. (2024), arXiv:2104.09864.
     qk_norm : {"rms", "layer"}, class or callable, optional
         Normalize the queries and keys of each head, by a norm that is built for the width of a head.
     dropout : number, default 0
@@ -94,7 +112,7 @@ class TransformerEncoder(nn.Module):
 
     References
     ----------
-    Vaswani et al. (2017), arXiv:1706.03762; positions are learned.
+    Vaswani et al. (2017), arXiv:1706.03762; positions are learned by default.
 
     Examples
     --------
@@ -117,6 +135,8 @@ class TransformerEncoder(nn.Module):
         scheme: str | type | partial = "pre_norm",
         norm: Norm = "layer",
         activation: str = "gelu",
+        gated: bool = False,
+        positions: str = "learned",
         qk_norm: Norm = None,
         dropout: float = 0.0,
         role: str = "alone",
@@ -126,9 +146,12 @@ class TransformerEncoder(nn.Module):
         **options,
     ) -> None:
         super().__init__()
-        self.embedding = TokenEmbedding(vocab_size, dim, context_length, dropout)
-        attention = partial(SelfAttention, dim, num_heads, causal=self.causal, qk_norm=qk_norm, dropout=dropout)
-        feed_forward = partial(FeedForward, dim, hidden, activation=activation, dropout=dropout)
+        rotary = choice("positions", positions, POSITIONS) == "rotary"
+        self.embedding = TokenEmbedding(vocab_size, dim, context_length, dropout, learned_positions=not rotary)
+        heads = {"causal": self.causal, "rotary": rotary, "qk_norm": qk_norm, "dropout": dropout}
+        attention = partial(SelfAttention, dim, num_heads, **heads)
+        kind = GatedFeedForward if flag("gated", gated) else FeedForward
+        feed_forward = partial(kind, dim, hidden, activation=activation, dropout=dropout)
         both = [attention, feed_forward]
         self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, other_depth=other_depth)
         self.final_norm = self.blocks.make_final_norm(norm)
@@ -152,7 +175,8 @@ class TransformerEncoder(nn.Module):
 class DecoderLM(TransformerEncoder):
     """Map tokens (N, T) to logits (N, T, vocab_size) of the next token: a language model, whose attention is causal.
 
-    With the defaults it has the shape of GPT-2: :func:`resnorm_lib.models.from_gpt2` loads its weights.
+    With the defaults it has the shape of GPT-2: :func:`resnorm_lib.models.from_gpt2` loads its weights. With
+    ``norm="rms", positions="rotary", gated=True, activation="silu"`` it has that of LLaMA, but for its biases.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice, flag, number, positive_int
+from resnorm_lib.models.rotary import rotate
 from resnorm_lib.norms import QKNorm
 from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.scheme import Branch
@@ -18,7 +19,7 @@ from resnorm_lib.residual.scheme import Branch
 __all__ = ["CrossAttention", "FeedForward", "SelfAttention"]
 
 QK_NORMS = ("rms", "layer")
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh")}
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh")}
 
 
 def linear(reads: int, writes: int, parts: int = 1) -> nn.Linear:
@@ -39,6 +40,8 @@ def width(name: str, value: int | None, default: int) -> int:
 
 
 class _Attention(nn.Module):
+    rotary = False
+
     def __init__(self, dim: int, num_heads: int, qk_norm: Norm, dropout: float) -> None:
         super().__init__()
         self.dim, self.num_heads = positive_int("dim", dim), positive_int("num_heads", num_heads)
@@ -57,6 +60,8 @@ class _Attention(nn.Module):
         q, k, v = self.heads(q), self.heads(k), self.heads(v)
         if self.qk_norm is not None:
             q, k = self.qk_norm(q, k)
+        if self.rotary:
+            q, k = rotate(q), rotate(k)
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout.p if self.training else 0.0, **mask)
         return self.dropout(self.output_projection(self.inner_norm(y.transpose(-3, -2).flatten(-2))))
 
@@ -74,6 +79,8 @@ class SelfAttention(_Attention):
         Width of what it reads and writes; ``dim`` by default.
     causal : bool, default False
         A token sees none after it.
+    rotary : bool, default False
+        Turn the queries and keys of each head by their positions, after their norm: Su et al. (2024), arXiv:2104.09864.
     qk_norm : {"rms", "layer"}, class or callable, optional
         Normalize the queries and keys of each head: :class:`resnorm_lib.norms.QKNorm`.
     dropout : number, default 0
@@ -100,11 +107,14 @@ class SelfAttention(_Attention):
         reads: int | None = None,
         writes: int | None = None,
         causal: bool = False,
+        rotary: bool = False,
         qk_norm: Norm = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(dim, num_heads, qk_norm, dropout)
-        self.causal = flag("causal", causal)
+        self.causal, self.rotary = flag("causal", causal), flag("rotary", rotary)
+        if rotary and dim // num_heads % 2:
+            raise ValueError(f"dim / num_heads is {dim // num_heads}, but for rotary positions it must be even.")
         self.qkv = linear(width("reads", reads, dim), dim, parts=3)
         self.output_projection = linear(dim, width("writes", writes, dim))
 
@@ -192,7 +202,7 @@ class FeedForward(nn.Module):
         Width in the middle; four times ``dim`` by default.
     reads, writes : int, optional
         Width of what it reads and writes; ``dim`` by default.
-    activation : {"gelu", "gelu_tanh", "relu"}
+    activation : {"gelu", "gelu_tanh", "silu", "relu"}
         g; GPT-2 has the tanh approximation of GELU.
     dropout : number, default 0
         Of the output.

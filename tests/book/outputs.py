@@ -7,6 +7,7 @@ import re
 
 from nbval.plugin import find_comment_markers, find_metadata_tags
 
+from resnorm_lib.claims import lines
 from tests.book.cells import code_cells, printed_text
 from tests.book.figures import TYPES
 
@@ -58,6 +59,17 @@ def text_is_reproducible(notebook):
         for kind, pattern in UNSTABLE.items()
         if kind not in cell.metadata.get("resnorm", {}).get("allow", [])
         if (match := re.search(pattern, _text_beside_claims(cell)))
+    ]
+
+
+def claims_are_true_as_printed(notebook):
+    """A reader judges a line by the numbers that it shows, not by those that were compared."""
+    return [
+        f"{where} prints what is not true: {line.id}: {line.comparison}"
+        for cell, where in code_cells(notebook)
+        for line in lines(printed_text(cell))
+        if not (line.at_least is None or line.at_least <= line.measured)
+        or not (line.at_most is None or line.measured <= line.at_most)
     ]
 
 

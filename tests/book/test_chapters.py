@@ -10,6 +10,7 @@ CHECKS = [
     outputs.every_cell_ran_in_order,
     outputs.outputs_are_clean,
     outputs.text_is_reproducible,
+    outputs.claims_are_true_as_printed,
     outputs.exemptions_are_few_and_explained,
     outputs.figures_are_described,
     notebooks.code_cells_are_short,
@@ -176,6 +177,9 @@ FAULTS = {
     "has the count 7, not 2": put(NUMBER, "execution_count", 7),
     "stores an error, ZeroDivisionError": put(NUMBER, "outputs", [planted.error()]),
     "stores text on stderr: 'careful'": put(NUMBER, "outputs", [planted.stream("careful", "stderr")]),
+    "prints what is not true: demo.half: 2 <= 1": put(
+        NUMBER, "outputs", [planted.stream("check  demo.half  a half is small  2 <= 1")]
+    ),
     "stores a widget": put(NUMBER, "outputs", [planted.data("application/vnd.jupyter.widget-view+json", {})]),
     "is exempt from a check without a reason: say why": put(NUMBER, "metadata", {"tags": ["nbval-ignore-output"]}),
     "is exempt from a check without a reason": write(NUMBER, "print", "# NBVAL_SKIP\nprint"),

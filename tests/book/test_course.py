@@ -1,6 +1,7 @@
 """Assignments: no answer in what students get, all answers in what instructors get; nbgrader makes one of the other."""
 
 import ast
+import builtins
 import re
 
 import nbformat
@@ -11,7 +12,8 @@ from nbgrader.preprocessors import ClearSolutions
 
 from book._tools.course import __main__ as course
 from book._tools.course.bank import banks
-from book._tools.course.exercises import exercises, free, needed, predictions
+from book._tools.course.exercises import exercises, predictions
+from book._tools.course.given import bound, free, lacking, named, needed, used
 from book._tools.course.notebooks import FACES, assignment, notebook
 from book._tools.course.rubrics import rubrics
 from book._tools.course.slides import slides, write_slides
@@ -83,6 +85,62 @@ def test_student_notebooks_run_and_every_stub_is_told_to_be_none(path):
 
 
 @each_chapter
+def test_a_student_notebook_defines_every_name_that_its_cells_use(path):
+    have = set(dir(builtins))
+    for source in code(notebook(path.stem, read(path), "student")):
+        assert not free(source) - have
+        have |= bound(source)
+
+
+@each_chapter
+def test_what_an_exercise_names_or_its_answer_uses_is_there_or_it_is_said_what_is_not(path):
+    chapter = read(path)
+    made = notebook(path.stem, chapter, "student")
+    texts = {cell.id: cell.source for cell in made.cells}
+    have = {*dir(builtins), "__name__"} | bound(texts["setup"])
+    for each in exercises(chapter):
+        words = re.findall(r"`([a-z_]\w*)\.(?:run|config)\(?", each.task)
+        assert not set(words) - have, f"{each.label} says to use it"
+        solution = [text for kind, text in each.solution if kind == "code"]
+        told = set(re.findall(r"`(\w+)`", texts[f"task-{each.slug}"].rpartition("The chapter computes")[2]))
+        wanted = used([each.stub, *solution]) - have - told
+        assert not wanted, each.label
+        have |= set().union(*map(bound, [each.stub, *solution]))
+
+
+def test_a_set_up_takes_data_and_functions_and_nothing_that_is_trained():
+    body = """from resnorm_lib.data import load_digits
+from resnorm_lib.experiments import get
+draw = load_digits(1)
+data = load_digits(2)
+try:
+    x = data.x
+except ValueError as missing:
+    print(missing)
+def mean(x): return x.mean()
+def steep(net): return grad_of(net)
+def grad_of(net): net(data).backward(); return net
+level = mean(x)
+net = steep(5)
+fitted = data.fit(3)
+def uses(): return net
+made = {"a": 1}
+for each in range(3):
+    made[each] = each
+draw = load_digits(3)
+experiment = get("digits")"""
+    source = new_notebook(cells=[new_code_cell(body)])
+    given = needed(source, ["y = level + draw"]).splitlines()
+    assert "draw = load_digits(3)" in given
+    assert "draw = load_digits(1)" not in given
+    assert "level = mean(x)" in given
+    assert needed(source, ["uses()", "fitted"]).strip() == ""
+    assert lacking(source, ["net = 1", "net + level + fitted + uses()"]) == ["fitted", "uses"]
+    assert lacking(source, ["made"]) == ["made"]
+    assert named(source, "Use `experiment.run(x)`, `mean` or `data`; mean is no code.") == ["experiment", "mean"]
+
+
+@each_chapter
 def test_every_answer_of_an_instructor_is_right(path):
     said = run(notebook(path.stem, read(path), "instructor"))
     assert all(said.values()), [verdict for verdict in said.values() if not verdict]
@@ -140,9 +198,10 @@ def test_what_an_exercise_needs_is_found_through_functions():
     assert free("def f(x):\n    y = x\n    return h(y)") == {"h"}
 
 
-def test_rubrics_have_three_levels_and_an_example_and_belong_to_exercises_in_words():
+def test_every_exercise_in_words_has_a_rubric_of_three_levels_with_an_example():
     in_words = {each.label for path in CHAPTERS for each in exercises(read(path)) if not each.stub}
-    assert rubrics().keys() <= in_words
+    assert not in_words - rubrics().keys(), "no rubric"
+    assert not rubrics().keys() - in_words, "no such exercise"
     for label, levels in rubrics().items():
         assert set(levels) == {"full", "half", "none"}, label
         assert "".join(levels.values()).count('"') >= 2, f"{label} has no example"

@@ -5,6 +5,7 @@ Keras and Flax are needed by nothing else in the project: without them only the 
 
 import importlib
 import inspect
+import operator
 import re
 
 import pytest
@@ -45,8 +46,20 @@ def made(layers, row, column):
         names = names | {"rngs": layers.Rngs(0)}
     layer = eval(row["make"][column], {}, dict(names))
     if column == 1 and not layer.built:
-        layer.build((None, 5, 5, 8))
+        layer.build(*[(None, 5, 5, 8)] * (2 if "Attention" in row["make"][column] else 1))
     return layer
+
+
+def signature(layers, row, column):
+    """Return the parameters of what a row makes, a class or a function, by name."""
+    name = row["make"][column].partition("(")[0]
+    kind = getattr(layers, name, None)
+    if kind is None:  # a function of Keras
+        kind = getattr(importlib.import_module("keras.activations"), name)
+    parameters = inspect.signature(kind.__init__ if inspect.isclass(kind) else kind).parameters
+    return {
+        name: p for name, p in parameters.items() if name != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    }
 
 
 @pytest.mark.parametrize(("layer", "module", "cell"), CELLS)
@@ -54,13 +67,36 @@ def test_a_cell_says_what_the_framework_has(layer, module, cell, framework):
     layers, row, column = framework(module), LAYERS[layer], dict(COLUMNS)[module]
     name, second = frameworks.split(cell)
     if any(cell in cells for cells in row.get("tensors", {}).values()):
-        tensor = getattr(made(layers, row, column), name)
+        tensor = operator.attrgetter(name)(made(layers, row, column))
         shape = str(tuple(tensor.shape)).replace(",)", ")")
         assert shape == second
     else:
-        kind = getattr(layers, row["make"][column].partition("(")[0])
-        default = inspect.signature(kind.__init__).parameters[name].default
+        default = signature(layers, row, column)[name].default
         assert repr(default) == second or (second is None and default is inspect.Parameter.empty)
+
+
+@pytest.mark.parametrize(("module", "column"), COLUMNS, ids=frameworks.FRAMEWORKS)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_argument_of_a_framework_is_in_the_table_or_on_the_list_of_omitted_ones(layer, module, column, framework):
+    found = set(signature(framework(module), LAYERS[layer], column))
+    assert found - frameworks.arguments(LAYERS[layer], column) <= left_out(column)
+
+
+@pytest.mark.parametrize(("module", "column"), COLUMNS, ids=frameworks.FRAMEWORKS)
+def test_what_is_omitted_exists_and_stands_in_no_table(module, column, framework):
+    layers = framework(module)
+    assert left_out(column) <= set().union(*(signature(layers, row, column) for row in LAYERS.values()))
+    assert not left_out(column) & set().union(*(frameworks.arguments(row, column) for row in LAYERS.values()))
+
+
+def left_out(column):
+    return {name for cells in frameworks.omitted().values() for name in cells[column]}
+
+
+def test_an_argument_is_omitted_for_one_reason():
+    for column, _ in enumerate(frameworks.FRAMEWORKS):
+        names = [name for cells in frameworks.omitted().values() for name in cells[column]]
+        assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("row", LAYERS.values(), ids=LAYERS)
@@ -71,18 +107,30 @@ def test_a_row_has_a_cell_for_each_framework(row):
 
 
 def test_every_table_stands_on_the_page_once():
-    assert re.findall(r"^```\{frameworks\} (.*)$", PAGE, re.MULTILINE) == list(LAYERS)
+    assert re.findall(r"^```\{frameworks\} (.*)$", PAGE, re.MULTILINE) == [*LAYERS, "omitted"]
 
 
 def test_a_table_has_a_line_for_each_row():
     lines = frameworks.table(LAYERS["LN"]).splitlines()
     assert len(lines) == 3 + len(LAYERS["LN"]["arguments"]) + len(LAYERS["LN"]["tensors"])
     assert "| under the root | `eps=1e-05` | `epsilon=0.001` | `epsilon=1e-06` |" in lines
+    assert "| across devices | – | – | `axis_name=None` |" in lines
+
+
+def test_the_table_of_what_is_omitted_has_a_line_for_each_reason():
+    lines = frameworks.omissions(frameworks.omitted()).splitlines()
+    assert len(lines) == 2 + len(frameworks.omitted())
+    assert "| overwrites its input | `inplace` | – | – |" in lines
 
 
 @pytest.mark.parametrize(
     ("cell", "parts"),
-    [("eps=1e-05", ("eps", "1e-05")), ("weight (6, 8)", ("weight", "(6, 8)")), ("rate", ("rate", None))],
+    [
+        ("eps=1e-05", ("eps", "1e-05")),
+        ("weight (6, 8)", ("weight", "(6, 8)")),
+        ("out.bias (8)", ("out.bias", "(8)")),
+        ("rate", ("rate", None)),
+    ],
 )
 def test_a_cell_is_a_name_and_what_it_is_by_default_or_its_shape(cell, parts):
     assert frameworks.split(cell) == parts

@@ -128,3 +128,16 @@ def test_an_arc_leads_down_and_stays_in_the_drawing():
         x, top, out, _, _, bottom = [float(number) for number in re.findall(r"[\d.-]+", way)][:6]
         assert (top + 5, bottom + 5) == (heights["a"], heights[chapter])
         assert 0 < x + 0.75 * (out - x) < x
+
+
+def test_the_plan_of_the_course_fits_its_weeks_and_has_what_its_chapters_need():
+    chosen = [chapter for chapter in MANIFEST if chapter.hand_in]
+    assert set().union(*(chapter.needs for chapter in chosen)) <= {chapter.name for chapter in chosen}
+    assert 5 <= sum(map(pages.hours, chosen)) / pages.WEEKS <= 6, "book/map.md says: two hours of class, four at home"
+    for plan, count, some in ((pages.course_schedule(MANIFEST), pages.WEEKS, chosen),
+                              (pages.course_semester(MANIFEST, "14"), 14, MANIFEST)):  # fmt: skip
+        rows = [line.split(" | ") for line in plan if "{doc}" in line]
+        weeks = [int(number) for row in rows for number in re.findall(r"\d+", row[0])]
+        assert len(rows) == len(some)
+        assert weeks == sorted(weeks)
+        assert set(weeks) == set(range(1, count + 1))

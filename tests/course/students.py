@@ -1,4 +1,4 @@
-"""Fourteen invented students who hand in two exercises, worth three points, and what each must get."""
+"""Invented students who hand in two exercises, worth three points, and what each must get."""
 
 import json
 import zlib
@@ -68,6 +68,16 @@ STUDENTS = {
     "cell-twice": (notebook(code(DISTANCE, CELLS[0]), code(DISTANCE, CELLS[0]), code(SHARE, CELLS[1])), 3),
     "no-notebook": ("{", 0),
     "syntax": (both("def distance(x:\n    return 1"), 2),
+    "half-character": (both('def distance(x):\n    raise ValueError("\\ud800")'), 2),
+    "half-character-in-the-file": (both("# \ud800\n" + DISTANCE), 2),
+    "deep": (both(f"y = {'+'.join(['1'] * 2000)}\n{DISTANCE}"), 3),
+    "deep-own-cell": (
+        notebook(
+            code(f"class Deep:\n    y = {'+'.join(['1'] * 2000)}"), code(DISTANCE, CELLS[0]), code(SHARE, CELLS[1])
+        ),
+        3,
+    ),
+    "deep-notebook": ("[" * 100_000, 0),
     "own-cell": (
         notebook(
             code("def mean(x):\n    return x.mean(0)"),

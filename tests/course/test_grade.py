@@ -8,7 +8,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from resnorm_lib.course import __main__ as command
-from resnorm_lib.course.grade import grade, hand_ins
+from resnorm_lib.course.grade import grade, hand_ins, ignored
 from resnorm_lib.course.gradebook import fill
 from resnorm_lib.course.hand_in import mended
 from resnorm_lib.course.key import read_key, write_key
@@ -124,16 +124,20 @@ def test_the_command_grades_a_folder_and_grades_it_again_alike(tmp_path, capsys,
 
 
 def test_the_command_mends_a_folder_and_leaves_out_what_is_no_notebook(tmp_path, capsys):
-    for student in ("cell-twice", "no-notebook"):
+    for student in ("cell-twice", "no-notebook", "half-character-in-the-file", "deep-own-cell"):
         path = tmp_path / "submitted" / student / "rank_collapse.ipynb"
         path.parent.mkdir(parents=True)
         path.write_text(students.STUDENTS[student][0])
     (tmp_path / "submitted" / "cell-twice" / "timestamp.txt").write_text("2026-11-27 12:00:00 UTC")
     write_key(tmp_path / "key.json", [students.ASSIGNMENT])
     words = ["mend", str(tmp_path / "submitted"), "--key", str(tmp_path / "key.json"), "--out", str(tmp_path / "out")]
+    (tmp_path / "submitted" / "cell-twice" / "notes.ipynb").write_text("{}")
     command.main(words)
-    assert "no-notebook is left out: path must be a notebook" in capsys.readouterr().out
-    assert [path.parent.parent.name for path in tmp_path.glob("out/*/*/*.ipynb")] == ["cell-twice"]
+    said = capsys.readouterr().out
+    assert "no-notebook is left out: path must be a notebook" in said
+    assert "Not graded: cell-twice/notes.ipynb: no assignment has this name." in said
+    written = sorted(path.parent.parent.name for path in tmp_path.glob("out/*/*/*.ipynb"))
+    assert written == ["cell-twice", "deep-own-cell", "half-character-in-the-file"]
     assert [path.name for path in tmp_path.glob("out/*/*/*.txt")] == ["timestamp.txt"], "nbgrader asks for it later"
 
 
@@ -152,18 +156,55 @@ def test_what_is_missing_is_said_in_a_sentence(words, told, tmp_path, monkeypatc
         command.main(["grade", str(tmp_path), "--key", "key.json", *words])
 
 
-def test_checkpoints_and_other_notebooks_are_no_hand_ins(tmp_path):
-    for name in (
-        "a/rank_collapse.ipynb",
-        "a/.ipynb_checkpoints/rank_collapse.ipynb",
-        "a/other.ipynb",
-        "rank_collapse.ipynb",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("{}")
-    assert [path.relative_to(tmp_path).as_posix() for _, _, path in hand_ins(tmp_path, KEY)] == [
-        "a/rank_collapse.ipynb"
+def save(folder, *names):
+    """Write right hand-ins, each a minute later than the one before."""
+    for minute, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(students.both())
+        os.utime(path, (60 * minute, 60 * minute))
+
+
+def test_checkpoints_and_other_notebooks_are_no_hand_ins_and_the_others_are_reported(tmp_path):
+    save(tmp_path, "a/rank_collapse.ipynb", "a/.ipynb_checkpoints/rank_collapse.ipynb")
+    save(tmp_path, "a/other.ipynb", "rank_collapse.ipynb", "b/rank_collapse_mine.ipynb")
+    assert [each.path for each in hand_ins(tmp_path, KEY)] == [tmp_path / "a/rank_collapse.ipynb"]
+    assert ignored(tmp_path, KEY) == [
+        "a/other.ipynb: no assignment has this name",
+        "b/rank_collapse_mine.ipynb: no assignment has this name",
+        "rank_collapse.ipynb: it lies in no student's folder",
     ]
+
+
+@pytest.mark.parametrize("end", [" (1)", "(2)", "-1", " 2", "-Copy1"])
+def test_a_name_that_a_second_download_has_is_taken(end, tmp_path):
+    save(tmp_path, f"b/rank_collapse{end}.ipynb")
+    (found,) = hand_ins(tmp_path, KEY)
+    assert (found.student, found.assignment.name, found.notes) == ("b", "rank_collapse", [])
+
+
+def test_of_two_notebooks_of_a_student_the_last_counts_once(tmp_path, house):
+    save(tmp_path, "a/again/rank_collapse.ipynb", "a/rank_collapse.ipynb", "b/rank_collapse.ipynb")
+    (tmp_path / "a/again/rank_collapse.ipynb").write_text(students.both(*students.STUBS))  # saved now
+    scores = grade(tmp_path, KEY, "secret", house)
+    assert total(scores) == {"a": {"rank_collapse": 0}, "b": {"rank_collapse": 3}}
+    told = "again/rank_collapse.ipynb counts, which was saved last, and not rank_collapse.ipynb."
+    assert [score.notes for score in scores] == [[told], [told], [], []]
+
+
+def test_of_two_notebooks_of_the_same_second_the_higher_number_counts(tmp_path):
+    names = [f"a/rank_collapse{end}.ipynb" for end in (" (10)", " (9)", "")]
+    save(tmp_path, *names)
+    for name in names:
+        os.utime(tmp_path / name, (0, 0))
+    assert hand_ins(tmp_path, KEY)[0].path == tmp_path / names[0]
+
+
+def test_everything_is_written_whatever_a_hand_in_holds(scores, tmp_path):
+    write_tables(tmp_path, scores, KEY, {}, TABLES)
+    page = (tmp_path / "feedback/half-character/rank_collapse.html").read_text()
+    assert "raises ValueError in line 2: \\ud800<" in page
+    assert len(list(tmp_path.glob("feedback/*/*.html"))) == len(students.STUDENTS)
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of nbgrader's own

@@ -112,6 +112,31 @@ def test_neither_checks_nor_the_surroundings_are_there(house, monkeypatch):
     assert run(house, source) == ("None", 0, None)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["open(place + '/secret.txt').read()", "open(place + '/new.txt', 'w')", "os.listdir(place)",
+     "os.remove(place + '/secret.txt')", "os.rename(place + '/secret.txt', 'mine')",
+     "os.truncate(place + '/secret.txt', 0)", "open('/proc/1/environ').read()",
+     "open(resnorm_lib.__path__[0] + '/checks/rank_collapse.py').read()"],
+)  # fmt: skip
+def test_files_of_the_judge_are_out_of_reach(house, tmp_path, line):
+    (tmp_path / "secret.txt").write_text("word")
+    if not run(house, "def f(): return 1") or not house.shut:
+        pytest.skip("this system keeps no process from the files of its user")
+    with pytest.raises(RuntimeError, match="PermissionError"):
+        run(house, f"import os, resnorm_lib\nplace = {str(tmp_path)!r}\ndef f():\n    {line}")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["word"]
+
+
+def test_an_answer_has_a_folder_of_its_own_and_imports_what_is_installed(house):
+    source = """def f():
+    import tempfile, sklearn.tree, resnorm_lib.probes
+    from resnorm_lib.data import load_digits
+    with tempfile.TemporaryFile("w+") as file:
+        return file.write("word") + len(load_digits().y_test) * 0"""
+    assert run(house, source, limits=Limits(seconds=60)) == 4
+
+
 def test_an_answer_leaves_no_file(house, tmp_path):
     where = run(house, "import os\ndef f():\n    open('a', 'w').write('b')\n    return os.getcwd()")
     assert not os.path.exists(where)

@@ -1,17 +1,16 @@
-"""The exercises and the predictions of a chapter, and its code that they need."""
+"""The exercises and the predictions of a chapter."""
 
 import ast
 import re
-import symtable
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from nbformat import NotebookNode
 
+from book._tools.course.given import bound
 from resnorm_lib.checks import registry
 from tests.book.myst import directives
 
-__all__ = ["Exercise", "Prediction", "bound", "exercises", "free", "needed", "predictions"]
+__all__ = ["Exercise", "Prediction", "exercises", "predictions"]
 
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 EFFORT = re.compile(r"\((easy|medium|hard), (\d+) min\)\s*")
@@ -103,72 +102,3 @@ def _inside(cell: NotebookNode) -> str:
 
 def _defined(source: str) -> list[str]:
     return [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-
-
-def needed(notebook: NotebookNode, sources: Iterable[str]) -> str:
-    """Return the imports, functions and constants of the chapter's body that some sources use, and these use in turn.
-
-    What the chapter trains or measures is not among them: an assignment starts in seconds.
-    """
-    offered, order = {}, []
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and not {"stub", "solution"} & set(cell.metadata.get("tags", [])):
-            for node in ast.parse(cell.source).body:
-                if _is_definition(node):
-                    order.append(node)
-                    offered |= dict.fromkeys(bound(ast.unparse(node)), node)
-    wanted, kept = set().union(*(free(source) for source in sources)), []
-    while wanted:
-        name = wanted.pop()
-        node = offered.get(name)
-        if node is not None and node not in kept:
-            kept.append(node)
-            wanted |= free(ast.unparse(node))
-    return "\n".join(_lines(kept, order))
-
-
-def _lines(kept: list[ast.stmt], order: list[ast.stmt]) -> Iterator[str]:
-    imports = (ast.Import, ast.ImportFrom)
-    kept = sorted(kept, key=order.index)
-    yield from dict.fromkeys(ast.unparse(node) for node in kept if isinstance(node, imports))
-    for node in kept:
-        if not isinstance(node, imports):
-            space = "\n\n" if isinstance(node, ast.FunctionDef | ast.ClassDef) else ""
-            yield space + ast.unparse(node)
-
-
-def _is_definition(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Assign):
-        return not any(isinstance(each, ast.Call | ast.Name) for each in ast.walk(node.value))
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-
-
-def bound(source: str) -> set[str]:
-    """Return the names that a source defines at its top level."""
-    names = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        else:
-            names |= {
-                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
-            }
-    return names
-
-
-def free(source: str) -> set[str]:
-    """Return the names that a source uses and does not import or define at its top level."""
-    top = symtable.symtable(source, "<cell>", "exec")
-    return set(_globals(top)) - {each.get_name() for each in top.get_symbols() if _is_bound(each)}
-
-
-def _globals(table: symtable.SymbolTable) -> Iterator[str]:
-    yield from (each.get_name() for each in table.get_symbols() if each.is_referenced() and each.is_global())
-    for inner in table.get_children():
-        yield from _globals(inner)
-
-
-def _is_bound(symbol: symtable.Symbol) -> bool:
-    return symbol.is_assigned() or symbol.is_imported()

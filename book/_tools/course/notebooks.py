@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import nbformat
 from nbformat import NotebookNode
 
-from book._tools.course.exercises import Exercise, Prediction, exercises, needed, predictions
+from book._tools.course.exercises import Exercise, Prediction, exercises, predictions
+from book._tools.course.given import lacking, named, needed, used
 from book._tools.course.rubrics import scheme
 from book._tools.names import Names
 from book._tools.plain import plain
@@ -24,6 +25,9 @@ CHAPTER = """Read the chapter *{title}* first; numbers of formulas are those of 
 Write your answers into the cells that are made for them, and hand in this notebook. Cells of your own are welcome: what they define can be used in answers.
 The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too."""  # noqa: E501
 EXAMPLE = "import doctest\n\ndoctest.run_docstring_examples({name}, globals())"
+TRAINED = (
+    "*The chapter computes {names}, and this notebook does not: to compare with it, run the chapter and work there.*"
+)
 WRITE = "*Write your answer here.*"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
@@ -46,7 +50,7 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
     for number, each in enumerate(asked, 1):
         cells += _prediction(number, each, names, face)
     for each in tasks:
-        cells += _task(each, names, face)
+        cells += _task(each, lacking(source, _codes(each)), names, face)
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return nbformat.v4.new_notebook(cells=cells, metadata=kernel)
 
@@ -68,9 +72,13 @@ def prelude(source: NotebookNode, exercise: Exercise) -> str:
 
 
 def _setup(source: NotebookNode, tasks: list[Exercise]) -> str:
-    codes = [text for each in tasks for kind, text in each.solution if kind == "code"]
-    lines = needed(source, [*codes, *(each.stub for each in tasks)])
+    names = {name for each in tasks for name in named(source, each.task)} - {each.name for each in tasks}
+    lines = needed(source, sorted(names.union(*(used(_codes(each)) for each in tasks))))
     return "\n".join(line for line in lines.split("\n") if line not in ALWAYS.split("\n") or not line)
+
+
+def _codes(task: Exercise) -> list[str]:
+    return [task.stub, *(text for kind, text in task.solution if kind == "code")]
 
 
 def _prediction(number: int, asked: Prediction, names: Names, face: str) -> Iterator[NotebookNode]:
@@ -80,9 +88,9 @@ def _prediction(number: int, asked: Prediction, names: Names, face: str) -> Iter
     yield _answer_in_words(place, answer, 1, face)
 
 
-def _task(task: Exercise, names: Names, face: str) -> Iterator[NotebookNode]:
+def _task(task: Exercise, trained: list[str], names: Names, face: str) -> Iterator[NotebookNode]:
     effort = f"*{task.difficulty}, {task.minutes} minutes, {task.points} {'point' if task.points == 1 else 'points'}*"
-    yield _text(f"task-{task.slug}", f"## {task.title}\n\n{effort}\n\n{plain(task.task, names)}")
+    yield _text(f"task-{task.slug}", f"## {task.title}\n\n{effort}\n\n{plain(task.task, names)}{_told(trained)}")
     if task.stub:
         yield _code(f"answer-{task.slug}", _filled(task, face), grade=True, solution=True, points=task.points)
         if task.check:
@@ -91,9 +99,21 @@ def _task(task: Exercise, names: Names, face: str) -> Iterator[NotebookNode]:
         elif ">>>" in task.stub:
             yield _code(f"example-{task.slug}", EXAMPLE.format(name=task.name))
     else:
-        model = "\n\n".join(plain(text, names) if kind == "markdown" else f"```python\n{text}\n```"
-                            for kind, text in task.solution)  # fmt: skip
-        yield _answer_in_words(f"answer-{task.slug}", f"{model}\n\n{scheme(task)}", task.points, face)
+        yield _answer_in_words(
+            f"answer-{task.slug}", "" if face == "student" else _model(task, names), task.points, face
+        )
+
+
+def _model(task: Exercise, names: Names) -> str:
+    """Return the answer of the book with its mark scheme."""
+    texts = (plain(text, names) if kind == "markdown" else f"```python\n{text}\n```" for kind, text in task.solution)
+    return "\n\n".join([*texts, scheme(task)])
+
+
+def _told(trained: list[str]) -> str:
+    """Return a word on what the book's answer takes from the chapter and this notebook does not have."""
+    listed = ", ".join(f"`{name}`" for name in trained)
+    return f"\n\n{TRAINED.format(names=listed)}" if trained else ""
 
 
 def _module(task: Exercise) -> str:

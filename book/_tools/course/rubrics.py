@@ -10,11 +10,6 @@ from book._tools.manifest import ROOT
 __all__ = ["rubrics", "scheme"]
 
 LEVELS = ("full", "half", "none")
-COMMON = {
-    "full": "what was asked for, with the reason or the measurement that shows it; as in the model answer",
-    "half": "a right result without a reason, or a right reason with a slip; of several parts about half",
-    "none": "neither a result nor a reason that leads to one",
-}  # where no rubric has been written yet
 
 
 @functools.cache
@@ -24,8 +19,16 @@ def rubrics() -> dict[str, dict[str, str]]:
 
 
 def scheme(exercise: Exercise) -> str:
-    """Return the mark scheme of an exercise in Markdown."""
-    levels = exercise.levels or rubrics().get(exercise.label, COMMON)
+    """Return the mark scheme of an exercise in Markdown.
+
+    Raises
+    ------
+    ValueError
+        If no rubric has been written for it.
+    """
+    levels = exercise.levels or rubrics().get(exercise.label)
+    if levels is None:
+        raise ValueError(f"book/course/rubrics.yml must say how {exercise.label} is marked, but it does not.")
     rows = [f"- **{_worth(exercise.points, level)}**: {levels[level]}" for level in LEVELS]
     return "\n".join(["**Mark scheme.**", "", *rows])
 
