@@ -37,7 +37,8 @@ BROWSERS = 2  # at a time
 
 # While it preloads, axe asks for style sheets of its own, at addresses that it gets wrong.
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-TRIED_OUT = {"label-content-name-mismatch": {"enabled": True}}  # a rule that axe tries out
+# The first is a rule that axe tries out. The second takes a heading that is a formula for empty: it reads no MathML.
+TRIED_OUT = {"label-content-name-mismatch": {"enabled": True}, "empty-table-header": {"enabled": False}}
 RULES = {"runOnly": STANDARDS, "resultTypes": ["violations"], "preload": False, "rules": TRIED_OUT}
 # Contrast takes most of the time, and no colour depends on the width.
 RULES_BESIDE_CONTRAST = RULES | {"rules": TRIED_OUT | {"color-contrast": {"enabled": False}}}

@@ -7,7 +7,7 @@ from tests.site import browser, site
 
 
 @pytest.fixture(scope="module")
-def page():
+def tab():
     browser.require()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
@@ -16,14 +16,14 @@ def page():
 
 
 @pytest.fixture(scope="module")
-def results(page):
+def results(tab):
     """A function that searches the built site and returns the addresses that it finds."""
 
     def search(words):
-        page.goto(f"{site.folder().resolve().as_uri()}/search.html?q={words}")
-        page.locator("#search-results .search li a, #search-results ul.search a").first.wait_for()
-        page.get_by_text("Search finished").wait_for()
-        return page.locator("ul.search a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
+        tab.goto(f"{site.folder().resolve().as_uri()}/search.html?q={words}")
+        tab.locator("#search-results .search li a, #search-results ul.search a").first.wait_for()
+        tab.get_by_text("Search finished").wait_for()
+        return tab.locator("ul.search a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
 
     return search
 
@@ -36,11 +36,3 @@ def test_a_chinese_term_leads_to_the_glossary(term, results):
 @pytest.mark.parametrize(("words", "page"), [("shattered", "why_depth_is_hard"), ("RMSNorm", "family_of_norms")])
 def test_a_word_of_a_chapter_leads_to_it(words, page, results):
     assert any(page in link for link in results(words))
-
-
-def test_a_word_that_was_searched_for_is_marked_in_the_drawing_of_the_map_too(page):
-    failed = []
-    page.on("pageerror", lambda error: failed.append(error.message))
-    page.goto(f"{site.folder().resolve().as_uri()}/book/map.html?highlight=residual")
-    page.locator(".chapter-graph text .highlighted").first.wait_for()
-    assert not failed
