@@ -25,7 +25,7 @@ def check_family(answer: Callable, face: Draw) -> str:
     x = x[torch.arange(288).mul(37) % 288].view(3, 6, 4, 4)
     groups, eps = 2, EPS
     if face.hidden:
-        groups, eps = face.integer(2, 4), face.number(0.01, 0.5)
+        groups, eps = face.size(2, high=4), face.number(0.01, 0.5)
         x = 2 * face.normal(face.integer(2, 4), groups * face.integer(2, 3), face.integer(2, 5), face.integer(2, 5)) + 1
     for kind in ("batch", "layer", "instance", "group", "rms"):
         got = call(answer, x, kind, groups, eps)
