@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments import get
-from resnorm_lib.experiments.agents import SCHEMES
+from resnorm_lib.experiments.agents import SCHEMES, train
 from resnorm_lib.experiments.agents.learning import Memoryless, Policy, objective, returns_to_go, walk
 from resnorm_lib.experiments.agents.maze import BUMP, FORWARD, JUNCTION, LEFT, POSTER, RIGHT, Maze, Walk
 
@@ -90,13 +91,36 @@ def test_the_objective_has_the_gradient_of_the_expected_return():
 
 @pytest.mark.parametrize("options", SCHEMES.values(), ids=SCHEMES)
 def test_a_policy_begins_with_equal_chances_and_sees_nothing_of_the_future(options):
-    policy = Policy(8, depth=2, limit=6, **options)
+    policy = Policy(8, depth=2, limit=6, **options).eval()
     seen = torch.tensor([[0, 2, 3, 2, 4]])
     logits, value = policy(seen)
     assert not logits.any()
     assert not value.any()
     changed = policy.features(torch.tensor([[0, 2, 3, 3, 2]]))
     torch.testing.assert_close(policy.features(seen)[:, :3], changed[:, :3])
+
+
+def test_an_agent_acts_with_the_statistics_it_has_gathered_and_learns_with_those_of_the_batch():
+    modes = []
+
+    class Watched(Policy):
+        def forward(self, seen):
+            modes.append((self.training, torch.is_grad_enabled()))
+            return super().forward(seen)
+
+    policy = Watched(4, depth=1, limit=3, scheme="pre_norm", norm="batch")
+    train(policy, EXPERIMENT.config("cpu", **TOY), TrialLog("arm", 0, torch.device("cpu")))
+    assert set(modes) == {(False, False), (True, True)}
+
+
+def test_each_arm_leaves_out_what_its_name_says():
+    def modules(name):
+        return [type(module).__name__ for module in Policy(8, depth=2, limit=6, **SCHEMES[name]).modules()]
+
+    assert "Plain" in modules("no shortcut")
+    assert "LayerNorm" in modules("no shortcut")
+    assert not any("Norm" in name for name in modules("no norm"))
+    assert "LayerNorm" not in modules("pre-norm, BN")
 
 
 @pytest.mark.parametrize("preset", EXPERIMENT.presets)

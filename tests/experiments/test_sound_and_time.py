@@ -28,8 +28,18 @@ def test_no_test_window_holds_a_month_that_training_has_seen_as_a_target():
     assert data.y_test.mean() > data.y_train.max()
     months = load_co2()
     position = {tuple(window.tolist()): i for i, window in enumerate(months.unfold(0, 12, 1))}
-    last_seen, first_new = position[tuple(data.y_train[-1].tolist())], position[tuple(data.y_test[0].tolist())]
-    assert first_new >= last_seen + 12
+    last_seen, first_chosen, last_chosen, first_new = (
+        position[tuple(part.tolist())] for part in (data.y_train[-1], data.y_val[0], data.y_val[-1], data.y_test[0])
+    )
+    assert first_chosen == last_seen + 13
+    assert first_new == last_chosen + 13
+
+
+def test_no_word_is_in_two_of_training_validation_and_test():
+    words = make_words(None, 30)
+    rows = torch.cat([words.x_train, words.x_val, words.x_test]).flatten(1)
+    assert len(rows.unique(dim=0)) == len(rows) == 30 + 300 + 300
+    assert len(words.y_val) == 300
 
 
 def test_the_other_microphone_changes_the_test_words_alone():
@@ -52,8 +62,8 @@ def test_a_run_measures_what_its_table_shows(preset):
     rates = {"learning_rates": (0.01,)} if preset == "rates" else {}
     arms = ["words, mean off: residual BN", "series, RevIN: residual LN"]
     run = EXPERIMENT.run(EXPERIMENT.config(preset, **TOY, **rates), 1, arms=arms, device="cpu")
-    assert set(run.trials[0].summary) == {"error", "other_error"}
-    assert set(run.trials[1].summary) == {"mae"}
+    assert set(run.trials[0].summary) == {"error", "other_error", "val_error"}
+    assert set(run.trials[1].summary) == {"mae", "val_mae"}
     assert 0 <= run.trials[0].summary["error"] <= 100
 
 

@@ -1,6 +1,7 @@
 """Agents: a Transformer as the memory of an agent in a T-maze, with three ways to join a branch to the stream.
 
-The comparison of Parisotto et al. (2020), arXiv:1910.06764, at small scale.
+The comparison of Parisotto et al. (2020), arXiv:1910.06764, at small scale, and beside it what it leaves out: no
+shortcut, no norm, and a norm over the batch.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ SCHEMES = {
     "pre-norm": {"scheme": "pre_norm"},
     "gated": {"scheme": "gru"},
     "gated, b = 0": {"scheme": "gru", "bias": 0.0},
+    "no shortcut": {"scheme": "plain"},
+    "no norm": {"scheme": "add", "norm": "none"},
+    "pre-norm, BN": {"scheme": "pre_norm", "norm": "batch"},
 }
 WEIGHTS, WALKS = range(2)  # random streams of a trial
 LAST = 20  # updates over which the return at the end is averaged
@@ -58,7 +62,7 @@ PRESETS = {
 
 
 def arms(config: Config) -> dict:
-    """Return the ways to join branch and stream."""
+    """Return the ways to join branch and stream, and what is left out."""
     return SCHEMES
 
 
@@ -69,7 +73,9 @@ def train(policy: nn.Module, config: Config, log: TrialLog) -> None:
     optimizer = make_optimizer(policy, recipe)
     for number in log.steps(config.updates):
         set_rate(optimizer, rate(recipe, number))
+        policy.eval()  # a batch norm acts with its running statistics, and learns with those of the batch
         seen = walk(policy, maze, config.walks, walks, log.device)
+        policy.train()
         loss = objective(policy, seen, config.discount, config.entropy)
         log.add(number + 1, loss=loss, earned=seen.rewards.sum(1).mean())
         optimizer.zero_grad()

@@ -76,33 +76,40 @@ def _words(seed: int, shift: int, train: int, noise: float) -> Words:
 
 
 def hear(config: Config, scheme: str, norm: str, means_off: bool, log: TrialLog) -> nn.Module:
-    """Train a network on words; note its error on the test words, and on the same through another microphone."""
+    """Train a network on words; note its error on the test words, on the same through another microphone, and where
+    the rate is chosen: on further words, through the microphone of training.
+    """
     words = _words(log.base + DATA, runtime.seed(), config.train_words, config.noise)
-    x, test, other = (
-        (mean_off(part) if means_off else part).to(log.device) for part in (words.x_train, words.x_test, words.x_other)
+    x, val, test, other = (
+        (mean_off(part) if means_off else part).to(log.device)
+        for part in (words.x_train, words.x_val, words.x_test, words.x_other)
     )
-    y, y_test = words.y_train.to(log.device), words.y_test.to(log.device)
+    y, y_val, y_test = (part.to(log.device) for part in (words.y_train, words.y_val, words.y_test))
     with log.seeded(WEIGHTS):
         model = SoundNet(x.shape[1], len(WORDS), config.width, config.depth, scheme, norm).to(log.device)
     steps = config.epochs * (len(x) // 50)
     fit(model, shuffled(x, y, 50, log.generator(ORDER)), recipe(config, steps), log)
-    log.summary(
-        error=100 * evaluate(model, [(test, y_test)])[1], other_error=100 * evaluate(model, [(other, y_test)])[1]
-    )
+    parts = {"error": (test, y_test), "other_error": (other, y_test), "val_error": (val, y_val)}
+    log.summary(**{name: 100 * evaluate(model, [part])[1] for name, part in parts.items()})
     return model
 
 
 def forecast(config: Config, scheme: str, norm: str, reversible: bool, log: TrialLog) -> nn.Module:
-    """Train a network on windows of carbon dioxide; note its mean absolute error on those that follow, in ppm."""
+    """Train a network on windows of carbon dioxide; note its mean absolute error in ppm on the later windows, those of
+    the test and those where the rate is chosen.
+    """
     data = co2_windows()
-    x, y, x_test = ((part - data.mean).to(log.device) / data.std for part in (data.x_train, data.y_train, data.x_test))
+    x, y, *later = (
+        (part - data.mean).to(log.device) / data.std for part in (data.x_train, data.y_train, data.x_test, data.x_val)
+    )
     size = config.series_width, config.series_depth
     with log.seeded(WEIGHTS):
         model = MLP(x.shape[1], *size, out_features=y.shape[1], scheme=scheme, norm=norm)
         model = (ReversibleInstanceNorm(model) if reversible else model).to(log.device)
     order = log.generator(ORDER)
     fit(model, shuffled(x, y, len(x), order), recipe(config, config.series_steps), log, loss=F.mse_loss)
-    log.summary(mae=_mean_absolute_error(model, x_test, data.y_test.to(log.device), data.mean, data.std))
+    for name, windows, target in zip(("mae", "val_mae"), later, (data.y_test, data.y_val)):
+        log.summary(**{name: _mean_absolute_error(model, windows, target.to(log.device), data.mean, data.std)})
     return model
 
 
@@ -128,7 +135,9 @@ EXPERIMENT = Experiment(
     metrics={
         "error": Metric("words wrong", "%"),
         "other_error": Metric("with another microphone", "%"),
+        "val_error": Metric("where the rate is chosen", "%"),
         "mae": Metric("error of the forecast", "ppm"),
+        "val_mae": Metric("where the rate is chosen", "ppm"),
     },
     differs="synthesised words and one series of 526 months; the papers have speech, and many series",
 )

@@ -13,7 +13,8 @@ from resnorm_lib.residual import BranchPosition, ResidualStack
 __all__ = ["SoundNet", "Windows", "Words", "co2_windows", "make_words", "shuffled"]
 
 WINDOW, HORIZON = 36, 12  # months read, months forecast
-TRAIN_SHARE = 0.65  # of the series; what is forecast in the test lies behind all of the training data
+TRAIN_SHARE = 0.65  # of the series; what is forecast in the test lies behind it
+HELD = 48  # of its last windows, from which no network learns
 
 
 class Words(NamedTuple):
@@ -21,6 +22,8 @@ class Words(NamedTuple):
 
     x_train: Tensor
     y_train: Tensor
+    x_val: Tensor  # where the rate is chosen
+    y_val: Tensor
     x_test: Tensor
     y_test: Tensor
     x_other: Tensor  # the test recordings through another microphone
@@ -28,12 +31,13 @@ class Words(NamedTuple):
 
 def make_words(generator: Generator | None, train: int = 400, noise: float = 0.7, slope: float = 0.7) -> Words:
     """Return the words as spectrograms, and the test words through a microphone that favours high frequencies."""
-    split = load_words(generator, train, 300, noise)
-    sounds = split.x_train, split.x_test, through_filter(split.x_test, slope)
-    x, test, other = (_without_loudness(spectrogram(sound)) for sound in sounds)
+    generator = generator or Generator().manual_seed(0)
+    split, (held, y_held, *_) = load_words(generator, train, 300, noise), load_words(generator, 300, 1, noise)
+    sounds = split.x_train, held, split.x_test, through_filter(split.x_test, slope)
+    x, val, test, other = (_without_loudness(spectrogram(sound)) for sound in sounds)
     mean, std = x.mean((0, 2), keepdim=True), x.std((0, 2), keepdim=True)
-    x, test, other = ((part - mean) / std for part in (x, test, other))
-    return Words(x, split.y_train, test, split.y_test, other)
+    x, val, test, other = ((part - mean) / std for part in (x, val, test, other))
+    return Words(x, split.y_train, val, y_held, test, split.y_test, other)
 
 
 def _without_loudness(spectrograms: Tensor) -> Tensor:
@@ -46,6 +50,8 @@ class Windows(NamedTuple):
 
     x_train: Tensor  # (n, 36)
     y_train: Tensor  # (n, 12)
+    x_val: Tensor  # where the rate is chosen
+    y_val: Tensor
     x_test: Tensor
     y_test: Tensor
     mean: float  # of the training windows: by these two a model's numbers are scaled
@@ -53,13 +59,16 @@ class Windows(NamedTuple):
 
 
 def co2_windows() -> Windows:
-    """Return three years of carbon dioxide and the year after them: training until July 1986, tests on what follows."""
+    """Return three years of carbon dioxide and the year after them.
+
+    Training ends with June 1982, the months forecast for validation with July 1986; those of the test follow.
+    """
     series = load_co2()
     pieces = series.unfold(0, WINDOW + HORIZON, 1)
-    train = int(TRAIN_SHARE * len(series)) - WINDOW - HORIZON
-    x, y = pieces[:, :WINDOW], pieces[:, WINDOW:]
-    seen = x[:train]
-    return Windows(seen, y[:train], x[train + HORIZON :], y[train + HORIZON :], seen.mean().item(), seen.std().item())
+    end = int(TRAIN_SHARE * len(series)) - WINDOW - HORIZON
+    parts = slice(end - HELD), slice(end - HELD + HORIZON, end), slice(end + HORIZON, None)
+    split = [part for at in parts for part in (pieces[at, :WINDOW], pieces[at, WINDOW:])]
+    return Windows(*split, split[0].mean().item(), split[0].std().item())
 
 
 class SoundNet(nn.Module):
