@@ -49,7 +49,7 @@ class Config:
 
 PRESETS = {
     "cpu": Config(),
-    "rates": Config(learning_rates=(0.0003, 0.001, 0.003, 0.01, 0.03)),
+    "rates": Config(learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)),
     "gpu": Config(depth=24, width=64, train_words=6000, noise=2.0, epochs=20, series_width=64, series_steps=2000),
 }
 
