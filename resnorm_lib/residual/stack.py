@@ -27,7 +27,7 @@ class Stack(nn.Sequential):
     ``needs_final_norm``, ``head_gain``).
 
     Calling a stack with further keywords hands these on to every branch. A slice is a stack of the same
-    blocks; where they carry a state it would not do its part of the whole, and raises.
+    blocks; where they carry a state, it is a Sequential that takes the state and returns it, and refuses x.
     """
 
     def __init__(self, *blocks: nn.Module) -> None:
@@ -39,12 +39,8 @@ class Stack(nn.Sequential):
         if not isinstance(index, slice):
             return super().__getitem__(index)
         blocks = list(self)[index]
-        if self and self[0].scheme.carries_state and blocks != list(self):
-            raise ValueError(
-                f"the blocks of {type(self[0].scheme).__name__} carry more than x from block to block, so that a "
-                "slice would not do its part of the whole: loop over the blocks, with open and close of the stack."
-            )
-        return Stack(*blocks)
+        carries = bool(blocks) and blocks[0].scheme.carries_state and len(blocks) < len(self)
+        return nn.Sequential(*blocks) if carries else Stack(*blocks)
 
     def open(self, x: Tensor) -> State:
         """Return the state that the first block gets: x itself, or a tuple where the scheme carries more."""
