@@ -75,16 +75,17 @@ def _judge(word, id, statement, measured, at_least, at_most, source):
         raise ValueError(f"claim {id!r} measured {measured!r}, which is no number.")
     low = -math.inf if at_least is None else at_least
     high = math.inf if at_most is None else at_most
-    comparison = _comparison(measured, at_least, at_most)
-    if not low <= measured <= high:
+    holds = low <= measured <= high
+    comparison = _comparison(measured, at_least, at_most, holds)
+    if not holds:
         raise ClaimError(f"does not hold: {id}: {statement}: {comparison}")
     cited = f"  [{source}]" if source else ""
     print(f"{word}  {id}  {statement}  {comparison}{range_of(id) if word == 'holds' else ''}{cited}")
 
 
-def _comparison(measured, at_least, at_most):
-    low, high = (None if bound is None else _bound(bound, measured) for bound in (at_least, at_most))
-    shown = _shown(measured, float(low or -math.inf), float(high or math.inf))
+def _comparison(measured, at_least, at_most, holds):
+    low, high = (None if bound is None else _bound(bound, holds) for bound in (at_least, at_most))
+    shown = _shown(measured, float(low or -math.inf), float(high or math.inf), holds)
     if low is None:
         return f"{shown} <= {high}"
     if high is None:
@@ -92,18 +93,18 @@ def _comparison(measured, at_least, at_most):
     return f"{low} <= {shown} <= {high}"
 
 
-def _bound(bound, measured):
-    """Return a bound in six digits; in all, where it is a whole number or the six would judge otherwise."""
-    short = float(f"{bound:g}")
-    same = (measured <= bound) == (measured <= short) and (measured >= bound) == (measured >= short)
-    return f"{bound:g}" if same and not isinstance(bound, int) else str(bound)
+def _bound(bound, holds):
+    """Return a bound in six digits; in all, where it is a whole number or does not hold.
+
+    The digits never follow from the value measured: its last bits differ from machine to machine.
+    """
+    return f"{bound:g}" if holds and not isinstance(bound, int) else str(bound)
 
 
-def _shown(measured, low, high):
+def _shown(measured, low, high, holds):
     """Return a number in three digits, or in as many more as its comparison with the bounds needs to stay true."""
     texts = [f"{measured:.{digits}g}" for digits in range(3, 18)]
-    true = low <= measured <= high
-    return next((text for text in texts if (low <= float(text) <= high) == true), texts[0])
+    return next((text for text in texts if (low <= float(text) <= high) == holds), texts[0])
 
 
 def range_of(id):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnorm_lib.claims import ClaimError, claim, lines, parts
+from resnorm_lib.claims import ClaimError, check, claim, lines, parts
 
 
 @pytest.mark.parametrize("measured", [1.0, 1, np.float32(1), np.array(1.0), torch.tensor(1.0), torch.tensor([[1.0]])])
@@ -63,6 +63,12 @@ def test_a_value_between_a_bound_and_the_six_digits_of_it_stays_true_as_printed(
     claim("a.b", "below the half of ln 10", 1.151292, at_most=1.1512925)
     [line] = lines(capsys.readouterr().out)
     assert line.measured <= line.at_most
+
+
+@pytest.mark.parametrize("measured", [1.0, 1 + 2**-52, 1 - 2**-52])
+def test_the_last_bits_of_a_value_change_no_digit_of_its_bounds(measured, capsys):
+    check("a.b", "a ratio", measured, at_least=1 - 1e-9, at_most=1 + 1e-9)
+    assert capsys.readouterr().out == "check  a.b  a ratio  1 <= 1 <= 1\n"
 
 
 def test_a_value_just_outside_its_bound_is_not_shown_as_the_bound():
