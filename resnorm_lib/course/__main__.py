@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from resnorm_lib.course.answer import House
-from resnorm_lib.course.grade import grade, hand_ins, ignored
+from resnorm_lib.course.grade import grade, hand_ins, ignored, known
 from resnorm_lib.course.gradebook import fill
 from resnorm_lib.course.hand_in import mended, readable
 from resnorm_lib.course.key import Assignment, read_key
@@ -27,7 +27,9 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m resnorm_lib.course", description="Grade hand-ins.")
     commands = parser.add_subparsers(required=True)
     both = argparse.ArgumentParser(add_help=False)
-    both.add_argument("folder", type=Path, help="hand-ins: FOLDER/student/.../assignment.ipynb")
+    both.add_argument(
+        "folder", type=Path, help="hand-ins: FOLDER/student/.../assignment.ipynb, or as Moodle or Canvas packs them"
+    )
     both.add_argument("--key", type=Path, default=Path("_build/course/key.json"), help="written by make course")
     mend = commands.add_parser("mend", parents=[both], help="write hand-ins anew, as nbgrader takes them")
     mend.add_argument("--out", type=Path, default=Path("_build/mended"), help="where they go")
@@ -66,7 +68,7 @@ def _roster(path: Path | None) -> dict[str, dict[str, str]]:
 def _mend(chosen: argparse.Namespace) -> None:
     """Write all hand-ins anew; one that is no notebook is left out."""
     key = read_key(chosen.key)
-    for student, assignment, path, notes in hand_ins(chosen.folder, key):
+    for student, assignment, path, notes, _ in hand_ins(chosen.folder, key):
         for note in notes:
             print(readable(f"{student}: {note}"))
         try:
@@ -97,6 +99,7 @@ def _grade(chosen: argparse.Namespace) -> None:
     with House() as house:
         scores = grade(chosen.folder, key, _secret(chosen.secret or chosen.out / "secret.txt"), house, limits)
         apart, shut = house.apart, house.shut
+    scores = known(scores, roster)
     if chosen.gradebook:
         print(f"{fill(chosen.gradebook, scores, key)} scores are in nbgrader's gradebook.")
     write_tables(chosen.out, scores, key, roster, tables)

@@ -11,8 +11,9 @@ from resnorm_lib.course.bank import VARIABLE, load, named
 from resnorm_lib.course.hand_in import Answer, answers, read_cells, readable
 from resnorm_lib.course.key import Assignment, Task
 from resnorm_lib.course.limits import LIMITS, Limits
+from resnorm_lib.course.platforms import canvas_owner, named_by_roster, way_back
 
-__all__ = ["HandIn", "Score", "checks", "grade", "hand_ins", "ignored"]
+__all__ = ["HandIn", "Score", "checks", "grade", "hand_ins", "ignored", "known"]
 
 # What programs append to the name of a file that is there already: "a (1)", "a(1)", "a-1", "a 2", "a-Copy1".
 _COPY = re.compile(r"(?:[ -]?\((\d+)\)|[ -](\d+)|-Copy(\d+))$")
@@ -25,6 +26,7 @@ class HandIn(NamedTuple):
     assignment: Assignment
     path: Path
     notes: list[str]  # which others there are
+    back: str  # what its page of feedback is called in a zip for the platform it came from
 
 
 class Score(NamedTuple):
@@ -37,11 +39,13 @@ class Score(NamedTuple):
     worth: int
     sentence: str
     notes: list[str]
+    back: str = ""  # as of its hand-in
 
 
 def hand_ins(folder: Path, key: dict[str, Assignment]) -> list[HandIn]:
     """Return the notebooks ``FOLDER/student/.../assignment.ipynb``, one for each student and assignment.
 
+    Files of Canvas's download lie in the folder itself; the student stands in their name.
     A name may end as that of a second download does, ``assignment (1).ipynb``. Of several notebooks the one that was
     saved last counts; of those saved in the same second the one with the highest number.
 
@@ -52,12 +56,12 @@ def hand_ins(folder: Path, key: dict[str, Assignment]) -> list[HandIn]:
     """
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in _notebooks(folder):
-        if (name := _meant(path, key)) and path.parent != folder:
-            groups.setdefault((path.relative_to(folder).parts[0], name), []).append(path)
+        if (name := _meant(path, key)) and (student := _student(path, folder)):
+            groups.setdefault((student, name), []).append(path)
     if not groups:
         wanted = f"{folder}/student/{next(iter(key), 'assignment')}.ipynb"
         raise ValueError(f"folder must hold hand-ins, as in {wanted}, but there is none in {folder}.")
-    return [_last(folder / student, key[name], paths) for (student, name), paths in groups.items()]
+    return [_last(student, folder, key[name], paths) for (student, name), paths in groups.items()]
 
 
 def ignored(folder: Path, key: dict[str, Assignment]) -> list[str]:
@@ -66,7 +70,7 @@ def ignored(folder: Path, key: dict[str, Assignment]) -> list[str]:
     for path in _notebooks(folder):
         if not _meant(path, key):
             lines.append(f"{path.relative_to(folder)}: no assignment has this name")
-        elif path.parent == folder:
+        elif not _student(path, folder):
             lines.append(f"{path.relative_to(folder)}: it lies in no student's folder")
     return lines
 
@@ -77,10 +81,16 @@ def _notebooks(folder: Path) -> list[Path]:
 
 def _meant(path: Path, key: dict[str, Assignment]) -> str | None:
     """Return the assignment whose name a file has, or had before a program numbered it."""
-    return next((name for name in (path.stem, _COPY.sub("", path.stem)) if name in key), None)
+    stem = Path(canvas_owner(path.name)[1]).stem
+    return next((name for name in (stem, _COPY.sub("", stem)) if name in key), None)
 
 
-def _last(folder: Path, assignment: Assignment, paths: list[Path]) -> HandIn:
+def _student(path: Path, folder: Path) -> str:
+    """Return whose folder a notebook lies in, or whom Canvas named; no one if neither."""
+    return canvas_owner(path.name)[0] if path.parent == folder else path.relative_to(folder).parts[0]
+
+
+def _last(student: str, folder: Path, assignment: Assignment, paths: list[Path]) -> HandIn:
     """Return the one of a student's notebooks that counts."""
 
     def when(path: Path) -> tuple[int, int, Path]:
@@ -88,9 +98,10 @@ def _last(folder: Path, assignment: Assignment, paths: list[Path]) -> HandIn:
         return int(path.stat().st_mtime), int(found[found.lastindex]) if found else 0, path
 
     last = max(paths, key=when)
-    others = ", ".join(str(each.relative_to(folder)) for each in paths if each != last)
-    notes = [f"{last.relative_to(folder)} counts, which was saved last, and not {others}."] if others else []
-    return HandIn(folder.name, assignment, last, notes)
+    place = folder if any(each.parent == folder for each in paths) else folder / student
+    others = ", ".join(str(each.relative_to(place)) for each in paths if each != last)
+    notes = [f"{last.relative_to(place)} counts, which was saved last, and not {others}."] if others else []
+    return HandIn(student, assignment, last, notes, way_back(student, last, assignment.name))
 
 
 def checks(labels: Iterable[str]) -> dict[str, Callable]:
@@ -122,13 +133,21 @@ def grade(folder: Path, key: dict[str, Assignment], secret: str, house: House, l
     """
     scores, handed_in = [], hand_ins(folder, key)
     known = checks(task.label for each in handed_in for task in each.assignment.tasks)
-    for student, assignment, path, copies in handed_in:
+    for student, assignment, path, copies, back in handed_in:
         for task, points, sentence, notes in _judged(path, assignment, known, secret, house, limits):
             notes = [readable(each) for each in (*copies, *notes)]
-            scores.append(
-                Score(readable(student), assignment.name, task.label, points, task.points, readable(sentence), notes)
-            )
+            told = (points, task.points, readable(sentence), notes, readable(back))
+            scores.append(Score(readable(student), assignment.name, task.label, *told))
     return scores
+
+
+def known(scores: list[Score], roster: dict[str, dict[str, str]]) -> list[Score]:
+    """Return scores under the roster's names of students, where what a platform calls a hand-in leads to one."""
+    names: dict[tuple[str, str], str] = {}
+    for assignment in {score.assignment for score in scores}:
+        ways = sorted({score.back for score in scores if score.assignment == assignment})
+        names |= {(assignment, way): student for way, student in named_by_roster(ways, roster).items()}
+    return [each._replace(student=names.get((each.assignment, each.back), each.student)) for each in scores]
 
 
 def _judged(

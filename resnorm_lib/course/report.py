@@ -2,6 +2,7 @@
 
 import csv
 import html
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,10 @@ def _text(value: Any) -> Any:
 def write_tables(
     folder: Path, scores: list[Score], key: dict[str, Assignment], roster: dict[str, dict[str, str]], tables: dict
 ) -> None:
-    """Write ``scores.csv``, a table for each platform, and ``feedback/student/assignment.html``."""
+    """Write ``scores.csv``, a table for each platform, ``feedback/student/assignment.html``, and these pages as a zip.
+
+    ``feedback/assignment.zip`` goes back to the platform that the hand-ins came from: its pages are called as those.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     head = ("student", "assignment", "exercise", "points", "of", "sentence", "notes")
     rows = [(s.student, s.assignment, s.label, s.points, s.worth, s.sentence, " ".join(s.notes)) for s in scores]
@@ -75,11 +79,15 @@ def write_tables(
     used = [each for each in key.values() if any(each.name in row for row in sums.values())]
     for name, form in tables.items():
         write_table(folder / f"{name}.csv", _rows(form, sums, used, roster))
-    for student, assignment in sorted({(score.student, score.assignment) for score in scores}):
-        own = [score for score in scores if (score.student, score.assignment) == (student, assignment)]
-        page = folder / "feedback" / student / f"{assignment}.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(feedback(own, key[assignment].title), encoding="utf-8")
+    for assignment in sorted({score.assignment for score in scores}):
+        (folder / "feedback").mkdir(exist_ok=True)
+        with zipfile.ZipFile(folder / "feedback" / f"{assignment}.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+            for student in sorted({score.student for score in scores if score.assignment == assignment}):
+                own = [score for score in scores if (score.student, score.assignment) == (student, assignment)]
+                page = folder / "feedback" / student / f"{assignment}.html"
+                page.parent.mkdir(parents=True, exist_ok=True)
+                page.write_text(feedback(own, key[assignment].title), encoding="utf-8")
+                bundle.write(page, own[0].back or f"{student}/{assignment}.html")
 
 
 def _rows(form: dict, sums: dict, used: list[Assignment], roster: dict) -> Iterable[list]:

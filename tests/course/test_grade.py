@@ -2,13 +2,14 @@
 
 import csv
 import os
+import zipfile
 from contextlib import nullcontext
 
 import pytest
 from nbgrader.api import Gradebook
 
 from resnorm_lib.course import __main__ as command
-from resnorm_lib.course.grade import grade, hand_ins, ignored
+from resnorm_lib.course.grade import grade, hand_ins, ignored, known
 from resnorm_lib.course.gradebook import fill
 from resnorm_lib.course.hand_in import mended
 from resnorm_lib.course.key import read_key, write_key
@@ -102,11 +103,34 @@ def test_tables_have_the_columns_of_the_platforms(scores, tmp_path):
 
 
 def test_feedback_is_a_page_each_and_says_nothing_to_a_browser(scores, tmp_path):
-    forged = [scores[0]._replace(student="right", sentence="<script>alert(1)</script>")]
+    forged = [scores[0]._replace(student="right", sentence="<script>alert(1)</script>", back="")]
     write_tables(tmp_path, [*forged, *scores], KEY, {}, {})
     page = (tmp_path / "feedback" / "right" / "rank_collapse.html").read_text(encoding="utf-8")
     assert "4 of 4 points" in page
     assert "<script>" not in page
+
+
+MOODLE, CANVAS = "Ada Lovelace_412_assignsubmission_file", "noetheremmy_LATE_77_9041_rank_collapse"
+ROSTER = {"ada": {"name": "Ada Lovelace", "id": "76"}, "emmy": {"name": "Emmy Noether", "id": "77"}}
+
+
+def test_hand_ins_as_platforms_pack_them_are_taken_and_their_feedback_goes_back_under_their_names(house, tmp_path):
+    save(tmp_path, f"{MOODLE}/rank_collapse.ipynb", f"{CANVAS}.ipynb", "own/rank_collapse.ipynb")
+    scores = known(grade(tmp_path, KEY, "secret", house), ROSTER)
+    assert total(scores) == {name: {"rank_collapse": 3} for name in ("ada", "emmy", "own")}
+    write_tables(tmp_path / "out", scores, KEY, ROSTER, {})
+    with zipfile.ZipFile(tmp_path / "out/feedback/rank_collapse.zip") as bundle:
+        pages = {name: bundle.read(name).decode() for name in bundle.namelist()}
+    assert sorted(pages) == sorted([f"{MOODLE}/rank_collapse.html", f"{CANVAS}.html", "own/rank_collapse.html"])
+    assert "ada: 3 of 3 points" in pages[f"{MOODLE}/rank_collapse.html"]
+
+
+def test_of_two_students_with_one_name_none_gets_the_others_marks(scores):
+    ways = [f"Ada Lovelace_{number}_assignsubmission_file/rank_collapse.html" for number in (412, 413)]
+    two = [scores[0]._replace(student=way, back=way) for way in ways]
+    assert known(two, ROSTER) == two
+    twice = ROSTER | {"another": {"name": "Ada Lovelace", "id": ""}}
+    assert known(two[:1], twice) == two[:1]
 
 
 def test_the_command_grades_a_folder_and_grades_it_again_alike(tmp_path, capsys, monkeypatch, house):
