@@ -26,16 +26,14 @@ class RecordedRuns(SphinxDirective):
     def run(self):
         experiment = get(self.arguments[0])
         parts = [experiment.question]
-        for preset, where in PRESETS.items():
-            path = FOLDER / f"{experiment.name}-{preset}.json"
-            self.env.note_dependency(str(path))
-            command = f"python -m resnorm_lib.experiments run {experiment.name} --preset {preset} --out book/recorded"
-            parts.append(run_text(experiment, read(path), where) if path.exists() else missing(where, command))
-        for preset in experiment.presets.keys() - PRESETS.keys():
-            path = FOLDER / f"{experiment.name}-{preset}.json"
+        for preset in dict.fromkeys([*PRESETS, *experiment.presets]):
+            path, where = FOLDER / f"{experiment.name}-{preset}.json", PRESETS.get(preset)
             self.env.note_dependency(str(path))
             if path.exists():
-                parts.append(folded(experiment, read(path), preset))
+                parts.append(run_text(experiment, read(path), where) if where else folded(experiment, read(path)))
+            elif where:
+                command = f"python -m resnorm_lib.experiments run {experiment.name} --preset {preset}"
+                parts.append(missing(where, f"{command} --out book/recorded"))
         return parsed(self, parts)
 
 
@@ -68,10 +66,10 @@ def run_text(experiment, run, where):
     ])  # fmt: skip
 
 
-def folded(experiment, run, preset):
+def folded(experiment, run):
     """Return a run of another preset as MyST text that the reader unfolds."""
-    text = run_text(experiment, run, f"Preset {preset}")
-    return f"::::{{dropdown}} Preset *{preset}*: {len(run.trials)} trials\n{text}\n::::"
+    text = run_text(experiment, run, f"Preset {run.preset}")
+    return f"::::{{dropdown}} Preset *{run.preset}*: {len(run.trials)} trials\n{text}\n::::"
 
 
 def partial(experiment, run):
@@ -89,10 +87,9 @@ def by_rate(experiment, run):
     arms = dict.fromkeys(arm.rpartition(" at ")[0] for arm in run.arms)
     rows = [["arm", "", *(f"{rate:g}" for rate in chosen)]]
     for arm in arms:
-        has = next(iter(run.of(rates.at(arm, chosen[0])))).summary
+        has = run.of(rates.at(arm, chosen[0]))[0].summary
         name, metric = next((name, metric) for name, metric in experiment.metrics.items() if name in has)
-        unit = f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}"
-        rows.append([arm, unit, *(tables.cell(run, rates.at(arm, rate), name, metric) for rate in chosen)])
+        rows.append([arm, metric.title, *(tables.cell(run, rates.at(arm, rate), name, metric) for rate in chosen)])
     return pipes(rows)
 
 
@@ -101,7 +98,7 @@ def table(experiment, run):
     with_paper = [name for name in experiment.metrics if any(metric == name for _, metric in experiment.paper)]
     columns = []
     for name, metric in experiment.metrics.items():
-        columns.append((f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}", name, False))
+        columns.append((metric.title, name, False))
         columns += [("paper", name, True)] if name in with_paper else []
     rows = [["arm", *(title for title, _, _ in columns)]]
     rows += [[arm, *(_entry(experiment, run, arm, name, paper) for _, name, paper in columns)] for arm in run.arms]

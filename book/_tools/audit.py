@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.site import browser
+from book._tools import chromium
 
 PAGES = ["book/index.html", "chapters/family_of_norms.html", "chapters/layer_norm_mathematics.html", "book/errata.html",
          "book/api/norms.html"]  # fmt: skip
@@ -48,7 +48,7 @@ def scores(url, device, lighthouse):
     command = [lighthouse / "node_modules/.bin/lighthouse", url, "--quiet", "--output=json", "--output-path=stdout"]
     command += ["--chrome-flags=--headless --no-sandbox --disable-gpu", f"--only-categories={','.join(GOALS)}"]
     command += ["--preset=desktop"] if device == "desktop" else []
-    environment = os.environ | {"CHROME_PATH": browser.executable()}
+    environment = os.environ | {"CHROME_PATH": chromium.executable()}
     report = json.loads(subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout)
     given = {name: round(100 * (category["score"] or 0)) for name, category in report["categories"].items()}
     counted = {
@@ -65,7 +65,7 @@ def missed(given, device):
 
 
 def main(site, lighthouse):
-    if not browser.executable():
+    if not chromium.executable():
         sys.exit("Lighthouse needs a Chromium or Chrome: make browser installs one on Debian and Ubuntu.")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Compressed, directory=site))
     threading.Thread(target=server.serve_forever, daemon=True).start()

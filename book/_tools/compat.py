@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from book._tools.colab import build_wheel
-from tests.book.sources import ROOT
+from book._tools.manifest import ROOT
 
 TOOLS = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis")
 CLASSIFIER = "Programming Language :: Python :: "

@@ -5,7 +5,7 @@ import sys
 
 import jupytext
 
-from tests.book.sources import ROOT
+from book._tools.manifest import ROOT
 
 TEMPLATE = ROOT / "book" / "templates" / "chapter.md"
 

@@ -1,12 +1,11 @@
 """Check what has changed since the last commit, or in it, for two minutes at most: ``python -m book._tools.quick``."""
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.book.sources import ROOT
+from book._tools.manifest import ROOT
+from resnorm_lib._processes import finished
 
 SECONDS = 120
 
@@ -27,24 +26,27 @@ def tests_of(name):
     path = Path(name)
     if path.suffix == ".ipynb":
         return ["tests/book/test_chapters.py", name]
+    if path.parts[:3] == ("tests", "book", "answers") or path.parts[:2] == ("resnorm_lib", "checks"):
+        return ["tests/course/test_graders.py", "tests/book/test_checks.py"]
     if path.parts[0] == "tests":
         return [name] if path.name.startswith("test_") else [f"{path.parent}"]
     if path.parts[0] == "resnorm_lib" and path.suffix == ".py":
         room = f"tests/{path.parts[1]}" if len(path.parts) > 2 else f"tests/test_{path.stem}.py"
         return [room if (ROOT / room).exists() else "tests/book", name, "tests/test_floors.py"]
-    if path.parts[0] == "book" or path.suffix in (".yml", ".toml") or path.name == "Makefile":
-        return ["tests/book/test_sources.py", "tests/book/test_manifest.py", "tests/book/test_commands.py"]
+    if name == "conftest.py":
+        return ["tests/book/test_nbval.py", "tests/book/test_figures.py"]
+    if path.parts[0] == "book" or path.suffix in (".yml", ".toml") or name in ("Makefile", "requirements.txt"):
+        own = [f"tests/book/test_{path.stem}.py", *["tests/book/test_ext.py"] * (path.parts[:2] == ("book", "_ext"))]
+        usual = [f"tests/book/test_{what}.py" for what in ("sources", "manifest", "commands")]
+        return [*(test for test in own if (ROOT / test).exists()), *usual]
     return []
 
 
 def within(command, seconds):
-    """Run a command in a group of its own; return its exit status, or None when it was stopped after so long."""
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    """Run a command; return its exit status, or None when it was stopped after so long."""
     try:
-        return process.wait(seconds)
+        return finished(command, seconds, cwd=ROOT).returncode
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
         return None
 
 

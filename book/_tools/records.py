@@ -85,8 +85,9 @@ def current(experiment):
 def main():
     """Print each fault and each record that is older than the library, and exit with 1 if there is a fault."""
     found = [sentence for path in recorded() for sentence in faults(path)]
-    aged = [f"{path.name}: the library has changed since." for path in recorded() if has_aged(read(path))]
-    aged += [f"{path.name}: made in the machine's own arithmetic." for path in recorded() if is_unsure(read(path))]
+    runs = {path.name: read(path) for path in recorded()}
+    aged = [f"{name}: the library has changed since." for name, run in runs.items() if has_aged(run)]
+    aged += [f"{name}: made in the machine's own arithmetic." for name, run in runs.items() if is_unsure(run)]
     print("\n".join([*found, *aged, *old_benchmarks()]) or "All records belong to today's code.")
     sys.exit(bool(found))
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import nbformat
 
 from book._tools import store
+from book._tools.cells import chapters, code_cells, printed_text, read
+from book._tools.manifest import ROOT
 from book._tools.store import JOBS, errors, execute, named
 from resnorm_lib.claims import lines, range_of
 from resnorm_lib.engine.documents import write_document
 from resnorm_lib.engine.fingerprint import of_sources
-from tests.book.cells import code_cells, printed_text, read
-from tests.book.sources import ROOT, chapters
 
 REPORT = ROOT / "book" / "recorded" / "seeds.json"
 SEEDS = range(10)

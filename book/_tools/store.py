@@ -8,10 +8,9 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from book._tools.cells import chapters, code_cells
 from resnorm_lib.engine.documents import write_whole
 from resnorm_lib.runtime import STORED
-from tests.book.cells import code_cells
-from tests.book.sources import chapters
 
 JOBS = 2  # chapters that run at a time, each on one thread
 

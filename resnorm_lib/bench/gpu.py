@@ -12,16 +12,16 @@ nothing that the book is built with.
 import argparse
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from resnorm_lib._processes import finished
 from resnorm_lib.engine.config import parse_duration
 
-__all__ = ["STEPS", "Step", "allotted", "finished", "main", "run"]
+__all__ = ["STEPS", "Step", "allotted", "main", "run"]
 
 GRACE = 15.0  # seconds for a step that watches its own budget to write its record, before it is stopped
 OPERATIONS, HOST = (f"book/recorded/fast_on_a_gpu-{name}.json" for name in ("gpu", "host"))
@@ -75,26 +75,10 @@ def allotted(step: Step, left: float) -> float:
     return 0.0 if left < step.least else float(min(step.most, max(step.least, step.share * left)))
 
 
-def finished(command: Sequence[str], seconds: float) -> int:
-    """Run a command and return its exit status; what it has started ends with it, also where its time is over.
-
-    Raises
-    ------
-    subprocess.TimeoutExpired
-        If it is stopped.
-    """
-    with subprocess.Popen(command, start_new_session=True) as process:
-        try:
-            return process.wait(seconds)
-        except BaseException:  # a reader's Ctrl+C, too: the session of its own does not hear it
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-
-
 def run(
     budget: float,
     steps: Iterable[Step] = STEPS,
-    start: Callable[[Sequence[str], float], int] = finished,
+    start: Callable[[Sequence[str], float], subprocess.CompletedProcess] = finished,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[str]:
     """Do the steps in their order; one that fails, or is stopped at the end of its time, stops no other.
@@ -113,7 +97,7 @@ def run(
             continue
         print(f"== {step.name}: {seconds:.0f} of {left:.0f} s", flush=True)
         try:
-            code = start([sys.executable, *step.words(seconds)], seconds)
+            code = start([sys.executable, *step.words(seconds)], seconds).returncode
         except subprocess.TimeoutExpired:
             missed.append(f"{step.name} (stopped after {seconds:.0f} s)")
         else:

@@ -39,6 +39,11 @@ class Metric:
     unit: str = ""
     decimals: int = 2
 
+    @property
+    def title(self) -> str:
+        """The label, with the unit in brackets where there is one."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
 
 @dataclass(frozen=True)
 class Paper:

@@ -17,10 +17,7 @@ def summary(experiment: Experiment, run: Run) -> str:
 
     A trial whose loss ceased to be finite is shown as ``diverged``.
     """
-    head = [
-        "",
-        *(f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}" for metric in experiment.metrics.values()),
-    ]
+    head = ["", *(metric.title for metric in experiment.metrics.values())]
     rows = [[arm, *(cell(run, arm, name, metric) for name, metric in experiment.metrics.items())] for arm in run.arms]
     return aligned([head, *rows])
 
@@ -72,7 +69,7 @@ def beside_paper(
                 cell(run, arm, metric, what) if arm in run.arms else "-",
             ]
         )
-    return f"{what.label}{f' ({what.unit})' if what.unit else ''}\n{aligned(rows)}"
+    return f"{what.title}\n{aligned(rows)}"
 
 
 def beside_record(experiment: Experiment, metrics: Sequence[str], run: Run, record: Run | None = None) -> str:
@@ -87,7 +84,7 @@ def beside_record(experiment: Experiment, metrics: Sequence[str], run: Run, reco
     """
     chosen = {name: experiment.metrics[choice("metric", name, experiment.metrics)] for name in metrics}
     seeds = f"{len(record.seeds)} recorded seeds" if record else "recorded"
-    head = ["", *(text for metric in chosen.values() for text in (f"{metric.label} ({metric.unit})", seeds))]
+    head = ["", *(text for metric in chosen.values() for text in (metric.title, seeds))]
     rows = [
         [arm, *(text for name, metric in chosen.items() for text in (
             cell(run, arm, name, metric),

@@ -16,7 +16,7 @@ from resnorm_lib.residual.read_only import times_written
 __all__ = ["recomputed"]
 
 
-TWICE = "runs each branch a second time, but one would not do the same again"
+TWICE = "save_memory=True runs each branch a second time, but {} would not do the same again: "
 DIFFERS = (
     "save_memory=True computed another input from the output than the stack was given, so that the gradients are "
     "wrong: a branch gives not the same twice, or the blocks lose too many digits on the way back. Use it without."
@@ -46,12 +46,9 @@ def _check(blocks: nn.Module, state: tuple[Tensor, Tensor], context: dict) -> No
         raise ValueError("save_memory=True needs blocks that keep the width and do nothing after the join.")
     for module in blocks.modules():
         if module.training and getattr(module, "running_mean", None) is not None:
-            raise ValueError(
-                f"save_memory=True runs each branch a second time, but {module} would not do the same again: "
-                "use it without, or with a norm that keeps no running statistics."
-            )
+            raise ValueError(TWICE.format(module) + "use it without, or with a norm that keeps no running statistics.")
     if any(isinstance(value, torch.Generator) for module in blocks.modules() for value in vars(module).values()):
-        raise ValueError(f"save_memory=True {TWICE}: a generator of its own goes on. Use torch's default one.")
+        raise ValueError(TWICE.format("one") + "a generator of its own goes on. Use torch's default one.")
     if any(leaf.requires_grad for leaf in _leaves(context)):
         raise ValueError("save_memory=True sends no gradient to what the branches read besides the stream (a memory).")
     if any(hasattr(parameter, "to_local") for parameter in blocks.parameters()):
@@ -83,9 +80,8 @@ class _Recomputed(torch.autograd.Function):
             state = (state[1], state[0] + update)
             ctx.samples.append(_sample(update))
         if (*times_written(*buffers), *_other_states()) != before:
-            raise ValueError(
-                f"save_memory=True {TWICE}: it writes into a buffer, or draws from Python's or NumPy's random numbers."
-            )
+            why = "it writes into a buffer, or draws from Python's or NumPy's random numbers."
+            raise ValueError(TWICE.format("one") + why)
         ctx.save_for_backward(a, b, *state, *tensors)
         return tuple(stream.clone() for stream in state)  # an output may not be one of the inputs
 
@@ -93,17 +89,19 @@ class _Recomputed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_p, grad_q):
         a, b, p, q, *tensors = ctx.saved_tensors
-        largest, grads = torch.stack([stream.abs().max() for stream in (a, b, p, q) if stream.numel()] or [p.sum()]), []
+        largest, grads, apart = _largest(a, b, p, q), [], []
         for block, numbers, sample in zip(*map(reversed, (ctx.blocks, ctx.random, ctx.samples))):
             names = list(_tensors(block))
             start = len(tensors) - len(names)
             own, tensors = dict(zip(names, tensors[start:])), tensors[:start]
             update, (grad_read, *of_own) = _again(ctx, block, numbers, own, p, grad_q)
-            _check_same(sample, _sample(update))
+            apart.append(_apart(sample, _sample(update), _largest(sample)))
             grads = [*(of_own.pop(0) if own[name].requires_grad else None for name in names), *grads]
             p, q = q - update, p
             grad_p, grad_q = grad_q, grad_p + grad_read
-        _check_start((a, b), (p, q), largest.max())
+        apart += [_apart(a, p, largest), _apart(b, q, largest)]
+        if bool(torch.stack(apart).any()):  # asked once: an answer of a GPU has to be waited for
+            raise ValueError(DIFFERS)
         return None, None, grad_p, grad_q, *grads
 
 
@@ -148,15 +146,11 @@ def _leaves_behind(update: Tensor) -> Iterator[Tensor]:
                 yield node.variable
 
 
-def _check_same(first: Tensor, again: Tensor) -> None:
-    """Raise if the second run of a branch gave another update: then its gradients are those of another network."""
-    bound = torch.finfo(first.dtype).eps ** 0.5 * first.abs().max() if first.numel() else 0
-    if bool((first - again).abs().gt(bound).any()):
-        raise ValueError(DIFFERS)
+def _largest(*streams: Tensor) -> Tensor:
+    """Return the largest magnitude of several tensors, 0 if they are empty."""
+    return torch.stack([stream.abs().max() if stream.numel() else stream.sum() for stream in streams]).max()
 
 
-def _check_start(start: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], largest: Tensor) -> None:
-    """Raise if the way back did not end where the way there began: then the gradients are wrong."""
-    bound = torch.finfo(start[0].dtype).eps ** 0.5 * largest
-    if any(bool((one - other).abs().gt(bound).any()) for one, other in zip(start, found)):
-        raise ValueError(DIFFERS)
+def _apart(first: Tensor, again: Tensor, largest: Tensor) -> Tensor:
+    """Return whether two runs of a branch differ, beside the largest number, by more than rounding makes of it."""
+    return (first - again).abs().gt(torch.finfo(first.dtype).eps ** 0.5 * largest).any()

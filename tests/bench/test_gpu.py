@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from resnorm_lib._processes import finished
 from resnorm_lib.bench import __main__ as bench
 from resnorm_lib.bench import gpu
 from resnorm_lib.engine import command_line
@@ -28,7 +29,7 @@ class Machine:
         self.now += min(wanted, timeout)
         if wanted > timeout:
             raise subprocess.TimeoutExpired(words, timeout)
-        return int(name in self.fails)
+        return subprocess.CompletedProcess(words, int(name in self.fails))
 
     def run(self, budget):
         return gpu.run(budget, start=self, clock=lambda: self.now)
@@ -109,11 +110,11 @@ def test_a_step_that_is_stopped_leaves_nothing_behind(tmp_path):
     child.write_text(f"import time; open({str(begins)!r}, 'w').write(str(__import__('os').getpid())); time.sleep(60)")
     for seconds in (2, 10, 40):  # until there is something to stop
         with pytest.raises(subprocess.TimeoutExpired):
-            gpu.finished([sys.executable, "-c", code], seconds)
+            finished([sys.executable, "-c", code], seconds)
         if begins.exists() and begins.read_text():
             break
     state, end = Path(f"/proc/{begins.read_text()}/stat"), time.monotonic() + 20
     while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < end, "the process goes on"
         time.sleep(0.1)
-    assert gpu.finished([sys.executable, "-c", "raise SystemExit(3)"], 60) == 3
+    assert finished([sys.executable, "-c", "raise SystemExit(3)"], 60).returncode == 3

@@ -7,8 +7,8 @@ from functools import cache
 
 import yaml
 
-from tests.book.cells import code_cells, printed_text, read
-from tests.book.myst import directives
+from book._tools.cells import code_cells, printed_text, read
+from book._tools.myst import directives
 from tests.book.notebooks import claim_ids
 from tests.book.sources import ROOT, chapters, pages, shows_errata
 

@@ -7,10 +7,10 @@ import ast
 import json
 import re
 
+from book._tools.cells import all_cells, code_cells, printed_text
+from book._tools.myst import blocks, directives, headings
 from resnorm_lib.checks import registry
 from resnorm_lib.claims import lines
-from tests.book.cells import all_cells, code_cells, printed_text
-from tests.book.myst import blocks, directives, headings
 
 LONGEST_CELL = 25
 LARGEST_FILE = 1_500_000

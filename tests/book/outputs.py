@@ -7,8 +7,8 @@ import re
 
 from nbval.plugin import find_comment_markers, find_metadata_tags
 
+from book._tools.cells import code_cells, printed_text
 from resnorm_lib.claims import lines
-from tests.book.cells import code_cells, printed_text
 from tests.book.figures import TYPES
 
 MOST_EXEMPTIONS = 3

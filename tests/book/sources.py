@@ -2,34 +2,16 @@
 
 import re
 from collections import defaultdict
-from pathlib import Path
 
 import yaml
 
-from tests.book.cells import read
-from tests.book.myst import labels
+from book._tools.cells import chapters, read
+from book._tools.manifest import ROOT
+from book._tools.myst import labels
 from tests.book.notebooks import claim_ids
-
-ROOT = Path(__file__).parents[2]
 
 # Where a check can be started, and so where it can be weakened.
 COMMANDS = ["Makefile", "*.toml", "*.cfg", "*.ini", ".pre-commit-config.yaml", ".ci/*", ".github/workflows/*"]
-
-
-def chapters(root=ROOT, teaching=False):
-    """Return the paths of all chapters, or of those that teach: all but the appendix."""
-    found = (path for path in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    return sorted(path for path in found if not (teaching and is_appendix(path)))
-
-
-def is_appendix(path):
-    """Whether a chapter is for looking things up, by the articles' sections or by questions: it has no exercises."""
-    return shows_errata(path) or path.stem == "questions"
-
-
-def shows_errata(path):
-    """Whether a chapter shows what an article gets wrong, in the order of the article."""
-    return path.stem.startswith("errata_")
 
 
 def pages(root=ROOT):

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
+from book._tools.cells import read
 from tests.book import notebooks, outputs, planted, sources
-from tests.book.cells import read
 
 CHECKS = [
     outputs.every_cell_ran_in_order,

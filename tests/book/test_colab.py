@@ -12,10 +12,10 @@ import pytest
 
 from book._ext import run_it
 from book._tools import colab
+from book._tools.cells import read
 from book._tools.names import Names
 from book._tools.plain import plain
 from tests.book import sources
-from tests.book.cells import read
 
 MARKUP = re.compile(r"^:{3,}|\{[\w:-]+\}`|^\([\w-]+\)=|^`{3,}\{", re.MULTILINE)
 each_chapter = pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)

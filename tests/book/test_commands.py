@@ -6,14 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import nbformat
 import pytest
 
 from book._tools import quick, seeds, store
+from book._tools.cells import read
+from resnorm_lib._processes import finished
 from resnorm_lib.claims import Line
 from tests.book import sources
-from tests.book.cells import read
 from tests.book.sources import ROOT
 
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="this machine has no make")
@@ -35,15 +37,7 @@ def checkout(tmp_path):
 
 def make(folder, *arguments, **environment):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("RESNORM_", "MAKE", "MFLAGS"))}
-    return subprocess.run(
-        ["make", *arguments],
-        cwd=folder,
-        env=env | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return finished(["make", *arguments], 120, cwd=folder, env=env | environment, stdout=PIPE, stderr=PIPE)
 
 
 @needs_make
@@ -199,6 +193,9 @@ def test_make_gpu_hands_on_the_time_that_it_is_given(checkout, tmp_path):
     assert told.read_text().splitlines()[-1] == "-m resnorm_lib.bench.gpu --budget 7m"
 
 
+OF_THE_BOOK = [f"tests/book/test_{name}.py" for name in ("sources", "manifest", "commands")]
+
+
 @pytest.mark.parametrize(
     ("name", "tests"),
     [
@@ -206,6 +203,10 @@ def test_make_gpu_hands_on_the_time_that_it_is_given(checkout, tmp_path):
         ("resnorm_lib/plot.py", ["tests/test_plot.py", "resnorm_lib/plot.py", "tests/test_floors.py"]),
         ("chapters/degradation.ipynb", ["tests/book/test_chapters.py", "chapters/degradation.ipynb"]),
         ("tests/norms/cases.py", ["tests/norms"]),
+        ("tests/book/answers/degradation.py", ["tests/course/test_graders.py", "tests/book/test_checks.py"]),
+        ("conftest.py", ["tests/book/test_nbval.py", "tests/book/test_figures.py"]),
+        ("book/_ext/front.py", ["tests/book/test_front.py", "tests/book/test_ext.py", *OF_THE_BOOK]),
+        ("requirements.txt", OF_THE_BOOK),
         ("README.md", []),
     ],
 )

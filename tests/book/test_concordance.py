@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 
 from book._ext import concordance, errata
-from tests.book.cells import read
-from tests.book.myst import headings
+from book._tools.cells import read
+from book._tools.myst import headings
 from tests.book.sources import ROOT, chapters, pages
 
 ARTICLES = concordance.load()

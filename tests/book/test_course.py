@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 from nbgrader.preprocessors import ClearSolutions
 
+from book._tools.cells import read
 from book._tools.course import __main__ as course
 from book._tools.course.bank import banks
 from book._tools.course.exercises import exercises, predictions
@@ -21,7 +22,6 @@ from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade
 from resnorm_lib.course.key import read_key
 from tests.book import sources
-from tests.book.cells import read
 
 CHAPTERS = [path for path in sources.chapters() if exercises(read(path))]
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -11,11 +11,11 @@ import resnorm_lib.experiments
 from book._ext import chapters as pages
 from book._ext import graph
 from book._tools import manifest
+from book._tools.cells import read
 from book._tools.manifest import ROOT, chapters, heading
 from resnorm_lib.checks import registry
 from resnorm_lib.probes.findings import CHAPTERS
 from tests.book import sources
-from tests.book.cells import read
 
 MANIFEST = chapters()
 NAMES = [chapter.name for chapter in MANIFEST]

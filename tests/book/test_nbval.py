@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 from nbval.plugin import get_sanitize_patterns
 
+from resnorm_lib._processes import finished
 from tests.book import planted
 from tests.book.sources import ROOT
 
@@ -87,7 +88,7 @@ def save(executed, cases, first, path):
 def compare(project, *arguments):
     """Run the strict command; return its exit code and the outcome of each cell."""
     command = [sys.executable, "-m", "pytest", "-rA", "--color=no", "--tb=no", *arguments]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+    done = finished(command, 120, cwd=project, stdout=subprocess.PIPE)
     outcomes = re.findall(r"^(PASSED|FAILED) \S+::Cell (\d+)", done.stdout, re.MULTILINE)
     return done.returncode, [outcome for outcome, number in sorted(outcomes, key=lambda pair: int(pair[1]))][1:]
 

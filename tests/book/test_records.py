@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from book._tools import records
+from book._tools.cells import code_cells, printed_text
+from book._tools.cells import read as read_notebook
 from book._tools.manifest import ROOT
 from resnorm_lib.engine.documents import write_document
 from resnorm_lib.engine.records import read, write
 from resnorm_lib.experiments import get
 from tests.book import planted
-from tests.book.cells import code_cells, printed_text
-from tests.book.cells import read as read_notebook
 
 TINY = {"depth": 2, "dim": 8, "tokens": 4, "samples": 1}
 

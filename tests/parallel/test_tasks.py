@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from resnorm_lib._processes import finished
 from resnorm_lib.parallel import ring_bytes, sync_norm_bytes
 from resnorm_lib.parallel.command_line import TASKS, main
 
@@ -68,7 +69,8 @@ def folder(tmp_path_factory):
 def said(folder):
     """The sentences with which runs of two processes ended."""
     words = [sys.executable, "-c", SCRIPT, str(folder), *TASKS_HERE]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=150)
+    done = finished(words, 150, stdout=subprocess.PIPE)
+    done.check_returncode()
     return [line.removeprefix("said: ") for line in done.stdout.splitlines() if line.startswith("said: ")]
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import shutil
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -13,21 +12,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from book._tools import chromium
 from tests.site.site import pages
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium itself may not speak to anyone either, or its own calls would be counted as the site's.
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 MODES = ("light", "dark")
@@ -98,17 +85,21 @@ WIDTH = """() => {
 }"""
 
 
-def executable():
-    """Return the path of a Chromium, or None."""
-    candidates = [os.environ.get("RESNORM_BROWSER"), *map(shutil.which, NAMES)]
-    return next((path for path in candidates if path), None)
-
-
 def require():
     """Skip the test where there is no browser, but fail it where everything must be checked."""
-    if not executable():
-        sentence = f"No browser: set RESNORM_BROWSER or install one of {', '.join(NAMES)}."
+    if not chromium.executable():
+        sentence = f"No browser: set RESNORM_BROWSER or install one of {', '.join(chromium.NAMES)}."
         pytest.fail(sentence) if os.environ.get("CI") else pytest.skip(sentence)
+
+
+@contextlib.contextmanager
+def opened():
+    """Start a browser for the tests of a file."""
+    require()
+    with sync_playwright() as playwright:
+        browser = chromium.launch(playwright)
+        yield browser
+        browser.close()
 
 
 def survey(site):
@@ -125,7 +116,7 @@ def survey(site):
 def _visit_all(address, names):
     found = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        browser = chromium.launch(playwright)
         for mode in MODES:
             page = browser.new_page(color_scheme=mode, reduced_motion="reduce")
             page.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")

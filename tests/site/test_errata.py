@@ -1,7 +1,6 @@
 """The register of errata in a browser: filters by keyboard, an address for each finding."""
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.book import errata
 from tests.site import browser, site
@@ -26,13 +25,10 @@ BROKEN_WORDS = """heads => heads.flatMap(head => {
 
 @pytest.fixture(scope="module")
 def page():
-    browser.require()
-    with browser.serve(site.folder()) as address, sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
-        page = started.new_page(viewport=browser.DESK, reduced_motion="reduce")
+    with browser.serve(site.folder()) as address, browser.opened() as opened:
+        page = opened.new_page(viewport=browser.DESK, reduced_motion="reduce")
         page.address = address
         yield page
-        started.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from resnorm_lib.models import resnet50
 from resnorm_lib.norms import BatchNorm
@@ -27,11 +26,8 @@ def address():
 
 @pytest.fixture(scope="module")
 def chromium():
-    browser.require()
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
-        yield started
-        started.close()
+    with browser.opened() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

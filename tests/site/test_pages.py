@@ -5,12 +5,11 @@ import shutil
 
 import nbformat
 import pytest
-from playwright.sync_api import sync_playwright
 
 from book._ext import published
 from book._tools.build import build
+from book._tools.cells import read
 from tests.book import outputs, planted, sources
-from tests.book.cells import read
 from tests.site import browser, site
 
 BASE = "https://example.org/book/"
@@ -131,7 +130,7 @@ def test_a_site_that_is_not_built_is_asked_for(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
 def test_without_a_browser_its_tests_skip_but_fail_in_ci(monkeypatch, ci, outcome):
-    monkeypatch.setattr(browser, "executable", lambda: None)
+    monkeypatch.setattr("book._tools.chromium.executable", lambda: None)
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="set RESNORM_BROWSER"):
         browser.require()
@@ -186,15 +185,13 @@ def test_a_book_with_an_address_tells_search_engines_where_it_is(book):
 
 def test_the_page_for_a_wrong_address_leads_into_the_book_from_any_depth(book, tmp_path, chromium):
     shutil.copytree(book[0] / "_build/html", tmp_path / "book")
-    with browser.serve(tmp_path) as address, sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
-        page = started.new_page()
+    with browser.serve(tmp_path) as address, browser.opened() as opened:
+        page = opened.new_page()
         page.route("**/nowhere.html", lambda route: route.fulfill(path=tmp_path / "book/404.html", status=404))
         page.goto(f"{address}/book/chapters/below/nowhere.html")
         page.get_by_role("link").first.click()
         page.wait_for_url(f"{address}/book/book/index.html")
         page.get_by_role("heading", name="Honest").wait_for()
-        started.close()
 
 
 def test_what_a_browser_may_fetch_later_is_named(book):

@@ -1,18 +1,14 @@
 """The search finds what readers ask for, in English and in Chinese, served and opened as a file."""
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.site import browser, site
 
 
 @pytest.fixture(scope="module")
 def tab():
-    browser.require()
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
-        yield started.new_page()
-        started.close()
+    with browser.opened() as opened:
+        yield opened.new_page()
 
 
 @pytest.fixture(scope="module")

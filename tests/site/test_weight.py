@@ -3,7 +3,6 @@
 import gzip
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.site import browser, site
 
@@ -22,11 +21,8 @@ SITE_MIB = 22
 
 @pytest.fixture(scope="module")
 def chromium():
-    browser.require()
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
-        yield started
-        started.close()
+    with browser.opened() as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("name", LIMITS)

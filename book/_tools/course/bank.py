@@ -10,8 +10,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from book._tools.manifest import ROOT
+from book._tools.myst import Fence, directives, fences
 from resnorm_lib.course.bank import Held
-from tests.book.myst import Fence, directives, fences
 
 __all__ = ["banks", "read_bank", "unanswered"]
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 
 from book._tools.course.given import bound
+from book._tools.myst import directives
 from resnorm_lib.checks import registry
-from tests.book.myst import directives
 
 __all__ = ["Exercise", "Prediction", "exercises", "predictions"]
 

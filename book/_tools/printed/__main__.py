@@ -12,9 +12,9 @@ from pathlib import Path
 import yaml
 
 import resnorm_lib
+from book._tools import chromium
 from book._tools.manifest import ROOT
 from book._tools.printed import epub, pages, pdf
-from tests.site import browser
 
 NAME = "residual-connections-and-normalization"
 FONT = '@font-face { font-family: "STIX Two Math"; src: url("formulas.woff2") format("woff2"); }\n'
@@ -33,7 +33,7 @@ def gather(site, book, folder):
 
 
 def main(site, out):
-    if not browser.executable():
+    if not chromium.executable():
         sys.exit("make print needs a Chromium or Chrome: make browser installs one on Debian and Ubuntu.")
     site, out = Path(site), Path(out)
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))

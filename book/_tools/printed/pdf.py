@@ -7,8 +7,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
+from book._tools import chromium
 from book._tools.printed.pages import flat
-from tests.site import browser
 
 COVER = (
     '<header class="cover"><h1>{title}</h1><p>Version {version}. Text: CC BY 4.0; code: MIT.</p><p>{note}</p></header>'
@@ -58,18 +58,18 @@ def write(pages, folder, out, title, version):
     """Print the book, whose style and pictures lie in ``folder``."""
     source = folder / "book.html"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser.executable(), args=browser.ARGUMENTS)
+        browser = chromium.launch(playwright)
         starts = {}
         for _ in range(2):
             source.write_text(document(pages, starts, title, version), encoding="utf-8")
-            print_page(chromium, source, out)
+            print_page(browser, source, out)
             starts = starts_of(out)
-        chromium.close()
+        browser.close()
 
 
-def print_page(chromium, source, out):
+def print_page(browser, source, out):
     """Print one page as a PDF with an outline, links and tags for screen readers."""
-    page = chromium.new_page()
+    page = browser.new_page()
     page.set_default_timeout(0)
     page.goto(Path(source).resolve().as_uri(), timeout=0)
     page.pdf(path=out, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)

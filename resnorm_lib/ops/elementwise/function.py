@@ -158,8 +158,10 @@ def _fits_kernel(x: Tensor, *parameters: Tensor | None) -> bool:
 def tanh_or_erf(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """Return tanh, or with a ``shift`` erf, by the Triton kernel or by torch. Arguments are already validated."""
     if x.dim() and uses_kernels(x) and _fits_kernel(x, alpha, shift, weight, bias):
-        if alpha.numel() != 1 or (shift is not None and shift.numel() != 1):  # a module's may have been replaced
-            _check_number("shift" if alpha.numel() == 1 else "alpha", shift if alpha.numel() == 1 else alpha, x)
+        if alpha.numel() != 1:  # a module's may have been replaced
+            _check_number("alpha", alpha, x)
+        if shift is not None and shift.numel() != 1:
+            _check_number("shift", shift, x)
         first = bias if weight is None else weight
         if first is not None:
             check_shapes(x.shape[x.dim() - first.dim() :], weight=weight, bias=bias)

@@ -1,6 +1,24 @@
-"""Walk over the cells of a notebook, each with the words that name it in a sentence."""
+"""Find the notebooks of the chapters, and walk over their cells, each with the words that name it in a sentence."""
 
 import nbformat
+
+from book._tools.manifest import ROOT
+
+
+def chapters(root=ROOT, teaching=False):
+    """Return the paths of all chapters, or of those that teach: all but the appendix."""
+    found = (path for path in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(path for path in found if not (teaching and is_appendix(path)))
+
+
+def is_appendix(path):
+    """Whether a chapter is for looking things up, by the articles' sections or by questions: it has no exercises."""
+    return shows_errata(path) or path.stem == "questions"
+
+
+def shows_errata(path):
+    """Whether a chapter shows what an article gets wrong, in the order of the article."""
+    return path.stem.startswith("errata_")
 
 
 def read(path):
