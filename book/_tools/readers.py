@@ -30,18 +30,27 @@ def environment(python, folder):
     subprocess.run([python, "-m", "venv", folder / "env"], check=True)
     pip = [inside, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, torch, *NEEDED, "ipykernel"], check=True)
+    add_kernel(inside, folder)
+
+
+def add_kernel(python, folder):
+    """Write the kernel of a reader's Python, found where ``JUPYTER_PATH`` names the folder."""
     kernel = folder / "kernels" / KERNEL
     kernel.mkdir(parents=True)
-    command = [str(inside), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": KERNEL}))
+
+
+def execute(notebook, folder, timeout=900):
+    """Run a notebook, in place, by the reader's kernel."""
+    place = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=timeout, kernel_name=KERNEL, resources=place).execute()
 
 
 def runs(path):
     """Run a notebook in its folder; return what stopped it, or an empty sentence."""
-    notebook = nbformat.read(path, as_version=4)
-    place = {"metadata": {"path": str(path.parent)}}
     try:
-        nbclient.NotebookClient(notebook, timeout=900, kernel_name=KERNEL, resources=place).execute()
+        execute(nbformat.read(path, as_version=4), path.parent)
     except (nbclient.exceptions.CellExecutionError, nbclient.exceptions.CellTimeoutError) as error:
         return str(error).strip().splitlines()[-1]
     return ""

@@ -1,6 +1,5 @@
 """Chapters as notebooks for Colab: nothing of the book's markup is left, and they run where only the archive is."""
 
-import json
 import re
 import sysconfig
 import venv
@@ -11,7 +10,7 @@ import nbformat
 import pytest
 
 from book._ext import run_it
-from book._tools import colab
+from book._tools import colab, readers
 from book._tools.cells import read
 from book._tools.names import Names
 from book._tools.plain import plain
@@ -102,12 +101,9 @@ def reader(tmp_path, monkeypatch):
     """A folder with the archive, and a kernel called "reader" whose environment has all but the book."""
     colab.archive(tmp_path)
     venv.create(tmp_path / "env", with_pip=False)
-    python = tmp_path / "env/bin/python"
     [packages] = tmp_path.glob("env/lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))  # whose own .pth files are not read
-    (tmp_path / "kernels/reader").mkdir(parents=True)
-    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (tmp_path / "kernels/reader/kernel.json").write_text(json.dumps({"argv": command, "display_name": "reader"}))
+    readers.add_kernel(tmp_path / "env/bin/python", tmp_path)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     return tmp_path
@@ -116,17 +112,15 @@ def reader(tmp_path, monkeypatch):
 def test_a_notebook_runs_where_only_the_archive_is(reader):
     notebook = colab.convert(read(sources.ROOT / "chapters/errata_roots.ipynb"), "errata_roots")
     notebook.cells.append(nbformat.v4.new_code_cell("import resnorm_lib\nprint(resnorm_lib.__file__)"))
-    place = {"metadata": {"path": str(reader)}}
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="reader", resources=place).execute()
+    readers.execute(notebook, reader, timeout=120)
     assert notebook.cells[-1].outputs[0].text.startswith(str(reader / "env"))
 
 
 def test_without_the_archive_the_first_cell_says_where_it_is(reader):
     (reader / colab.ARCHIVE).unlink()
     notebook = colab.convert(nbformat.v4.new_notebook(), "degradation")
-    place = {"metadata": {"path": str(reader)}}
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="lies beside this notebook in the book"):
-        nbclient.NotebookClient(notebook, timeout=120, kernel_name="reader", resources=place).execute()
+        readers.execute(notebook, reader, timeout=120)
 
 
 @pytest.mark.parametrize(("page", "lines"), [("chapters/degradation", 1), ("book/map", 0)])
