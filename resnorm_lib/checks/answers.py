@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from resnorm_lib.checks import themes
 from resnorm_lib.checks.arguments import gradients, overwritten, structure, values
 from resnorm_lib.checks.face import current
+from resnorm_lib.checks.rules import watched
 
 __all__ = ["REBUILT", "TOLERANCE", "Wrong", "agree", "call", "expect_close", "several", "shown_wrong", "to_array"]
 
@@ -49,17 +50,20 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: t
     ------
     Wrong
         If the answer is not written yet, raises an error of its own (the sentence names its line), returns nothing,
-        or changes another argument.
+        changes another argument, or does what the exercise rules out.
     """
     arguments = tuple(_cast(each, current().dtype) for each in arguments)
     current().asked = arguments
     before, parts = values(arguments), structure(arguments)
-    slopes = None
+    slopes, elsewhere = None, hasattr(type(answer), "with_gradients")  # then it is watched there
     try:
-        if at and hasattr(type(answer), "with_gradients"):
+        if at and elsewhere:
             result, slopes = answer.with_gradients(at, *arguments)
         else:
-            result = answer(*arguments)
+            with watched(() if elsewhere else current().without) as broken:
+                result = answer(*arguments)
+            if broken:
+                raise Wrong(broken[0])
             slopes = gradients(result, [arguments[place] for place in at]) if at else None
     except Wrong:
         raise

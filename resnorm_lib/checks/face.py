@@ -34,6 +34,7 @@ class Draw:
         self._entropy = list((seed or "").encode())
         self._draw = self.numpy(0)
         self.right, self.asked = None, ()  # a right answer, and what the answer was called with last
+        self.without = ()  # what the exercise rules out, of resnorm_lib.checks.rules
 
     def numpy(self, number: int) -> np.random.Generator:
         """Return NumPy's generator number ``number`` of this face."""

@@ -11,6 +11,7 @@ import torch
 
 from resnorm_lib.checks.answers import Wrong
 from resnorm_lib.checks.face import Draw, shown
+from resnorm_lib.checks.rules import RULES
 
 __all__ = ["Exercise", "Verdict", "exercise", "registry"]
 
@@ -41,7 +42,9 @@ class Exercise(NamedTuple):
     check: Callable[[Callable], Verdict]
 
 
-def exercise(label: str, points: int, right: Callable | None = None) -> Callable[[Callable], Callable[..., Verdict]]:
+def exercise(
+    label: str, points: int, right: Callable | None = None, without: tuple[str, ...] = ()
+) -> Callable[[Callable], Callable[..., Verdict]]:
     """Register a check for the exercise with this label.
 
     The check takes an answer and a :class:`~resnorm_lib.checks.face.Draw` for its arguments, raises
@@ -56,6 +59,8 @@ def exercise(label: str, points: int, right: Callable | None = None) -> Callable
     right : function, optional
         A right answer, written with torch where it works on tensors: from it the mistakes that any answer may contain
         are made (:mod:`resnorm_lib.checks.themes`), so that the check need not list them.
+    without : tuple of str
+        What the statement rules out, of :mod:`resnorm_lib.checks.rules`: an answer that does it is wrong.
 
     Examples
     --------
@@ -71,6 +76,8 @@ def exercise(label: str, points: int, right: Callable | None = None) -> Callable
     (right: the double, False)
     """
 
+    assert RULES.keys() >= set(without), f"without must be of {', '.join(RULES)}, but it is {without!r}."
+
     def register(check):
         draws = len(inspect.signature(check).parameters) > 1
 
@@ -78,7 +85,7 @@ def exercise(label: str, points: int, right: Callable | None = None) -> Callable
         def judged(answer, seed=None):
             try:
                 for face in _faces(seed):
-                    face.right = right
+                    face.right, face.without = right, without
                     with shown(face):
                         sentence = check(answer, face) if draws else check(answer)
                 return Verdict(label, points, True, sentence)
@@ -88,7 +95,7 @@ def exercise(label: str, points: int, right: Callable | None = None) -> Callable
                 told = f"The check cannot use what the answer returned: {type(error).__name__}"
                 return Verdict(label, points, False, f"{told}." if face.hidden else f"{told}: {error}")
 
-        judged.right = right
+        judged.right, judged.without = right, without
         judged.__signature__ = inspect.Signature(
             [inspect.Parameter("answer", 1), inspect.Parameter("seed", 1, default=None)]
         )

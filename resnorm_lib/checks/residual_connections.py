@@ -51,7 +51,7 @@ def _back(dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> tuple[torc
     return dy + (dy @ weight) * (x > 0), dy.T @ x.relu()
 
 
-@exercise("exercise-residual-backward", points=2, right=_back)
+@exercise("exercise-residual-backward", points=2, right=_back, without=("autograd",))
 def check_residual_backward(answer: Callable, face: Draw) -> str:
     """Check ``answer(dy, x, weight) -> (dx, dweight)`` for y = x + ReLU(x) W', rows of x being samples.
 

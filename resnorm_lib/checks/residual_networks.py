@@ -118,7 +118,7 @@ def _padded(x: Tensor, channels: int, stride: int) -> Tensor:
     return pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
-@exercise("exercise-resnets-pad", points=1, right=_padded)
+@exercise("exercise-resnets-pad", points=1, right=_padded, without=("pad",))
 def check_pad_shortcut(answer: Callable[[Tensor, int, int], Tensor], face: Draw) -> str:
     """Check ``answer(x, channels, stride)``: every stride-th pixel, and zeros for the new channels.
 

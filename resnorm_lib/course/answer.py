@@ -18,6 +18,7 @@ from torch import nn
 
 from resnorm_lib.checks.answers import REBUILT, Wrong
 from resnorm_lib.checks.arguments import leaves
+from resnorm_lib.checks.face import current
 from resnorm_lib.course import wire
 from resnorm_lib.course.limits import LIMITS, Limits
 
@@ -134,6 +135,8 @@ class _Link:
             raise Wrong("The answer ended its process: does it exit, or need too much memory?") from None
         if "raised" in reply:
             raise _error(reply)
+        if reply.get("broken"):
+            raise Wrong(str(reply["broken"][0]))
         self._write_back(reply)
         return self._decode(reply.get("result"))
 
@@ -192,7 +195,8 @@ class Handle:
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         self._link.arguments = arguments
         grad = torch.is_grad_enabled()
-        return self._link.ask("call", (arguments, options), object=self._number, grad=grad)
+        without = list(current().without)
+        return self._link.ask("call", (arguments, options), object=self._number, grad=grad, without=without)
 
     def with_gradients(self, at: tuple[int, ...], *arguments: Any) -> Any:
         """Return the result of a call, and its gradients at the arguments in these places, taken where it runs."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from resnorm_lib.checks.arguments import gradients, leaves, overwritten, structure, values
+from resnorm_lib.checks.rules import watched
 from resnorm_lib.course import wire
 from resnorm_lib.course.files import close_files
 from resnorm_lib.course.limits import Limits, close_network, confine
@@ -99,14 +100,16 @@ class Worker:
         arguments, options = wire.load(pickled, self._function)
         self.arguments = arguments
         before, shape = values(arguments), structure(arguments)
-        with torch.set_grad_enabled(request["grad"]):  # as where the answer is judged
+        # as where the answer is judged
+        with torch.set_grad_enabled(request["grad"]), watched(request.get("without", ())) as broken:
             result = self.objects[request["object"]](*arguments, **options)
         if "at" in request:
             result = result, gradients(result, [arguments[place] for place in request["at"]])
         now = dict(leaves(arguments))
         changed = {path: now[path] for path in overwritten(before, arguments)}
         rebuilt = shape != structure(arguments)
-        return {"result": self._encode(result), "changed": wire.encode(changed, self._keep), "rebuilt": rebuilt}
+        reply = {"result": self._encode(result), "changed": wire.encode(changed, self._keep), "rebuilt": rebuilt}
+        return reply | {"broken": broken}
 
     def _function(self, number: int) -> Callable:
         """Return what stands for a function of the judge's among the arguments."""

@@ -1,13 +1,25 @@
 """The checks of the exercises, checked: the reference passes, the stub fails, each wrong answer is told its mistake."""
 
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
-from resnorm_lib.checks import Wrong, answers, degradation, registry
+from book._tools.manifest import ROOT
+from resnorm_lib.checks import (
+    Wrong,
+    answers,
+    degradation,
+    family_of_norms,
+    layer_norm_mathematics,
+    registry,
+    residual_connections,
+    residual_networks,
+)
 from tests.book.answers import EXERCISES
+from tests.book.cells import read
 
 
 def stub(*_):
@@ -99,3 +111,78 @@ def test_a_difference_is_shown_where_it_is(got, wanted, told):
 def test_an_answer_that_returns_nothing_is_asked_for_its_return():
     with pytest.raises(Wrong, match="does it end with return"):
         answers.call(lambda: None)
+
+
+SAID = {"autograd": "without autograd", "layers": "No layers", "pad": "without `F.pad`"}
+
+
+def statement(exercise):
+    cells = read(ROOT / "chapters" / f"{exercise.chapter}.ipynb").cells
+    return next(cell.source for cell in cells if f":label: {exercise.label}\n" in cell.source)
+
+
+def test_what_a_statement_rules_out_is_what_its_check_watches():
+    for exercise in registry().values():
+        said = statement(exercise)
+        assert set(exercise.check.without) == {rule for rule, words in SAID.items() if words in said}, exercise.label
+
+
+def by_grad(y, x, *others):
+    x, *others = (each.detach().clone().requires_grad_() for each in (x, *others))
+    return lambda dy: torch.autograd.grad(y(x, *others), (x, *others), dy)
+
+
+def block(x, weight):
+    return x + x.relu() @ weight.T
+
+
+def by_backward(dy, x, weight):
+    x, weight = x.detach().clone(), torch.nn.Parameter(weight.clone())
+    x.requires_grad = True
+    block(x, weight).backward(dy)
+    return x.grad, weight.grad
+
+
+def norm_by(layer):
+    """Return the right answer, but for layer normalization by a layer of torch's."""
+    right = EXERCISES[family_of_norms.check_family][0]
+
+    def answer(x, kind, num_groups, eps):
+        return layer(x, eps) if kind == "layer" else right(x, kind, num_groups, eps)
+
+    return answer
+
+
+BROKEN = [
+    (residual_connections.check_residual_backward, lambda dy, x, w: by_grad(block, x, w)(dy), "asks autograd"),
+    (residual_connections.check_residual_backward, by_backward, "asks autograd"),
+    (
+        residual_connections.check_residual_backward,
+        lambda dy, x, w: torch.func.vjp(block, x, w)[1](dy),
+        "asks autograd",
+    ),
+    (
+        layer_norm_mathematics.check_layer_norm_backward,
+        lambda dy, x, w, eps: by_grad(
+            lambda x, w, b: torch.nn.functional.layer_norm(x, x.shape[1:], w, b, eps), x, w, 0 * w
+        )(dy),
+        "asks autograd",
+    ),
+    (family_of_norms.check_family, norm_by(lambda x, eps: torch.nn.functional.group_norm(x, 1, eps=eps)), "own norm"),
+    (family_of_norms.check_family, norm_by(lambda x, eps: torch.nn.GroupNorm(1, x.shape[1], eps).to(x)(x)), "own norm"),
+    (
+        residual_networks.check_pad_shortcut,
+        lambda x, channels, stride: torch.nn.functional.pad(
+            x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, channels - x.shape[1])
+        ),
+        "own padding",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "told"), BROKEN)
+def test_an_answer_that_does_what_is_ruled_out_is_told_so_and_is_else_right(check, answer, told, monkeypatch):
+    assert told in check(answer).sentence
+    assert told in check(answer, seed="one").sentence
+    monkeypatch.setattr("resnorm_lib.checks.answers.watched", lambda _: nullcontext([]))
+    assert check(answer)

@@ -172,7 +172,7 @@ def zeros_first(x, channels, stride):
 
 def pooled_by_average(x, channels, stride):
     small = torch.nn.functional.avg_pool2d(x, stride, ceil_mode=True)
-    return torch.nn.functional.pad(small, (0, 0, 0, 0, 0, channels - x.shape[1]))
+    return torch.cat([small, small.new_zeros(len(x), channels - x.shape[1], *small.shape[2:])], 1)
 
 
 def folded_without_eps(weight, bias, mean, variance, gain, shift, eps):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from resnorm_lib.checks.answers import Wrong, call
+from resnorm_lib.checks.face import Draw, shown
 from resnorm_lib.course import wire
 from resnorm_lib.course.limits import Limits
 
@@ -150,3 +151,12 @@ def test_an_answer_leaves_no_file(house, tmp_path):
 def test_a_forged_message_makes_nothing(tree):
     with pytest.raises((TypeError, ValueError)):
         wire.decode(json.loads(json.dumps(tree)), held=lambda entry: entry)
+
+
+def test_what_an_exercise_rules_out_is_seen_there_whatever_the_answer_catches(house):
+    source = "def f(x):\n    try:\n        return torch.nn.LayerNorm(2)(x)\n    except BaseException:\n        return x"
+    face = Draw()
+    face.without = ("layers",)
+    with house.answer("f", ["import torch", source]) as answer, shown(face), pytest.raises(Wrong, match="own norm"):
+        call(answer, torch.ones(1, 2))
+    assert run(house, source, torch.ones(1, 2)).tolist() == [[0, 0]]

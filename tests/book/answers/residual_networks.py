@@ -4,7 +4,7 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn.functional import pad, relu
+from torch.nn.functional import relu
 
 from resnorm_lib.checks import residual_networks as checks
 
@@ -105,12 +105,19 @@ class BareProjection(Bottleneck):
             self.downsample = self.downsample[:1]
 
 
+def padded(x, channels, stride, first):
+    small = x[:, :, ::stride, ::stride]
+    out = small.new_zeros(len(x), channels, *small.shape[2:])
+    out[:, first : first + x.shape[1]] = small
+    return out
+
+
 def pad_shortcut(x, channels, stride):
-    return pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, channels - x.shape[1]))
+    return padded(x, channels, stride, 0)
 
 
 def pad_before(x, channels, stride):
-    return pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, channels - x.shape[1], 0))
+    return padded(x, channels, stride, channels - x.shape[1])
 
 
 def repeat(x, channels, stride):
