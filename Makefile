@@ -29,8 +29,9 @@ book: $(SITE)  ## render the book and print the page to open
 serve: book  ## show the book on http://localhost:8000 (PORT=... for another)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(OUT)/_build/html
 
+# Root, the only user of many containers, must say so to Jupyter.
 lab: $(READY)  ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab chapters
+	$(BIN)/jupyter lab $$(test "$$(id -u)" != 0 || echo --allow-root) chapters
 
 quick: $(READY)  ## what has changed since the last commit, two minutes at most
 	$(BIN)/python -m book._tools.quick
@@ -114,6 +115,7 @@ clean:  ## remove the environment and the built book
 	rm -rf $(VENV) $(OUT)/_build
 
 $(READY): requirements.txt pyproject.toml
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo "There is no Python called \"$(PYTHON)\" here. Say which to use: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "This book needs Python 3.11 or newer, but \"$(PYTHON)\" is Python %d.%d. Say which to use: make PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

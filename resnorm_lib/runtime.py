@@ -70,8 +70,13 @@ def preset():
     return _one_of("RESNORM_PRESET", "cpu", PRESETS)
 
 
-def device():
+def device(size=None):
     """Return the :class:`torch.device` that RESNORM_DEVICE names, or that the preset asks for.
+
+    Parameters
+    ----------
+    size : str, optional
+        A preset; by default that of RESNORM_PRESET.
 
     Raises
     ------
@@ -80,10 +85,13 @@ def device():
     """
     import torch
 
-    name = _one_of("RESNORM_DEVICE", "cuda" if preset() == "gpu" else "cpu", DEVICES)
+    named = os.environ.get("RESNORM_DEVICE")
+    name = _one_of("RESNORM_DEVICE", "cuda" if (size or preset()) == "gpu" else "cpu", DEVICES)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present[name]:
-        raise SettingError(f"The device {name!r} is asked for, but PyTorch finds none on this machine.")
+        asks = f"The device {name!r} is asked for" if named else f"The preset 'gpu' asks for the device {name!r}"
+        other = "." if named else ": take the preset 'cpu', or set RESNORM_DEVICE=cpu and wait for hours."
+        raise SettingError(f"{asks}, but PyTorch finds none on this machine{other}")
     return torch.device(name)
 
 

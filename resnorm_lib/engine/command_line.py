@@ -88,6 +88,7 @@ def _run(experiment: Experiment, config: Any, arguments: Namespace, limit: float
         resume=arguments.resume,
         limit=limit,
         arms=getattr(arguments, "arms", None),
+        device=runtime.device("gpu" if preset == "gpu" else None),
     )
     if distributed.here().rank == 0:
         print(f"{experiment.name}: {experiment.question}\n{tables.summary(experiment, run)}\n{tables.phases(run)}\n")

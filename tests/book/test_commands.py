@@ -66,6 +66,26 @@ def test_an_old_python_is_refused_before_anything_is_installed(checkout):
 
 
 @needs_make
+def test_a_python_that_is_not_there_is_named_in_one_sentence(checkout):
+    shutil.rmtree(checkout / ".venv")
+    result = make(checkout, "book", "PYTHON=nopython")
+    assert result.returncode != 0
+    assert result.stderr.startswith('There is no Python called "nopython" here. Say which to use: make PYTHON=python')
+    assert not (checkout / ".venv").exists()
+
+
+@needs_make
+@pytest.mark.parametrize(("user", "words"), [("0", "lab --allow-root chapters"), ("1000", "lab chapters")])
+def test_jupyterlab_starts_for_root_too(checkout, user, words):
+    for place, line in ((".venv/bin/jupyter", 'echo "asked: $*"'), ("bin/id", f"echo {user}")):
+        (checkout / place).parent.mkdir(exist_ok=True)
+        (checkout / place).write_text(f"#!/bin/sh\n{line}\n")
+        (checkout / place).chmod(0o755)
+    result = make(checkout, "lab", PATH=f"{checkout / 'bin'}:{os.environ['PATH']}")
+    assert f"asked: {words}\n" in result.stdout
+
+
+@needs_make
 def test_an_output_folder_that_cannot_be_written_is_refused(checkout):
     (checkout / "file").touch()
     result = make(checkout, "book", "OUT=file/below")

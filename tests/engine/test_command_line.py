@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
+import torch
 
 from resnorm_lib import experiments
 from resnorm_lib.data import DataMissing
@@ -127,6 +128,17 @@ def test_a_preset_is_named_in_the_record(tmp_path, monkeypatch):
     status, _, _ = call("run", *TINY, "--preset", "gpu", "--set", "num_heads=2", "--out", tmp_path)
     assert status == 0
     assert read(tmp_path / "rank_collapse-gpu.json").preset == "gpu"
+
+
+def test_the_preset_gpu_asks_for_a_gpu_and_says_in_one_sentence_that_there_is_none(monkeypatch):
+    monkeypatch.delenv("RESNORM_DEVICE", raising=False)
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: asked.append(True) and False)
+    status, _, err = call("run", *TINY, "--preset", "gpu", "--set", "num_heads=2")
+    assert asked
+    assert one_sentence(status, err).startswith("The preset 'gpu' asks for the device 'cuda', but PyTorch finds none")
+    monkeypatch.setenv("RESNORM_DEVICE", "cpu")
+    assert call("run", *TINY, "--preset", "gpu", "--set", "num_heads=2")[0] == 0
 
 
 MISTAKES = {
