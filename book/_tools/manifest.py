@@ -1,5 +1,6 @@
 """Read ``book/chapters.yml``: what the book knows of each chapter."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ class Chapter:
     question: str
     needs: list
     minutes: int
+    seconds: int
     exercises: list
     also: str = ""
     experiment: bool = False
@@ -32,6 +34,18 @@ def chapters(root=ROOT):
     """Return the entries of the manifest, in the order of the book."""
     text = (root / "book" / "chapters.yml").read_text(encoding="utf-8")
     return [Chapter(**entry) for entry in yaml.safe_load(text)]
+
+
+def duration(seconds):
+    """Return in words how long the code of a chapter runs, rounded up: to ten seconds, above fifty to half a minute.
+
+    >>> duration(14), duration(52), duration(65), duration(130)
+    ('20 seconds', 'a minute', 'a minute and a half', '2.5 minutes')
+    """
+    if seconds <= 50:
+        return f"{10 * math.ceil(seconds / 10)} seconds"
+    halves = math.ceil(seconds / 30)
+    return {2: "a minute", 3: "a minute and a half", 4: "two minutes"}.get(halves, f"{halves / 2:g} minutes")
 
 
 def heading(name, root=ROOT):

@@ -61,8 +61,11 @@ def test_the_exercises_are_those_of_the_notebook(chapter):
 @each_chapter
 def test_the_notebook_says_how_long_it_takes(chapter):
     exercises = sum(each["minutes"] for each in chapter.exercises)
-    said = f"about {chapter.minutes} minutes to read and run, {exercises} more for all exercises"
-    assert said in text(chapter), f"The box at the start of {chapter.name} must say: {said}."
+    for said in (
+        f"**Time:** about {chapter.minutes} minutes to read and run, {exercises} more for all exercises",
+        f"The code runs in about {manifest.duration(chapter.seconds)} on one thread of a CPU",
+    ):
+        assert said in text(chapter), f"The box at the start of {chapter.name} must say: {said}."
 
 
 @each_chapter
