@@ -40,12 +40,15 @@ class ImageConfig:
         return Recipe(**({name: getattr(self, name) for name in RECIPE} | {"steps": steps} | changes))
 
 
-def set_up(config: ImageConfig, build: Callable[[tuple], nn.Module], log: TrialLog) -> tuple[Task, nn.Module]:
+def set_up(
+    config: ImageConfig, build: Callable[[tuple], nn.Module], log: TrialLog, **options
+) -> tuple[Task, nn.Module]:
     """Return the data of a config, and the network ``build(shape of one image)`` on the device of the trial.
 
-    Trials of one seed draw the same weights where they build the same layers.
+    Trials of one seed draw the same weights where they build the same layers. Options are those of
+    :func:`resnorm_lib.engine.datasets.image_task`.
     """
-    task = image_task(config.data, config.batch_size, log, size=config.train_images)
+    task = image_task(config.data, config.batch_size, log, size=config.train_images, **options)
     with log.seeded(0):
         return task, build(task.shape).to(log.device)
 

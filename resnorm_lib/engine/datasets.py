@@ -20,7 +20,7 @@ from resnorm_lib.data import (
 )
 from resnorm_lib.engine.trial_log import TrialLog
 
-__all__ = ["Task", "TextTask", "image_task", "text_task"]
+__all__ = ["Task", "TextTask", "image_task", "set_apart", "text_task"]
 
 VECTORS = {
     "digits": (load_digits, "the 1,797 handwritten digits of scikit-learn"),
@@ -41,6 +41,7 @@ class Task:
     shape: tuple  # of one x: (64,) for digits, (channels, height, width) for images
     steps: int  # in one epoch
     source: str
+    val: Iterable = ()  # of the training images, where no network learns: there a rate is chosen
 
 
 class _Epochs:
@@ -56,6 +57,19 @@ class _Epochs:
         return len(self.data[0]) // self.data[2]
 
 
+def set_apart(x: Tensor, y: Tensor, share: float) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Split training data in two: what is learnt from, and the last ``share`` of it, where a rate is chosen.
+
+    Examples
+    --------
+    >>> (x, _), (held, _) = set_apart(torch.arange(10), torch.arange(10), 0.2)
+    >>> len(x), held
+    (8, tensor([8, 9]))
+    """
+    kept = len(x) - round(share * len(x))
+    return (x[:kept], y[:kept]), (x[kept:], y[kept:])
+
+
 def image_task(
     name: str,
     batch_size: int,
@@ -63,6 +77,7 @@ def image_task(
     *,
     augment: bool = True,
     size: int = 0,
+    held: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> Task:
     """Return the :class:`Task` of a data set, on the device of the trial.
@@ -79,6 +94,8 @@ def image_task(
         Crop (zeros around, 4 pixels) and, for CIFAR-10, mirror; digits are left as they are.
     size : int
         Use so many training images alone; 0 means all.
+    held : float
+        Share of the training images that is set apart as ``val``, before ``size`` counts.
 
     Raises
     ------
@@ -89,26 +106,28 @@ def image_task(
     """
     choice("data", name, (*VECTORS, *IMAGES))
     if name in VECTORS:
-        return _vectors(*VECTORS[name], batch_size, log, size)
+        return _vectors(*VECTORS[name], batch_size, log, size, held)
     images = IMAGES[name]()
-    x, y = (part[: size or None] for part in (images.x_train, images.y_train))
+    learnt, val = set_apart(images.x_train, images.y_train, held)
+    x, y = (part[: size or None] for part in learnt)
     common = {"mean": images.mean, "std": images.std, "device": log.device, "dtype": dtype}
     common["channels_last"] = log.device.type == "cuda"
     order = log.generator(ORDER, log.device)
     moved = {"crop": 4 if augment else 0, "flip": augment and name == "cifar10"}
     train = ImageBatches(x, y, batch_size, order, **moved, drop_last=True, **common)
     still = {"generator": None, "crop": 0, "flip": False, "drop_last": False, **common}
-    evaluated = (x, y), (images.x_test, images.y_test)
-    train_eval, test = (ImageBatches(*data, EVALUATION_BATCH, **still) for data in evaluated)
-    return Task(train, train_eval, test, tuple(x.shape[1:]), len(train), images.source)
+    evaluated = (x, y), (images.x_test, images.y_test), *([val] if held else ())
+    train_eval, test, *val = (ImageBatches(*data, EVALUATION_BATCH, **still) for data in evaluated)
+    return Task(train, train_eval, test, tuple(x.shape[1:]), len(train), images.source, *val)
 
 
-def _vectors(load: Callable, source: str, batch_size: int, log: TrialLog, size: int) -> Task:
+def _vectors(load: Callable, source: str, batch_size: int, log: TrialLog, size: int, held: float) -> Task:
     split = load(log.generator(DATA))
     x, y, x_test, y_test = (part.to(log.device) for part in split)
-    x, y = (part[: size or None] for part in (x, y))
+    learnt, val = set_apart(x, y, held)
+    x, y = (part[: size or None] for part in learnt)
     train = _Epochs(x, y, batch_size, log.generator(ORDER))
-    return Task(train, [(x, y)], [(x_test, y_test)], (x.shape[1],), len(train), source)
+    return Task(train, [(x, y)], [(x_test, y_test)], (x.shape[1],), len(train), source, [val] if held else ())
 
 
 @dataclass(frozen=True)

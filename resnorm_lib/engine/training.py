@@ -120,9 +120,10 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, amp:
 
 
 def errors(model: nn.Module, task: Task, *, amp: bool = False) -> dict[str, Tensor]:
-    """Return loss (nats) and error (percent) on all of a task's training data and on its test data, by name."""
+    """Return loss (nats) and error (percent), by name, on all data of a task: for training, for test, and set apart."""
     found = {}
-    for name, data in (("train", task.train_eval), ("test", task.test)):
+    parts = {"train": task.train_eval, "test": task.test} | ({"val": task.val} if task.val else {})
+    for name, data in parts.items():
         loss, error = evaluate(model, data, amp=amp)
         found |= {f"{name}_loss": loss, f"{name}_error": 100 * error}
     return found

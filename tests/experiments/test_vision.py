@@ -18,8 +18,12 @@ SMALL = {
     "cpu": {"width": 8, "steps": 2, "samples": 20},
     "find": {"width": 8, "steps": 2, "canvases": 40},
     "read": {"width": 8, "epochs": 1, "train_images": 64},
+    "clothes": {"data": "digits", "width": 8, "epochs": 1, "train_images": 128},
     "gpu": {"data": "digits", "width": 8, "depth": 2, "steps": 2, "samples": 20},
 }
+
+
+NORMS = ("layer", "batch", "none")
 
 
 def draw(seed=0):
@@ -116,12 +120,39 @@ def test_a_cell_of_the_detector_moves_with_the_canvas():
         torch.testing.assert_close(model(x)[:, 2:5, 2:5], model(x.roll((CELL, CELL), (2, 3)))[:, 3:6, 3:6])
 
 
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("way", WAYS)
-def test_only_adaln_zero_starts_as_the_identity(way):
+def test_only_adaln_zero_starts_as_the_identity(way, norm):
     torch.manual_seed(0)
     h, c = torch.randn(2, 5, 8, generator=draw())
-    same = torch.equal(ConditionedBlock(8, way)(h, c), h)
+    same = torch.equal(ConditionedBlock(8, way, norm=norm)(h, c), h)
     assert same == (way == "adaLN-Zero")
+
+
+def test_without_the_shortcut_a_block_returns_what_it_would_add():
+    h, c = torch.randn(2, 5, 8, generator=draw())
+    blocks = []
+    for scheme in ("add", "plain"):
+        torch.manual_seed(0)
+        blocks.append(ConditionedBlock(8, "adaLN", scheme))
+    torch.testing.assert_close(blocks[0](h, c), h + blocks[1](h, c))
+
+
+def test_an_adapted_block_has_the_norm_that_it_is_asked_for():
+    h, c = 3 + torch.randn(2, 50, 8, generator=draw())
+    seen = {norm: ConditionedBlock(8, "adaLN", norm=norm).norm(h, c)[0] for norm in NORMS}
+    assert torch.equal(seen["none"], h)
+    assert seen["layer"].mean(1).abs().max() < 1e-5 < seen["batch"].mean(1).abs().max()
+    assert seen["batch"].mean(0).abs().max() < 1e-5 < seen["layer"].mean(0).abs().max()
+
+
+def test_the_pictures_where_a_rate_is_chosen_are_neither_learnt_from_nor_tested():
+    pictures = load_pictures()
+    rows = torch.cat((pictures.x_train, pictures.x_val, pictures.x_test))
+    assert len(rows) == 1797
+    assert len(pictures.x_val) == len(pictures.y_val) == 259
+    near = torch.cdist(pictures.x_val, torch.cat((pictures.x_train, pictures.x_test))).min(1).values
+    assert near.min() > 0
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -171,6 +202,7 @@ def test_a_preset_runs_at_toy_size(preset):
     run = EXPERIMENT.run(config, preset=preset, device="cpu")
     assert run.arms == [f"{arm} at 0.01" for arm in EXPERIMENT.arms(config)]
     assert all(value is not None for trial in run.trials for value in trial.summary.values())
+    assert all(any(name.startswith("val_") for name in trial.summary) for trial in run.trials)
 
 
 def test_photographs_are_read_by_convolutional_networks_with_one_norm_and_another(tmp_path, monkeypatch):

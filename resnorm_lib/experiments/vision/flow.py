@@ -1,4 +1,4 @@
-r"""Flow matching with a condition: a network turns noise into a picture of a class, and is told in five ways which.
+r"""Flow matching with a condition: a network turns noise into a picture of a class, and is told in four ways which.
 
 Lipman et al. (2023), arXiv:2210.02747, with straight paths: :math:`x_t = (1-t)\,x_0 + t\,x_1` from noise
 :math:`x_0` to a picture :math:`x_1`. The network learns the velocity :math:`x_1 - x_0`. Blocks as in Peebles and Xie
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice
-from resnorm_lib.norms import AdaptiveLayerNorm, LayerNorm
+from resnorm_lib.norms import AdaptiveLayerNorm, make_norm
 
 __all__ = ["WAYS", "ConditionedBlock", "FlowNet", "flow_batches", "flow_pairs", "sample"]
 
 CLASSES, WAVES = 10, 8
-# How the condition c reaches a block, from the plainest to DiT's choice; then the last but one without a shortcut.
-WAYS = ("input", "added", "adaLN", "adaLN-Zero", "adaLN, plain")
+WAYS = ("input", "added", "adaLN", "adaLN-Zero")  # how the condition c reaches a block: the last is DiT's choice
+SCHEMES = ("add", "plain")
 
 
 class ConditionedBlock(nn.Module):
@@ -32,10 +32,10 @@ class ConditionedBlock(nn.Module):
     added         :math:`h + F(\mathrm{LN}(h) + W c')`
     adaLN         :math:`h + F((1 + a) \odot \mathrm{LN}(h) + s)`, :math:`(s, a) = W c' + v`
     adaLN-Zero    :math:`h + g \odot F((1 + a) \odot \mathrm{LN}(h) + s)`, :math:`(s, a, g) = W c' + v`
-    adaLN, plain  :math:`F((1 + a) \odot \mathrm{LN}(h) + s)`: no shortcut
     ============  ==========================================================================================
 
-    with :math:`c' = \mathrm{SiLU}(c)`. W and v of the last three start at 0.
+    with :math:`c' = \mathrm{SiLU}(c)`. W and v of the last two start at 0. Another norm, or none, may stand in place
+    of LN; without the shortcut, the block returns what is added to h.
 
     Parameters
     ----------
@@ -43,22 +43,29 @@ class ConditionedBlock(nn.Module):
         Features of h and of c.
     way : str
         One of ``WAYS``.
+    scheme : str
+        ``"add"``, or ``"plain"`` without the shortcut.
+    norm : str
+        ``"layer"``, ``"batch"`` or ``"none"``.
 
     Raises
     ------
     ValueError
-        If there is no such way.
+        If there is no such way, scheme or norm.
     """
 
-    def __init__(self, dim: int, way: str) -> None:
+    def __init__(self, dim: int, way: str, scheme: str = "add", norm: str = "layer") -> None:
         super().__init__()
-        self.way = choice("way", way, WAYS)
-        self.norm = AdaptiveLayerNorm(dim, dim) if way.startswith("adaLN") else LayerNorm(dim)
+        self.way, self.scheme = choice("way", way, WAYS), choice("scheme", scheme, SCHEMES)
+        if not way.startswith("adaLN"):
+            self.norm = make_norm(norm, dim)
+        else:
+            self.norm = AdaptiveLayerNorm(dim, dim) if norm == "layer" else _Modulated(dim, norm)
         self.shift = nn.Linear(dim, dim) if way == "added" else None
         self.branch = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, h: Tensor, c: Tensor) -> Tensor:
-        if isinstance(self.norm, AdaptiveLayerNorm):
+        if self.way.startswith("adaLN"):
             y, gate = self.norm(h, c)
         else:
             y = self.norm(h)
@@ -67,7 +74,20 @@ class ConditionedBlock(nn.Module):
         update = self.branch(y)
         if self.way == "adaLN-Zero":
             update = gate * update
-        return update if self.way == "adaLN, plain" else h + update
+        return h + update if self.scheme == "add" else update
+
+
+class _Modulated(nn.Module):
+    """:class:`resnorm_lib.norms.AdaptiveLayerNorm` with another norm, or none, in place of LN; x has two axes."""
+
+    def __init__(self, dim: int, norm: str) -> None:
+        super().__init__()
+        self.norm = make_norm(norm, dim, **{"affine": False} if norm == "batch" else {})
+        self.modulation = AdaptiveLayerNorm(dim, dim).modulation  # a linear map that starts at 0
+
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        shift, scale, gate = self.modulation(F.silu(condition)).chunk(3, 1)
+        return (1 + scale) * self.norm(x) + shift, gate
 
 
 class FlowNet(nn.Module):
@@ -81,8 +101,8 @@ class FlowNet(nn.Module):
     ----------
     pixels, dim, depth : int
         Of a picture; of the stream; blocks.
-    way : str
-        One of ``WAYS``.
+    way, scheme, norm : str
+        As for :class:`ConditionedBlock`; the same norm stands before the last map.
 
     Examples
     --------
@@ -90,14 +110,14 @@ class FlowNet(nn.Module):
     torch.Size([5, 64])
     """
 
-    def __init__(self, pixels: int, dim: int, depth: int, way: str) -> None:
+    def __init__(self, pixels: int, dim: int, depth: int, way: str, scheme: str = "add", norm: str = "layer") -> None:
         super().__init__()
         self.pixels, self.way = pixels, way
         self.embed = nn.Linear(pixels, dim)
         self.time = nn.Sequential(nn.Linear(2 * WAVES, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Linear(CLASSES, dim, bias=False)
-        self.blocks = nn.ModuleList(ConditionedBlock(dim, way) for _ in range(depth))
-        self.final_norm = LayerNorm(dim)
+        self.blocks = nn.ModuleList(ConditionedBlock(dim, way, scheme, norm) for _ in range(depth))
+        self.final_norm = make_norm(norm, dim)
         self.head = nn.Linear(dim, pixels)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

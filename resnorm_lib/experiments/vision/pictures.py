@@ -7,9 +7,11 @@ from torch import Tensor
 
 from resnorm_lib._arguments import choice
 from resnorm_lib.data import load_digits, load_fashion_mnist, load_mnist
+from resnorm_lib.engine.datasets import set_apart
 
-__all__ = ["Pictures", "load_pictures"]
+__all__ = ["HELD", "Pictures", "load_pictures"]
 
+HELD = 0.2  # share of the training pictures from which no network learns: there its rate is chosen
 LARGER = {"mnist": load_mnist, "fashion": load_fashion_mnist}
 
 
@@ -18,6 +20,8 @@ class Pictures(NamedTuple):
 
     x_train: Tensor  # (n, side * side)
     y_train: Tensor  # (n,), 0 to 9
+    x_val: Tensor
+    y_val: Tensor
     x_test: Tensor
     y_test: Tensor
     side: int
@@ -46,7 +50,7 @@ def load_pictures(
     --------
     >>> pictures = load_pictures()
     >>> pictures.x_train.shape, pictures.side
-    (torch.Size([1297, 64]), 8)
+    (torch.Size([1038, 64]), 8)
     """
     if choice("data", name, ("digits", *LARGER)) == "digits":
         parts, side = load_digits(generator), 8
@@ -56,4 +60,6 @@ def load_pictures(
             (part.flatten(1) / 255 - images.mean[0]) / images.std[0] for part in (images.x_train, images.x_test)
         )
         parts, side = (x, images.y_train, x_test, images.y_test), images.x_train.shape[-1]
-    return Pictures(*(part.to(device) for part in parts), side)
+    x, y, *test = (part.to(device) for part in parts)
+    learnt, val = set_apart(x, y, HELD)
+    return Pictures(*learnt, *val, *test, side)
