@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from book._tools.cells import read
 from book._tools.manifest import ROOT
 from resnorm_lib.checks import (
     Wrong,
@@ -19,7 +20,6 @@ from resnorm_lib.checks import (
     residual_networks,
 )
 from tests.book.answers import EXERCISES
-from tests.book.cells import read
 
 
 def stub(*_):
