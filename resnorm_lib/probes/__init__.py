@@ -12,9 +12,10 @@ out.
 
 How the files belong together: ``run`` calls the model as ``call`` has understood the batch, with the state of the model
 protected by ``untouched``. During the forward pass ``watch`` sees each call of torch. ``operations`` knows what a call
-does, ``lineage`` which value was computed from which, ``modules`` in which module; so ``additions`` finds the residual
-ones, and ``statistics`` and ``norm_gains`` measure them and the norms at once. ``streams`` then joins the additions.
-``report`` holds the results as ``rows``, with a ``figure`` and with sentences from ``findings``.
+does, ``lineage`` from what a value was computed, ``parting`` where two values parted, ``modules`` in which module it
+was: so ``additions`` finds the residual ones, and ``statistics`` and ``norm_gains`` measure them and the norms at once.
+``streams`` then joins the additions. ``report`` holds the results as ``rows``, with a ``figure`` and with sentences
+from ``findings``.
 """
 
 from resnorm_lib.probes.call import mean_square

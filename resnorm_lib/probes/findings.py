@@ -34,16 +34,18 @@ def _ended(subject, text):
 
 def _about_the_search(report):
     if not report.streams:
+        followed = " in what could be followed" if report.unfollowed or report.hidden else ""
         yield (
             "search",
-            "No residual stream was found: no + or - that was seen adds a value to what was computed from it",
+            f"No residual stream was found{followed}: no + or - adds to a value what layers that mix features or "
+            "tokens have computed from it",
         )
     if report.concatenations:
         some = ", ".join(dict.fromkeys(report.concatenations[:3]))
         yield (
             "concatenation",
             f"A value is concatenated with what was computed from it (in {some}; {len(report.concatenations)} times in "
-            "all), as in a DenseNet: that is a shortcut, but no residual addition",
+            "all), as in a DenseNet: that is a shortcut. If a later call adds the parts, it is not followed",
         )
     for reason, modules in report.unfollowed.items():
         more = f" and {len(modules) - 3} more" if len(modules) > 3 else ""

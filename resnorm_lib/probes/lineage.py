@@ -3,10 +3,6 @@
 Autograd's own graph would not do: there is none under ``no_grad``, and none inside a checkpoint.
 """
 
-import heapq
-import math
-from typing import NamedTuple
-
 from torch.utils.weak import TensorWeakRef
 
 from resnorm_lib.probes.operations import (
@@ -16,19 +12,28 @@ from resnorm_lib.probes.operations import (
     gives_itself,
     is_linear,
     mixes,
+    work_of,
 )
 
-__all__ = ["Lineage", "Node", "carried", "part"]
+__all__ = ["Lineage", "Node"]
 
 
 class Node:
     """One value: the values it was computed from (``parents``), and a weak reference to the tensor."""
 
-    __slots__ = ("alias", "axis", "cost", "index", "linear", "parents", "reference", "version", "weight")
+    __slots__ = (
+        *("alias", "axis", "cost", "cut", "index", "linear", "loose", "parents", "reference", "version", "weight"),
+        "work",
+    )
 
-    def __init__(self, index, tensor, parents=(), *, cost=0, weight=False, alias=False, axis=None, linear=False):
+    def __init__(
+        self, index, tensor, parents=(), *, loose=(), cost=0, work=0, weight=False, alias=False, axis=None, linear=False
+    ):
         self.index, self.parents = index, parents
+        self.loose = loose  # what it was computed from, if it is a mask or holds indices: no parents, for no gradient
+        self.cut = bool(loose) or any(parent.cut for parent in parents)  # whether a mask or indices led to it
         self.cost = cost  # how often features were mixed to compute it from its parents: 0 or 1
+        self.work = work  # what was mixed: features, tokens, an average, nothing
         self.weight = weight  # a parameter or a buffer, or computed from these alone
         self.alias = alias  # holds the same values as its only parent
         self.linear = linear  # a linear map of its first parent
@@ -98,6 +103,7 @@ class Lineage:
         parents = tuple({self.of(tensor): None for tensor in inputs})
         weights = [tensor for tensor, node in ((t, self.of(t)) for t in inputs) if node.weight]
         cost, linear = int(mixes(name, weights)), is_linear(name, weights)
+        work = work_of(name, cost)
         if linear and parents[0].value().linear:
             cost = 0  # two linear maps in a row are one (a low-rank adapter)
         # A weight that is handed to every sample (learned queries) is an activation from there on.
@@ -109,77 +115,9 @@ class Lineage:
             if itself and gives_itself(name, result, self.nodes.get(id(result))):
                 continue
             if carries_no_gradient(result):
-                made.append(self.add(result, weight=only_weights))
+                made.append(self.add(result, loose=parents, cost=cost, work=work, weight=only_weights))
                 continue
             alias = len(parents) == 1 and aliases(name, inputs[0], result) and not itself
-            facts = {"cost": cost, "weight": only_weights, "alias": alias, "axis": axis, "linear": linear}
+            facts = {"cost": cost, "work": work, "weight": only_weights, "alias": alias, "axis": axis, "linear": linear}
             made.append(self.add(result, parents, **facts))
         return made
-
-
-class Parting(NamedTuple):
-    """Where a shortcut and a branch part, and how the shortcut runs."""
-
-    fork: Node
-    cost: int  # how often the shortcut mixes features: 0 or 1
-    first: bool  # whether the shortcut is the first of the two that were asked about
-    way: list  # its nodes, from its end to the fork
-
-
-def part(a, b):
-    r"""Find where ``a`` and ``b`` parted: the latest x from which one came along a shortcut and the other did not.
-
-    With :math:`c_a, c_b` the smallest number of mixing calls on a way from x to a and to b, the shorter of the two is
-    a shortcut if it has at most one (a projection), and fewer than the other.
-
-    Returns
-    -------
-    Parting, or ``None`` if a and b are no shortcut and branch of anything
-    """
-    far = (math.inf, None)
-    open_ends = {a: [(0, None), far]}
-    open_ends.setdefault(b, [far, far])[1] = (0, None)
-    seen, heap = {}, [(-node.index, node) for node in open_ends]
-    heapq.heapify(heap)
-    while heap:  # latest first: whatever comes from a node has been seen before the node
-        node = heapq.heappop(heap)[1]
-        (to_a, _), (to_b, _) = seen[node] = open_ends.pop(node)
-        if max(to_a, to_b) < math.inf:
-            if to_a != to_b and min(to_a, to_b) <= 1:
-                return Parting(node, min(to_a, to_b), to_a < to_b, _way(seen, node, int(to_b < to_a)))
-            continue  # an earlier x on the same way would do no better
-        for parent in node.parents:
-            if parent.weight:
-                continue
-            if parent not in open_ends:
-                open_ends[parent] = [far, far]
-                heapq.heappush(heap, (-parent.index, parent))
-            for side, cost in enumerate((to_a + node.cost, to_b + node.cost)):
-                if cost < open_ends[parent][side][0]:
-                    open_ends[parent][side] = (cost, node)
-    return None
-
-
-def _way(seen, node, side):
-    way = []
-    while node is not None:
-        way.append(node)
-        node = seen[node][side][1]
-    return way[::-1]
-
-
-def carried(node, wanted, most=0):
-    """Return the latest of ``wanted`` from which ``node`` was computed with at most ``most`` mixing calls, or None."""
-    costs, heap = {node: 0}, [(-node.index, node)]
-    while heap:
-        node = heapq.heappop(heap)[1]
-        cost = costs.pop(node)
-        if node in wanted:
-            return node
-        for parent in node.parents:
-            if parent.weight or cost + node.cost > most:
-                continue
-            if parent not in costs:
-                heapq.heappush(heap, (-parent.index, parent))
-            costs[parent] = min(costs.get(parent, math.inf), cost + node.cost)
-    return None

@@ -3,8 +3,10 @@
 import torch
 
 __all__ = [
+    "AVERAGE",
     "CONCATENATIONS",
     "aliases",
+    "as_torch",
     "carries_no_gradient",
     "feature_axis_after",
     "gives_itself",
@@ -14,7 +16,11 @@ __all__ = [
     "mixes",
     "plain_name",
     "values_of",
+    "work_of",
 ]
+
+# What a call mixes at most, from little to much.
+NOTHING, AVERAGE, TOKENS, FEATURES = range(4)
 
 PRODUCTS = {
     *("linear", "bilinear", "matmul", "mm", "bmm", "mv", "addmm", "addbmm", "baddbmm", "einsum", "tensordot", "lstm"),
@@ -26,10 +32,12 @@ ENTRY_BY_ENTRY = {
     *("add", "sub", "mul", "div", "pow", "where", "masked_fill", "cat", "stack", "maximum", "minimum", "prelu", "lerp"),
     *("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm", "normalize"),
 }
+# These mix tokens or pixels, and no features, or both.
+TOKENS_MIXED = {"roll", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"}
 SAME_VALUE = {
     *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze", "unsqueeze"),
     *("contiguous", "clone", "to", "type", "type_as", "float", "double", "half", "bfloat16", "detach", "identity"),
-    *("view_as", "reshape_as"),
+    *("view_as", "reshape_as", "slice", "alias", "t"),
 }
 MOVES_AXES = SAME_VALUE | {"get"}  # x.T and x.mT are attributes: their function is called __get__
 CHANNELS_SECOND = {"batch_norm", "group_norm", "instance_norm", "local_response_norm"}
@@ -40,11 +48,19 @@ LIKE_ANOTHER = {"to", "type_as", "view_as", "reshape_as", "expand_as"}
 # Sums inside one call: the branch and the stream are operands, the addition is never seen.
 SUMS_INSIDE = {
     *("addcmul", "addcdiv", "addmm", "addmv", "addr", "addbmm", "baddbmm", "lerp", "rsub", "index_add"),
-    *("scatter_add", "scatter_reduce", "index_put"),
+    *("scatter_add", "scatter_reduce", "index_put", "foreach_add", "foreach_sub"),
 }
 DROPOUTS = {"dropout", "alpha_dropout", "feature_dropout"}  # give back the input itself where nothing is dropped
 RELU_LIKE = {"relu", "relu6", "threshold", "clamp_min"}
 OTHER_NAMES = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul", "subtract": "sub", "multiply": "mul"}
+OTHER_NAMES |= {"isub": "sub", "to_copy": "to", "unsafe_view": "view"}
+
+
+def as_torch(function):
+    """Return ``torch.add`` for ``torch.ops.aten.add.Tensor``, as an exported model calls it, and others unchanged."""
+    if isinstance(function, torch._ops.OpOverload):
+        return getattr(torch, function.overloadpacket.__name__, function.overloadpacket)
+    return function
 
 
 def plain_name(function, args=()):
@@ -67,6 +83,15 @@ def mixes(name, weights):
         return True
     matrix = any(weight.dim() > 1 and weight.is_floating_point() for weight in weights)
     return matrix and name not in ENTRY_BY_ENTRY and name not in SAME_VALUE
+
+
+def work_of(name, mixed):
+    """Return what the call mixes: features (``mixed``, from :func:`mixes`), tokens, an average, or nothing."""
+    if mixed:
+        return FEATURES
+    if name in TOKENS_MIXED or "pool" in name or name.startswith("fft_"):
+        return TOKENS
+    return AVERAGE if name == "mean" else NOTHING
 
 
 def is_linear(name, weights):

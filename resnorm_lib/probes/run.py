@@ -28,11 +28,14 @@ def probe(
 ) -> Report:
     r"""Run the model once, forward and backward, and report by depth what happens inside.
 
-    The residual streams are found, not declared: every addition of two tensors of one shape is looked at, and is a
-    residual one if both come from the same value :math:`x`, one of them by a shortcut. A shortcut mixes no features
-    (it may scale, gate, cast, pool, pad or normalize), or does so once, as a projection, where the branch does so more
-    often. A stream is a row of such additions, each of which reads what the one before gave, through norms and
-    activations or directly:
+    The residual streams are found, not declared: every addition of two tensors is looked at, and is a residual one
+    if both come from the same value :math:`x`, one of them by a shortcut. A shortcut mixes no features (it may
+    scale, gate, cast, pool, pad or normalize), or does so once, as a projection, where the branch does so more
+    often. Beside an identity shortcut a branch also counts if it mixes tokens alone (pooling, a Fourier transform),
+    or features on some of its ways (a gate, :math:`x + f(x) \, x`), and it may be repeated along an axis. Where a
+    sum may be a residual one and is not counted, ``Report.unfollowed`` says why. A product :math:`x \, (1 + f(x))`
+    and an identity within a weight, :math:`x (I + W)`, are no sums. A stream is a row of such additions, each of
+    which reads what the one before gave, through norms and activations or directly:
 
     .. math:: h_\ell = S_\ell(h_{\ell-1}) + F_\ell(h_{\ell-1}), \qquad \ell = 1, \dots, L
 
@@ -49,7 +52,8 @@ def probe(
     ----------
     model : nn.Module
         Any. Code that torch cannot show call by call (TorchScript, operations written in C) counts as one call. A
-        compiled model runs uncompiled.
+        compiled model runs uncompiled. ``module()`` of an exported program has no modules within it:
+        ``torch.export.unflatten`` gives it those of the model, and the rows their names.
     batch : tensor, tuple, list or dict
         The input, the arguments, or the keyword arguments of the model. What the loss needs beside the output comes
         from here too: the last parts of a tuple, or those parts of a dict that have the names of its parameters.

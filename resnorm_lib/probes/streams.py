@@ -3,7 +3,7 @@
 import math
 from functools import cache
 
-from resnorm_lib.probes.lineage import carried
+from resnorm_lib.probes.parting import carried
 
 __all__ = ["Addition", "assemble"]
 

@@ -7,10 +7,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from resnorm_lib.probes.additions import Additions
-from resnorm_lib.probes.lineage import Lineage, carried, part
+from resnorm_lib.probes.lineage import Lineage
 from resnorm_lib.probes.modules import ModulePath, tensors_in
 from resnorm_lib.probes.norm_gains import NORM_CALLS, entrywise_slope, gain
-from resnorm_lib.probes.operations import CONCATENATIONS, hides_a_sum, is_relu, plain_name, values_of
+from resnorm_lib.probes.operations import CONCATENATIONS, as_torch, hides_a_sum, is_relu, plain_name, values_of
+from resnorm_lib.probes.parting import carried, part
 from resnorm_lib.probes.statistics import dead_share, measuring
 
 __all__ = ["Watch"]
@@ -41,7 +42,7 @@ class Watch(TorchFunctionMode):
         samples = next((x.shape[sample_axis] for x in inputs if x.dim() > sample_axis), None)
         self.lineage = Lineage([*model.parameters(), *model.buffers()], inputs)
         self.path = ModulePath(model, self.lineage, self._on_custom_norm)
-        self.additions = Additions(self.lineage, self.path, samples, sample_axis)
+        self.additions = Additions(self.lineage, self.path, samples, sample_axis, self._on_unfollowed)
         self.norms, self.units, self.concatenations = [], [], []
         self.unfollowed = {}  # reason: the modules in which a call could not be followed
 
@@ -51,7 +52,8 @@ class Watch(TorchFunctionMode):
             yield
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, plain_name(function, args)
+        kwargs, known = kwargs or {}, as_torch(function)
+        name = plain_name(known, args)
         inputs = tensors_in(args, kwargs)
         if reason := next(filter(None, map(_out_of_reach, inputs)), None):
             self._on_unfollowed(reason)
@@ -67,8 +69,8 @@ class Watch(TorchFunctionMode):
                 self.path.note(name, node)
         if addition is not None:
             self.additions.after(addition, result)
-        elif function in NORM_CALLS:
-            self._on_norm_call(function, args, kwargs, result)
+        elif known in NORM_CALLS:
+            self._on_norm_call(known, args, kwargs, result)
         elif is_relu(name, args, kwargs):
             self._on_relu(name, result)
         return result
@@ -94,7 +96,7 @@ class Watch(TorchFunctionMode):
     def _on_concatenation(self, name, inputs):
         if name in CONCATENATIONS and len(inputs) > 1:
             parting = part(self.lineage.of(inputs[0]), self.lineage.of(inputs[-1]))
-            if parting is not None and parting.cost == 0:
+            if parting is not None and parting.cost == parting.work == 0:
                 self.concatenations.append(self.path.name)
 
     def _on_norm_call(self, function, args, kwargs, y):

@@ -179,7 +179,8 @@ def test_other_sums_are_not_taken_for_residual_ones():
     assert report.streams == ()
     assert report.skips == ()
     assert report.findings() == [
-        "No residual stream was found: no + or - that was seen adds a value to what was computed from it."
+        "No residual stream was found: no + or - adds to a value what layers that mix features or tokens have computed "
+        "from it."
     ]
 
 
@@ -224,7 +225,7 @@ def test_concatenation_is_told_from_addition():
     assert len(report.concatenations) == 4
     assert report.findings()[1] == (
         "A value is concatenated with what was computed from it (in Dense; 4 times in all), as in a DenseNet: that is "
-        "a shortcut, but no residual addition."
+        "a shortcut. If a later call adds the parts, it is not followed."
     )
 
 
