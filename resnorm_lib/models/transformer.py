@@ -94,6 +94,9 @@ class TransformerEncoder(nn.Module):
     gated : bool, default False
         Multiply the hidden features of the feed-forward by a second linear map, as LLaMA does with ``"silu"``:
         Shazeer (2020), arXiv:2002.05202. Two thirds of the hidden width then give the same number of weights.
+    attention, feed_forward : callable, optional
+        What builds the branches in place of :class:`SelfAttention` and :class:`FeedForward`, and takes their arguments:
+        :class:`SinkAttention`, or a partial of :class:`LatentAttention` or :class:`Experts`.
     positions : {"learned", "rotary"}
         A vector for each position is added to the token's, or each head turns its queries and keys by an angle that
         grows with the position: Su et al. (2024), arXiv:2104.09864.
@@ -136,6 +139,8 @@ class TransformerEncoder(nn.Module):
         norm: Norm = "layer",
         activation: str = "gelu",
         gated: bool = False,
+        attention: Callable[..., nn.Module] = SelfAttention,
+        feed_forward: Callable[..., nn.Module] | None = None,
         positions: str = "learned",
         qk_norm: Norm = None,
         dropout: float = 0.0,
@@ -149,10 +154,15 @@ class TransformerEncoder(nn.Module):
         rotary = choice("positions", positions, POSITIONS) == "rotary"
         self.embedding = TokenEmbedding(vocab_size, dim, context_length, dropout, learned_positions=not rotary)
         heads = {"causal": self.causal, "rotary": rotary, "qk_norm": qk_norm, "dropout": dropout}
-        attention = partial(SelfAttention, dim, num_heads, **heads)
-        kind = GatedFeedForward if flag("gated", gated) else FeedForward
-        feed_forward = partial(kind, dim, hidden, activation=activation, dropout=dropout)
-        both = [attention, feed_forward]
+        if flag("gated", gated) and feed_forward is not None:
+            raise ValueError(
+                "gated is True, but feed_forward says itself what the feed-forward is: give one of the two."
+            )
+        kind = feed_forward or (GatedFeedForward if gated else FeedForward)
+        both = [
+            partial(attention, dim, num_heads, **heads),
+            partial(kind, dim, hidden, activation=activation, dropout=dropout),
+        ]
         self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, other_depth=other_depth)
         self.final_norm = self.blocks.make_final_norm(norm)
         self.embedding.scale(self.blocks.embedding_gain)

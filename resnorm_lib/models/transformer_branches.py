@@ -56,13 +56,18 @@ class _Attention(nn.Module):
     def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
 
+    def look(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Return what each head takes over from the values (N, heads, S, e), for the queries (N, heads, T, e)."""
+        share = self.dropout.p if self.training else 0.0
+        return F.scaled_dot_product_attention(q, k, v, seen, share, is_causal)
+
     def attend(self, q: Tensor, k: Tensor, v: Tensor, **mask: Any) -> Tensor:
         q, k, v = self.heads(q), self.heads(k), self.heads(v)
         if self.qk_norm is not None:
             q, k = self.qk_norm(q, k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout.p if self.training else 0.0, **mask)
+        y = self.look(q, k, v, **mask)
         return self.dropout(self.output_projection(self.inner_norm(y.transpose(-3, -2).flatten(-2))))
 
 
@@ -135,7 +140,7 @@ class SelfAttention(_Attention):
         seen = ~padding[:, None, None, :]
         if self.causal:
             seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-        return self.attend(q, k, v, attn_mask=seen)
+        return self.attend(q, k, v, seen=seen)
 
 
 class CrossAttention(_Attention):
@@ -189,7 +194,7 @@ class CrossAttention(_Attention):
             raise ValueError("memory is None, but cross-attention must be given what it reads: memory=(N, S, m).")
         k, v = self.key_value(memory).chunk(2, -1)
         seen = None if memory_padding is None else ~memory_padding[:, None, None, :]
-        return self.attend(self.query(x), k, v, attn_mask=seen)
+        return self.attend(self.query(x), k, v, seen=seen)
 
 
 class FeedForward(nn.Module):

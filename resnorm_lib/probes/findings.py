@@ -9,6 +9,13 @@ __all__ = ["CHAPTERS", "sentences"]
 CHAPTERS = {
     "gradient size": ("why-depth-is-hard", "Why depth is hard"),
     "gradient correlation": ("why-depth-is-hard", "Why depth is hard"),
+    "branch ratio": ("residual-connections", "Residual connections"),
+    "cosine": ("residual-connections", "Residual connections"),
+    "norm slope": ("layernorm-mathematics", "LayerNorm, the mathematics"),
+    "stream size": ("the-two-together", "The two together"),
+    "bad numbers": ("numbers-that-go-wrong", "Numbers that go wrong"),
+    "dead units": ("probing-a-network", "Probing a network"),
+    "token rank": ("rank-collapse", "When all tokens become one"),
 }
 PER_BLOCK, IN_ALL = 1.1, 2  # a trend is reported from these factors on, per block and over all blocks
 SILENT, LOUD = 0.01, 10  # branch-to-stream ratios

@@ -1,6 +1,7 @@
 """Tables, figures and sentences; and a sentence for every wrong argument."""
 
 import pickle
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -90,8 +91,9 @@ def made(blocks=6, **fields):
     return Report((Stream("h", tuple(points)),), (), (), (), 1.0, "", (), (), {})
 
 
-def why(text):
-    return f'{text}: see "Why depth is hard" (why-depth-is-hard).'
+def told(report):
+    """The findings without the links at their ends."""
+    return [re.sub(r': see ".*" \([\w-]+\)\.$', ".", sentence) for sentence in report.findings()]
 
 
 @pytest.mark.parametrize(
@@ -100,19 +102,17 @@ def why(text):
         ({}, "Nothing stands out."),
         (
             {"gradient_norm": lambda depth: 1.5**depth},
-            why("Gradients shrink 1.5x per block on the way back, from block 6 (h.6) to block 1 (h.1)"),
+            "Gradients shrink 1.5x per block on the way back, from block 6 (h.6) to block 1 (h.1).",
         ),
         (
             {"gradient_norm": lambda depth: None if depth == 0 else 0.5**depth},
-            why("Gradients grow 2x per block on the way back, from block 6 (h.6) to block 2 (h.2)"),
+            "Gradients grow 2x per block on the way back, from block 6 (h.6) to block 2 (h.2).",
         ),
         ({"gradient_norm": lambda depth: 1.05**depth}, "Nothing stands out."),
         (
             {"gradient_correlation": lambda depth: 0.6 * 0.5 ** (6 - depth)},
-            why(
-                "Gradients of different samples lose their common direction on the way back: their mean cosine is 0.6 "
-                "at depth 6 and 0.0094 at depth 0"
-            ),
+            "Gradients of different samples lose their common direction on the way back: their mean cosine is 0.6 "
+            "at depth 6 and 0.0094 at depth 0.",
         ),
         ({"rms": lambda depth: 2.0**depth}, "The stream grows 2x per block, from rms 1 at depth 0 to 64 at depth 6."),
         (
@@ -141,18 +141,28 @@ def why(text):
     ],
 )
 def test_a_sentence_for_each_thing_that_stands_out(fields, sentence):
-    assert made(**fields).findings() == [sentence]
+    assert told(made(**fields)) == [sentence]
+
+
+def test_a_finding_ends_with_the_chapter_that_explains_it():
+    for fields, subject in (
+        ({"rms": lambda depth: 2.0**depth}, "stream size"),
+        ({"token_rank": lambda d: 7 - d}, "token rank"),
+    ):
+        label, title = CHAPTERS[subject]
+        [sentence] = made(**fields).findings()
+        assert sentence.endswith(f': see "{title}" ({label}).')
 
 
 @pytest.mark.parametrize("field", ["rms", "gradient_norm"])
 @pytest.mark.parametrize(
-    ("blocks", "factor", "told"), [(20, 1.11, True), (20, 1.09, False), (4, 1.2, True), (4, 1.18, False)]
+    ("blocks", "factor", "stands_out"), [(20, 1.11, True), (20, 1.09, False), (4, 1.2, True), (4, 1.18, False)]
 )
-def test_a_trend_is_told_from_1_1_per_block_and_2_in_all(field, blocks, factor, told):
+def test_a_trend_is_told_from_1_1_per_block_and_2_in_all(field, blocks, factor, stands_out):
     """1.09^20 is 5.6, but too little per block; 1.18^4 is 1.94, too little in all. 1.2^4 is 2.07."""
     for way in (factor, 1 / factor):
         sentences = made(blocks, **{field: lambda depth, way=way: way**depth}).findings()
-        assert (sentences != ["Nothing stands out."]) == told
+        assert (sentences != ["Nothing stands out."]) == stands_out
 
 
 def test_sentences_about_norms_and_units():
@@ -164,7 +174,7 @@ def test_sentences_about_norms_and_units():
     units = Units("act1", "relu", 64, 0.0), Units("act2", "relu", 64, 0.25)
     report = made()
     report.norms, report.units = norms, units
-    assert report.findings() == [
+    assert told(report) == [
         "In 1 of 2 norms small changes come out less than 0.1 times as large; the extreme is a, 0.02 times.",
         "In 1 of 2 norms small changes come out more than 10 times as large; the extreme is b, 30 times.",
         "In 1 of 2 ReLUs 10% of the units or more are always zero, most in act2, 25% of 64.",
@@ -183,8 +193,8 @@ def test_measured_gradients_shrink_as_the_weights_say():
     for block in blocks:
         nn.init.constant_(block.branch.weight, 0)
         block.branch.weight.data.fill_diagonal_(-0.5)
-    sentences = probe(nn.Sequential(*blocks), draw(3, 4).requires_grad_(), torch.sum).findings()
-    assert why("Gradients shrink 2x per block on the way back, from block 5 (4) to block 1 (0)") in sentences
+    report = probe(nn.Sequential(*blocks), draw(3, 4).requires_grad_(), torch.sum)
+    assert "Gradients shrink 2x per block on the way back, from block 5 (4) to block 1 (0)." in told(report)
 
 
 @pytest.mark.parametrize(("label", "title"), sorted(set(CHAPTERS.values())))

@@ -1,0 +1,122 @@
+"""The attention of DeepSeek-V2 and V3: queries, and keys with values, come from short vectors that are normalized."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resnorm_lib._arguments import flag, number, positive_int
+from resnorm_lib.models.rotary import rotate
+from resnorm_lib.models.transformer_branches import linear, start, width
+from resnorm_lib.norms.registry import Norm, make_norm
+from resnorm_lib.residual.scheme import Branch
+
+__all__ = ["LatentAttention"]
+
+
+class LatentAttention(nn.Module):
+    r"""Multi-head latent attention: only a short vector for each token need be kept for the tokens that follow.
+
+    .. math:: Q = W_Q\, N(W_{\downarrow Q}\, x), \qquad
+       (c, k^R) = W_{\downarrow}\, x, \qquad (K, V) = W_{KV}\, N(c)
+
+    The queries and keys of a head have two parts: one without positions, as wide as its values, and one of
+    ``rotary_dim`` features that is turned by the position; the turned part of the key, :math:`k^R`, is the same in all
+    heads. DeepSeek-AI (2024), arXiv:2405.04434.
+
+    Parameters
+    ----------
+    dim, num_heads : int
+        Width of the values, all heads together; number of heads, which divides it.
+    query_rank, key_value_rank : int
+        Width of the short vectors.
+    rotary_dim : int
+        Features of a head that the position turns; not used if ``rotary`` is off.
+    norm : str, class or callable, default "rms"
+        The norm N of the short vectors.
+    reads, writes, causal, rotary, dropout
+        As for :class:`SelfAttention`.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+
+    Examples
+    --------
+    >>> branch = LatentAttention(8, 2, query_rank=6, key_value_rank=4, rotary_dim=2, rotary=True)
+    >>> branch(torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 5, 8])
+    """
+
+    mixes_values = True
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        query_rank: int,
+        key_value_rank: int,
+        rotary_dim: int,
+        norm: Norm = "rms",
+        reads: int | None = None,
+        writes: int | None = None,
+        causal: bool = False,
+        rotary: bool = False,
+        qk_norm: None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if positive_int("dim", dim) % positive_int("num_heads", num_heads):
+            raise ValueError(f"num_heads is {num_heads}, but it must divide dim, which is {dim}.")
+        if qk_norm is not None:
+            raise ValueError("qk_norm is given, but latent attention normalizes the short vectors: use norm for these.")
+        if positive_int("rotary_dim", rotary_dim) % 2:
+            raise ValueError(f"rotary_dim is {rotary_dim}, but it must be even.")
+        self.num_heads, self.causal, reads = num_heads, flag("causal", causal), width("reads", reads, dim)
+        self.rotary_dim = rotary_dim if flag("rotary", rotary) else 0
+        self.key_value_rank = positive_int("key_value_rank", key_value_rank)
+        self.query_down = linear(reads, positive_int("query_rank", query_rank))
+        self.query_norm = make_norm(norm, query_rank)
+        self.query = linear(query_rank, dim + num_heads * self.rotary_dim)
+        self.key_value_down = linear(reads, key_value_rank + self.rotary_dim)
+        self.key_value_norm = make_norm(norm, key_value_rank)
+        self.key_value = linear(key_value_rank, dim, parts=2)
+        self.inner_norm = nn.Identity()
+        self.output_projection = linear(dim, width("writes", writes, dim))
+        self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
+
+    def reset_parameters(self) -> None:
+        """Give the linear maps another start, as in Glorot and Bengio (2010)."""
+        for layer in (self.query_down, self.query, self.key_value_down, self.output_projection):
+            start(layer)
+        start(self.key_value, parts=2)
+
+    def scaled_weights(self) -> list[Tensor]:
+        down = self.key_value_down.weight[: self.key_value_rank]
+        return [down, self.key_value.weight.chunk(2)[1], self.output_projection.weight]
+
+    def heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+
+    def forward(
+        self, x: Tensor, *, padding: Tensor | None = None, mix_values: Branch | None = None, **_: Any
+    ) -> Tensor:
+        q = self.heads(self.query(self.query_norm(self.query_down(x))))  # (N, heads, T, e + r)
+        short, turned = self.key_value_down(x).split((self.key_value_rank, self.rotary_dim), -1)
+        k, v = self.key_value(self.key_value_norm(short)).chunk(2, -1)
+        if mix_values is not None:
+            v = mix_values(v)
+        k, v = self.heads(k), self.heads(v)  # (N, heads, T, e)
+        if self.rotary_dim:
+            q, q_turned = q.split((q.shape[-1] - self.rotary_dim, self.rotary_dim), -1)
+            turned = rotate(turned).unsqueeze(-3).expand(*k.shape[:-1], -1)
+            q, k = torch.cat([q, rotate(q_turned)], -1), torch.cat([k, turned], -1)
+        seen = None if padding is None else ~padding[:, None, None, :]
+        if seen is not None and self.causal:
+            seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        share = self.dropout.p if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, seen, share, is_causal=self.causal and seen is None)
+        return self.dropout(self.output_projection(self.inner_norm(y.transpose(-3, -2).flatten(-2))))
