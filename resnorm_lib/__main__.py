@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 
 from resnorm_lib import __version__
+from resnorm_lib._pipe import until_the_reader_leaves
 
 NEEDED = ("torch", "numpy", "matplotlib", "tqdm")
 
@@ -32,4 +33,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with until_the_reader_leaves():
+        main()

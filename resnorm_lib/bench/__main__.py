@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from resnorm_lib._pipe import until_the_reader_leaves
 from resnorm_lib.bench import host, memory, operations, plot, ratios
 from resnorm_lib.bench.cases import DTYPES, MAIN, OPS, Case, default_cases, parse_shape
 from resnorm_lib.bench.record import Record
@@ -198,9 +199,10 @@ def main(words: Sequence[str] | None = None) -> int:
     int
         0, or 130 after Ctrl-C.
     """
-    options = parser().parse_args(words)
-    options.command = shlex.join(["python", "-m", "resnorm_lib.bench", *(sys.argv[1:] if words is None else words)])
-    return options.work(options)
+    with until_the_reader_leaves():
+        options = parser().parse_args(words)
+        options.command = shlex.join(["python", "-m", "resnorm_lib.bench", *(sys.argv[1:] if words is None else words)])
+        return options.work(options)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from resnorm_lib._pipe import until_the_reader_leaves
 from resnorm_lib._processes import finished
 from resnorm_lib.engine.config import parse_duration
 
@@ -116,4 +117,5 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with until_the_reader_leaves():
+        main()

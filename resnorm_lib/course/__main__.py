@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from resnorm_lib._pipe import until_the_reader_leaves
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade, hand_ins, ignored, known
 from resnorm_lib.course.gradebook import fill
@@ -115,9 +116,10 @@ def _grade(chosen: argparse.Namespace) -> None:
 
 def main(words: list[str] | None = None) -> None:
     """Run the command line."""
-    chosen = _arguments(words)
     try:
-        chosen.run(chosen)
+        with until_the_reader_leaves():
+            chosen = _arguments(words)
+            chosen.run(chosen)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -14,6 +13,7 @@ from typing import Any
 
 from resnorm_lib import runtime
 from resnorm_lib._arguments import choice
+from resnorm_lib._pipe import until_the_reader_leaves
 from resnorm_lib.data import DataMissing
 from resnorm_lib.engine import distributed, tables
 from resnorm_lib.engine.config import parse_duration, parse_settings
@@ -163,14 +163,11 @@ def main(package: ModuleType, words: Sequence[str] | None = None) -> None:
     try:
         if words and not words[0].startswith("-"):
             choice("TASK", words[0], [*(name for name, _ in TASKS), "compare"])
-        arguments = parser().parse_args(words or ["list"])
-        if getattr(arguments, "out", None):
-            try_folder(Path(arguments.out))
-        arguments.function(package, arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output, as head does, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at the exit fails no more
-        sys.exit(1)
+        with until_the_reader_leaves():
+            arguments = parser().parse_args(words or ["list"])
+            if getattr(arguments, "out", None):
+                try_folder(Path(arguments.out))
+            arguments.function(package, arguments)
     except (ValueError, DataMissing, TrialError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

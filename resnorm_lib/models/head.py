@@ -42,7 +42,8 @@ class TiedLinear(nn.Linear):
     """A linear layer whose weight is the parameter ``embedding.token.weight``, which resets and stores it.
 
     Adapters, hooks and pruning find a layer like any other. The two stay one parameter where torch would part them:
-    when a model leaves the meta device, and when a state dict is assigned.
+    when a model leaves the meta device, and when a state dict is assigned. If another layer or parameter is put in the
+    embedding's place, its weight is the one that counts here too, and ``tie()`` makes one parameter of the two again.
     """
 
     def __init__(self, embedding: nn.Module) -> None:
@@ -60,7 +61,12 @@ class TiedLinear(nn.Linear):
         token = self.tied_to[0].token
         # Pruning or a parametrization of the embedding leaves another weight there, which is the one that is tied.
         is_changed = "weight" in self._parameters and "weight" not in token._parameters
-        return F.linear(x, token.weight if is_changed else self.weight)
+        return F.linear(x, token.weight if is_changed or self._is_left_behind(token) else self.weight)
+
+    def _is_left_behind(self, token: nn.Module) -> bool:
+        """Return whether the embedding has a new parameter. On another device both are new, as in offloading."""
+        mine, new = self._parameters.get("weight"), token._parameters.get("weight")
+        return None not in (mine, new) and mine is not new and mine.device == new.device and not new.is_meta
 
     def reset_parameters(self) -> None:
         """Do nothing: the embedding resets the weight."""

@@ -125,7 +125,8 @@ def weight_standardization(module: nn.Module, name: str = "weight", eps: float =
     .. math:: \hat W_i = \frac{W_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
 
     with statistics over all axes but the first. Use it for convolutions that are followed by a norm of activations,
-    since the scale of W is lost. ``parametrizations.weight.original`` is W.
+    since the scale of W is lost. ``parametrizations.weight.original`` is W. A layer that was built on the meta device
+    needs a state dict: its ``reset_parameters`` does not reach W.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ Fusion needs LayerNorm or RMSNorm over the last axis, a stream and a branch of o
 ``forward`` of its own on a module that would no longer be called. On a CPU nothing is fused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ __all__ = ["add_then_norm", "look_ahead", "may_look_ahead"]
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
+# As they were written: a forward that somebody puts into the class is another one, and is called.
 FUSED = {norm: norm.forward for norm in (LayerNorm, RMSNorm)}
+BLOCK = Block.forward
 
 
 def hooks_on_all_modules() -> bool:
@@ -57,15 +59,15 @@ def add_then_norm(norm: nn.Module, stream: Tensor, update: Tensor) -> Tensor:
     return norm(residual_add(stream, update))
 
 
-def may_look_ahead(blocks: Sequence[Block], state: Tensor, scheme: type) -> bool:
-    """Return whether each block computes the formula of ``scheme`` (pre-norm), and no hook would miss a call."""
+def may_look_ahead(blocks: Sequence[Block], state: Tensor, formula: Callable) -> bool:
+    """Return whether each block's scheme computes ``formula`` (pre-norm's forward), and no hook would miss a call."""
     if not uses_kernels(state) or hooks_on_all_modules():
         return False
     return all(
-        type(block).forward is Block.forward
+        type(block).forward is BLOCK
         and block.downsample is None
         and block.activation is None
-        and type(block.scheme).forward is scheme.forward
+        and type(block.scheme).forward is formula
         and type(block.scheme.norm) in FUSED
         and is_bare(block)
         and is_bare(block.scheme)

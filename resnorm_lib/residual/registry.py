@@ -51,7 +51,13 @@ def resolve_scheme(scheme: str | type | partial, options: dict) -> tuple[type, d
     if isinstance(scheme, str):
         scheme = SCHEMES[choice("scheme", scheme, SCHEMES)]
     if not (isinstance(scheme, type) and hasattr(scheme, "widths")):
-        raise ValueError(f"scheme is {called!r}, but it must be a name, a subclass of Scheme or a partial of one.")
+        message = f"scheme is {called!r}, but it must be a name, a subclass of Scheme or a partial of one."
+        if callable(scheme) and not isinstance(scheme, type):
+            message += (
+                " A function hides the class, of which a model asks how wide the branches are: instead of "
+                "lambda *given: LayerScale(*given, initial=0.1) write partial(LayerScale, initial=0.1), or a subclass."
+            )
+        raise ValueError(message)
     known = [key for key, value in inspect.signature(scheme).parameters.items() if value.kind is value.KEYWORD_ONLY]
     for option in options:
         if option not in known:

@@ -141,6 +141,17 @@ def test_what_changes_the_weight_of_the_embedding_changes_the_tied_head(change):
     call(model.to("meta").to_empty(device="cpu"))
 
 
+def test_a_new_embedding_is_that_of_the_tied_head_too():
+    model, x = BUILDS["decoder"]().double(), words(2, 8)
+    rows, dim = model.embedding.token.weight.shape
+    model.embedding.token = nn.Embedding(rows + 5, dim, dtype=torch.float64)  # a larger vocabulary
+    assert call(model).shape[-1] == rows + 5
+    model.embedding.token.weight = nn.Parameter(torch.randn(rows, dim, dtype=torch.float64))
+    torch.testing.assert_close(call(model), model.features(x) @ model.embedding.token.weight.T)
+    model.head.tie()
+    assert model.head.weight is model.embedding.token.weight
+
+
 def test_a_tied_head_is_not_reset_apart_from_its_embedding():
     model = BUILDS["decoder"]()
     before = model.embedding.token.weight.clone()

@@ -253,6 +253,8 @@ def test_a_norm_acts_on_the_axis_that_it_is_told(norm, axis):
         ({"scheme": PreNorm, "slope": 0.1}, "the scheme 'PreNorm' has no option 'slope'; its options: none"),
         ({"scheme": "sub_ln", "num_branches": 1}, "num_branches is 1, but sub_ln .* L must be 2 or more"),
         ({"scheme": 3}, "scheme is 3, but it must be a name, a subclass of Scheme or a partial of one"),
+        ({"scheme": lambda *given: PreNorm(*given)}, "a partial of one. A function hides the class, .* write partial"),
+        ({"scheme": partial(lambda *given: PreNorm(*given))}, "a partial of one. A function hides the class"),
     ],
 )
 def test_wrong_arguments_say_what_to_do(arguments, message):

@@ -7,6 +7,8 @@ from torch.utils.checkpoint import checkpoint_sequential
 
 from resnorm_lib.norms import LayerNorm
 from resnorm_lib.residual import SCHEMES, Residual, ResidualStack, branch_widths, fused
+from resnorm_lib.residual.block import Block
+from resnorm_lib.residual.placement import PRE_NORM
 from tests.residual.tools import disturb, draw, linear, make_stack
 
 STATES = [name for name, scheme in SCHEMES.items() if scheme.carries_state]
@@ -92,7 +94,7 @@ def test_what_was_put_into_one_instance_is_called(part, monkeypatch):
     """The fused path steps aside for a method of the instance, as for a hook."""
     monkeypatch.setattr(fused, "uses_kernels", lambda *tensors: True)
     stack, x = ResidualStack([linear(4, step) for step in range(3)], 4).double(), draw(5, 4)
-    assert fused.may_look_ahead(stack, x, SCHEMES["pre_norm"])
+    assert fused.may_look_ahead(stack, x, PRE_NORM)
     assert fused.fuses(stack[1].scheme.norm, x, x)
     module = {"norm": stack[1].scheme.norm, "scheme": stack[1].scheme, "block": stack[1]}[part]
     whole, calls = module.forward, []
@@ -105,6 +107,20 @@ def test_a_norm_whose_class_was_patched_is_called(monkeypatch):
     monkeypatch.setattr(fused, "uses_kernels", lambda *tensors: True)
     monkeypatch.setattr(LayerNorm, "forward", lambda self, x: x)
     assert not fused.fuses(LayerNorm(4), draw(5, 4), draw(5, 4))
+
+
+@pytest.mark.parametrize("part", ["Block", "Residual", "PreNorm", "LayerNorm"])
+def test_a_forward_put_into_a_class_is_called_for_every_block(monkeypatch, part):
+    monkeypatch.setattr(fused, "uses_kernels", lambda *tensors: True)
+    stack, x, calls = make_stack("pre_norm", norm="layer"), draw(5, 4), []
+    assert fused.may_look_ahead(stack, x, PRE_NORM)
+    owner = {"Block": Block, "Residual": Residual, "PreNorm": SCHEMES["pre_norm"], "LayerNorm": LayerNorm}[part]
+    whole = owner.forward
+    monkeypatch.setattr(
+        owner, "forward", lambda self, *given, **more: calls.append(part) or whole(self, *given, **more)
+    )
+    stack(x)
+    assert calls == [part] * len(stack)
 
 
 @pytest.mark.parametrize("scheme", ["hyper_connections", "stochastic_hyper_connections"])
