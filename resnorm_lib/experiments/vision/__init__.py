@@ -48,7 +48,7 @@ class Config(ImageConfig):
 
 
 PRESETS = {
-    "cpu": Config(learning_rates=(0.0003, 0.001, 0.003, 0.01, 0.03)),
+    "cpu": Config(depth=2, steps=400, learning_rates=(0.0003, 0.001, 0.003, 0.01, 0.03)),
     "find": Config(
         task="find", width=32, depth=2, steps=400, batch_size=16, learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)
     ),
@@ -107,7 +107,6 @@ FLOWS = {  # how a block is told; its scheme and its norm
     "adaLN-Zero": ("adaLN-Zero", "add", "layer"),
     "shortcut, BN": ("adaLN", "add", "batch"),
     "shortcut, no norm": ("adaLN", "add", "none"),
-    "Zero, no norm": ("adaLN-Zero", "add", "none"),
     "plain, LN": ("adaLN", "plain", "layer"),
     "plain, BN": ("adaLN", "plain", "batch"),
     "plain, no norm": ("adaLN", "plain", "none"),
