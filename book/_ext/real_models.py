@@ -1,4 +1,7 @@
-"""``{real-models}``: the table of what well-known networks have, made from ``book/real_models.yml``."""
+"""``{real-models}`` and ``{open-models}``: tables of what well-known networks have, each cell a link to its source.
+
+Both are made from ``book/real_models.yml``, where the parts of a cell say where they are from.
+"""
 
 from pathlib import Path
 
@@ -8,13 +11,12 @@ from sphinx.util.docutils import SphinxDirective
 from book._ext.recorded import parsed
 
 DATA = Path(__file__).parents[1] / "real_models.yml"
-COLUMNS = {"name": "network", "year": "year", "norm": "norm", "eps": "eps", "placement": "placement",
-           "final": "final norm", "qk": "QK-norm", "bias": "biases"}  # fmt: skip
-GITHUB = "https://github.com/"
-TRANSFORMERS = "huggingface/transformers/tree/v5.24.0/src/transformers/models/"
-CAPTION = """Norms in well-known networks. *After*: after the branch, before the sum. *Sandwich*: before and after the
-branch. *Inside*: within the branch. `eps` is that of the published checkpoints; the class in the last column may have
-another default."""
+CELLS = {"norm": "norm", "eps": "eps", "placement": "placement", "final": "final norm", "qk": "QK-norm",
+         "bias": "biases", "positions": "positions", "feed-forward": "feed-forward"}  # fmt: skip
+ARXIV, GITHUB, CHECKPOINTS = "https://arxiv.org/abs/", "https://github.com/", "https://huggingface.co/"
+TRANSFORMERS = "huggingface/transformers/blob/v5.24.0/src/transformers/models/"
+SOURCES = """Each cell links to its source: a year to the paper, `eps` to a published checkpoint or to the program, the
+others to the line of the implementation that says so, or to the paper (§: its section)."""
 
 
 def load(path=DATA):
@@ -22,39 +24,96 @@ def load(path=DATA):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def table(rows):
-    """Return the rows as a table in MyST, with a column of sources at the end."""
-    cells = [[*COLUMNS.values(), "sources"], ["---"] * (len(COLUMNS) + 1)]
-    cells += [[*(str(row[key]) for key in COLUMNS), sources(row)] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+def parts(cell):
+    """Return the parts of a cell, each of them what it says, the kind of its source, and the place in it."""
+    return cell if isinstance(cell[0], list) else [cell]
 
 
-def sources(row):
-    """Return the links to paper and code of one row."""
-    paper, code = str(row["paper"]), row["code"]
-    links = []
-    if paper != "-":
-        arxiv = f"[arXiv:{paper}](https://arxiv.org/abs/{paper})"
-        links.append(arxiv if paper[0].isdigit() else f"{{cite:t}}`{paper}`")
-    if code != "-":
-        links.append(f"[`{code}`]({GITHUB}{code if '/' in code else TRANSFORMERS + code})")
-    return ", ".join(links)
+def file(row, kind):
+    """Return the path on GitHub of a file that the cells of a row name by `kind`."""
+    if kind in ("modeling", "configuration"):
+        return f"{TRANSFORMERS}{row['folder']}/{kind}_{row['folder']}.py"
+    return row["files"][kind]
 
 
-class RealModels(SphinxDirective):
-    """The table, with a caption and the label ``table-real-models``."""
+def paper(row):
+    """Return the address of what says when the network was published."""
+    return f"{GITHUB if '/' in row['paper'] else ARXIV}{row['paper']}"
+
+
+def address(row, part):
+    """Return where a part of a cell links to."""
+    _, kind, place, *_ = part
+    if kind == "paper":
+        return paper(row)
+    return (
+        f"{CHECKPOINTS}{place}/blob/main/config.json" if kind == "checkpoint" else f"{GITHUB}{file(row, kind)}#L{place}"
+    )
+
+
+def link(row, part):
+    """Return a part of a cell as a link in MyST."""
+    says, kind = part[:2]
+    if says == "-":
+        return says
+    section = f" (§{part[2]})" if kind == "paper" else ""
+    return f"[{says}{section}]({address(row, part)})"
+
+
+def table(rows, columns):
+    """Return the rows as a table in MyST: the network, its year, and the cells."""
+    lines = [["network", "year", *(CELLS[column] for column in columns)], ["---"] * (len(columns) + 2)]
+    for row in rows:
+        cells = ["; ".join(link(row, part) for part in parts(row[column])) for column in columns]
+        lines.append([row["name"], f"[{row['year']}]({paper(row)})", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def missing(rows, columns):
+    """Return a sentence for each network that has cells without a source, with the reason."""
+    reasons = {}
+    for row in rows:
+        for column in columns:
+            if row[column][0] == "-":
+                reasons.setdefault((row["name"], row[column][1]), []).append(CELLS[column])
+    return [f"{name}, {' and '.join(names)}: {reason}." for (name, reason), names in reasons.items()]
+
+
+class Models(SphinxDirective):
+    """A table of networks, with caption and label; below it, why a cell is empty."""
+
+    label, columns, caption = "", (), ""
+
+    def rows(self):
+        return load()
 
     def run(self):
-        return captioned(self, "table-real-models", CAPTION, table(load()), DATA)
+        self.env.note_dependency(str(DATA))
+        rows, caption = self.rows(), " ".join(f"{self.caption} {SOURCES}".split())
+        text = [f"::::{{table}} {caption}\n:name: {self.label}\n\n{table(rows, self.columns)}\n::::"]
+        empty = missing(rows, self.columns)
+        return parsed(self, [*text, f"Cells with “-”. {' '.join(empty)}"] if empty else text)
 
 
-def captioned(directive, name, caption, table, *files):
-    """Return a table in MyST as nodes, with caption and label; the page follows the files that it is made from."""
-    for file in files:
-        directive.env.note_dependency(str(file))
-    return parsed(directive, [f"::::{{table}} {' '.join(caption.split())}\n:name: {name}\n\n{table}\n::::"])
+class RealModels(Models):
+    """All networks: where their norms stand, and which."""
+
+    label, columns = "table-real-models", ("norm", "eps", "placement", "final", "qk", "bias")
+    caption = """Norms in well-known networks. *After the branch*: before the sum. *Sandwich*: before and after the
+    branch. *Inside*: within the branch."""
+
+
+class OpenModels(Models):
+    """Open language models: what one of their layers has."""
+
+    label, columns = "table-open-models", ("norm", "eps", "placement", "qk", "positions", "feed-forward")
+    caption = "What a layer has in ten open language models."
+
+    def rows(self):
+        return [row for row in load() if "positions" in row]
 
 
 def setup(app):
     app.add_directive("real-models", RealModels)
+    app.add_directive("open-models", OpenModels)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
