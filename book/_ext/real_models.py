@@ -16,7 +16,7 @@ CELLS = {"norm": "norm", "eps": "eps", "placement": "placement", "final": "final
 ARXIV, GITHUB, CHECKPOINTS = "https://arxiv.org/abs/", "https://github.com/", "https://huggingface.co/"
 TRANSFORMERS = "huggingface/transformers/blob/v5.24.0/src/transformers/models/"
 SOURCES = """Each cell links to its source: a year to the paper, `eps` to a published checkpoint or to the program, the
-others to the line of the implementation that says so, or to the paper (§: its section)."""
+others to the line of the implementation that says so."""
 
 
 def load(path=DATA):
@@ -70,13 +70,15 @@ def table(rows, columns):
 
 
 def missing(rows, columns):
-    """Return a sentence for each network that has cells without a source, with the reason."""
+    """Return a sentence for each reason why cells have no source, with the networks that it holds for."""
     reasons = {}
     for row in rows:
         for column in columns:
             if row[column][0] == "-":
-                reasons.setdefault((row["name"], row[column][1]), []).append(CELLS[column])
-    return [f"{name}, {' and '.join(names)}: {reason}." for (name, reason), names in reasons.items()]
+                names = reasons.setdefault(row[column][1], {}).setdefault(row["name"], [])
+                names.append(CELLS[column])
+    networks = {why: [f"{name} ({', '.join(cells)})" for name, cells in rows.items()] for why, rows in reasons.items()}
+    return [f"{', '.join(names)}: {why}." for why, names in networks.items()]
 
 
 class Models(SphinxDirective):
@@ -92,7 +94,7 @@ class Models(SphinxDirective):
         rows, caption = self.rows(), " ".join(f"{self.caption} {SOURCES}".split())
         text = [f"::::{{table}} {caption}\n:name: {self.label}\n\n{table(rows, self.columns)}\n::::"]
         empty = missing(rows, self.columns)
-        return parsed(self, [*text, f"Cells with “-”. {' '.join(empty)}"] if empty else text)
+        return parsed(self, [*text, f"Where a cell is empty: {' '.join(empty)}"] if empty else text)
 
 
 class RealModels(Models):
@@ -100,7 +102,7 @@ class RealModels(Models):
 
     label, columns = "table-real-models", ("norm", "eps", "placement", "final", "qk", "bias")
     caption = """Norms in well-known networks. *After the branch*: before the sum. *Sandwich*: before and after the
-    branch. *Inside*: within the branch."""
+    branch. *Inside*: within the branch. *§*: a section of the paper."""
 
 
 class OpenModels(Models):
