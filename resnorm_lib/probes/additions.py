@@ -15,7 +15,7 @@ __all__ = ["Additions"]
 
 # Why a sum of a value and of what was computed from it is not counted.
 AVERAGED = "a value is added to an average of itself alone, which is not told from a statistic"
-GATED = "where a branch mixes no features, or also hands its input on (a gate), only an identity shortcut is counted"
+GATED = "where a branch also hands its input on (a gate), only an identity shortcut is counted"
 REPEATED = "a shortcut is repeated along an axis that the branch brings in, so that no stream goes on"
 MASKED = "an addend was computed by way of truth values or integers, which no gradient passes"
 INTEGER = "the addends are integers, which no gradient passes"

@@ -22,8 +22,8 @@ class Node:
     """One value: the values it was computed from (``parents``), and a weak reference to the tensor."""
 
     __slots__ = (
-        *("alias", "axis", "cost", "cut", "index", "linear", "loose", "parents", "reference", "version", "weight"),
-        "work",
+        *("alias", "axis", "cost", "cut", "index", "linear", "loose", "parents", "reference", "size"),
+        *("version", "weight", "work"),
     )
 
     def __init__(
@@ -38,7 +38,7 @@ class Node:
         self.alias = alias  # holds the same values as its only parent
         self.linear = linear  # a linear map of its first parent
         self.axis = axis  # of the features; None: no call has revealed it
-        self.reference, self.version = TensorWeakRef(tensor), _version(tensor)
+        self.reference, self.version, self.size = TensorWeakRef(tensor), _version(tensor), tensor.numel()
 
     def tensor(self):
         """Return the tensor, or None if it was freed or changed in place."""

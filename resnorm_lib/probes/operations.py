@@ -5,6 +5,8 @@ import torch
 __all__ = [
     "AVERAGE",
     "CONCATENATIONS",
+    "FEATURES",
+    "TOKENS",
     "aliases",
     "as_torch",
     "carries_no_gradient",

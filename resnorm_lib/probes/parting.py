@@ -5,7 +5,7 @@ import math
 from typing import NamedTuple
 
 from resnorm_lib.probes.lineage import Node
-from resnorm_lib.probes.operations import AVERAGE
+from resnorm_lib.probes.operations import AVERAGE, FEATURES, TOKENS
 
 __all__ = ["Parting", "carried", "part"]
 
@@ -23,9 +23,15 @@ class Parting(NamedTuple):
         """Whether the shortcut hands the fork on as it was, perhaps in another shape or dtype."""
         return self.way[0].value() is self.fork.value()
 
+    def is_scaled(self):
+        """Whether the shortcut hands on every entry of the fork, perhaps times a number or a weight."""
+        on_the_way = ([parent for parent in node.parents if not parent.weight] for node in self.way[:-1])
+        return all(len(parents) == 1 for parents in on_the_way) and {node.size for node in self.way} == {self.fork.size}
+
     def is_sure(self):
-        """Whether the branch does more than the shortcut on every way, or on some beside an identity shortcut."""
-        return not self.work or (self.work > AVERAGE and self.is_identity())
+        """Whether the branch does more than the shortcut: on every way, on some beside an identity, or mixes tokens."""
+        known = {FEATURES: self.is_identity, TOKENS: self.is_scaled, AVERAGE: lambda: False}
+        return not self.work or known[self.work]()
 
 
 class Side(NamedTuple):

@@ -31,11 +31,11 @@ def probe(
     The residual streams are found, not declared: every addition of two tensors is looked at, and is a residual one
     if both come from the same value :math:`x`, one of them by a shortcut. A shortcut mixes no features (it may
     scale, gate, cast, pool, pad or normalize), or does so once, as a projection, where the branch does so more
-    often. Beside an identity shortcut a branch also counts if it mixes tokens alone (pooling, a Fourier transform),
-    or features on some of its ways (a gate, :math:`x + f(x) \, x`), and it may be repeated along an axis. Where a
-    sum may be a residual one and is not counted, ``Report.unfollowed`` says why. A product :math:`x \, (1 + f(x))`
-    and an identity within a weight, :math:`x (I + W)`, are no sums. A stream is a row of such additions, each of
-    which reads what the one before gave, through norms and activations or directly:
+    often. A branch also counts that mixes tokens alone (pooling, a Fourier transform) beside an identity shortcut
+    or a scaled one, or features on some of its ways (a gate, :math:`x + f(x) \, x`) beside an identity; and it may
+    be repeated along an axis. Where a sum may be a residual one and is not counted, ``Report.unfollowed`` says why.
+    A product :math:`x \, (1 + f(x))` and an identity within a weight, :math:`x (I + W)`, are no sums. A stream is a
+    row of such additions, each of which reads what the one before gave, through norms and activations or directly:
 
     .. math:: h_\ell = S_\ell(h_{\ell-1}) + F_\ell(h_{\ell-1}), \qquad \ell = 1, \dots, L
 
