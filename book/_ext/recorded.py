@@ -2,8 +2,10 @@
 ``{recorded-kernels}`` the benchmark of the fused operations."""
 
 import json
+import re
 
 from docutils import nodes
+from docutils.parsers.rst import roles
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
@@ -89,13 +91,13 @@ def by_rate(experiment, run):
     for arm in arms:
         has = run.of(rates.at(arm, chosen[0]))[0].summary
         name, metric = next((name, metric) for name, metric in experiment.metrics.items() if name in has)
-        rows.append([arm, metric.title, *(tables.cell(run, rates.at(arm, rate), name, metric) for rate in chosen)])
+        rows.append([arm, metric.title, *(_cell(run, rates.at(arm, rate), name, metric) for rate in chosen)])
     return pipes(rows)
 
 
 def table(experiment, run):
-    """Return a table in MyST: a row an arm; mean and range over the seeds; beside it the paper's number, if any."""
-    with_paper = [name for name in experiment.metrics if any(metric == name for _, metric in experiment.paper)]
+    """Return a table in MyST: a row an arm; mean and range over the seeds; beside it the paper's numbers, if any."""
+    with_paper = {metric for arm, metric in experiment.paper if arm in run.arms}
     columns = []
     for name, metric in experiment.metrics.items():
         columns.append((metric.title, name, False))
@@ -107,9 +109,14 @@ def table(experiment, run):
 
 def _entry(experiment, run, arm, name, paper):
     if not paper:
-        return tables.cell(run, arm, name, experiment.metrics[name])
+        return _cell(run, arm, name, experiment.metrics[name])
     known = experiment.paper.get((arm, name))
     return f"{known.value} {{cite:p}}`{known.source}`" if known else "-"
+
+
+def _cell(run, arm, name, metric):
+    """Return a number in MyST; its range is small and keeps to one line, that a row is low on a phone."""
+    return re.sub(r"\(.* to .*\)", r"{range}`\g<0>`", tables.cell(run, arm, name, metric))
 
 
 class RecordedKernels(SphinxDirective):
@@ -178,6 +185,7 @@ def pipes(rows):
 
 
 def setup(app):
+    app.add_role("range", roles.CustomRole("range", roles.generic_custom_role, {"class": ["range"]}))
     app.add_directive("recorded-runs", RecordedRuns)
     app.add_directive("recorded-kernels", RecordedKernels)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -176,8 +176,13 @@ def test_a_run_that_was_cut_short_names_the_arms_that_it_lacks():
 def test_a_table_of_a_run_has_a_row_an_arm_and_the_papers_number_beside_the_metric():
     lines = recorded.table(EXPERIMENT, run_of(1.0, 2.0)).splitlines()
     assert lines[0] == "| arm | error (%) | paper | loss |"
-    assert lines[2] == "| deep | 1.5 (1.0 to 2.0) | 7.5 {cite:p}`he2016` | - |"
+    assert lines[2] == "| deep | 1.5 {range}`(1.0 to 2.0)` | 7.5 {cite:p}`he2016` | - |"
     assert len(lines) == 3
+
+
+def test_a_run_without_an_arm_of_the_paper_has_no_column_for_it():
+    others = replace(EXPERIMENT, paper={("wide", name): known for (_, name), known in EXPERIMENT.paper.items()})
+    assert recorded.table(others, run_of(1.0)).splitlines()[0] == "| arm | error (%) | loss |"
 
 
 def test_a_run_says_machine_day_commit_command_and_settings(monkeypatch):
