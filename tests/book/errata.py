@@ -7,10 +7,10 @@ from functools import cache
 
 import yaml
 
-from book._tools.cells import code_cells, printed_text, read
+from book._tools.cells import code_cells, printed_text, read, shows_errata
 from book._tools.myst import directives
 from tests.book.notebooks import claim_ids
-from tests.book.sources import ROOT, chapters, pages, shows_errata
+from tests.book.sources import ROOT, chapters, pages
 
 ROLE = re.compile(r"\{erratum\}`([^`]*)`")
 SHOWN = re.compile(r"^shown  (\S+)  ", re.MULTILINE)
