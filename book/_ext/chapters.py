@@ -25,11 +25,23 @@ READING = 2  # times the stated minutes: what a student of the second year takes
 
 
 def chapter_map(chapters):
-    """Return a table: chapter, its question, what it needs."""
-    yield "| chapter | its question | needs |\n|---|---|---|"
-    for chapter in chapters:
-        needs = "; ".join(filter(None, [", ".join(map(link, chapter.needs)), chapter.also]))
-        yield f"| {link(chapter.name)} | {chapter.question} | {needs} |"
+    """Return the parts of the book, each chapter with its question and with what it needs."""
+    return by_part(chapters, lambda chapter: f"{chapter.question} *Needs:* {needs(chapter)}.")
+
+
+def by_part(chapters, words):
+    """Yield a list for each part of the book, a line a chapter with what `words` says of it."""
+    for numeral in manifest.parts():
+        inside = [chapter for chapter in chapters if chapter.part == numeral]
+        if inside:
+            yield f"**{{doc}}`/book/parts/{numeral.lower()}`**\n"
+            yield from (f"- {link(chapter.name)}: {words(chapter)}" for chapter in inside)
+            yield ""
+
+
+def needs(chapter):
+    """Return what must have been read before a chapter."""
+    return ", ".join(filter(None, [*map(link, chapter.needs), chapter.also])) or "nothing before it"
 
 
 def hours(chapter):
@@ -93,10 +105,9 @@ def part_page(chapters, numeral):
     """Return a section for each chapter of a part: what it asks and teaches, how long it takes, what it needs."""
     for chapter in chapters:
         if chapter.part == numeral:
-            needs = ", ".join(filter(None, [*map(link, chapter.needs), chapter.also])) or "nothing before it"
             yield f"## {manifest.heading(chapter.name)[1]}\n\n*{chapter.question}*\n"
             yield f"You will be able to {manifest.outcome(chapter.name)}\n"
-            yield f"- Read: {link(chapter.name)}, about {chapter.minutes} minutes.\n- Needs: {needs}."
+            yield f"- Read: {link(chapter.name)}, about {chapter.minutes} minutes.\n- Needs: {needs(chapter)}."
             yield f"- {exercises(chapter.exercises)}\n"
 
 
@@ -109,12 +120,7 @@ def exercises(each):
 
 def front_parts(chapters):
     """Return the parts of the book, each chapter with its question."""
-    for numeral in manifest.parts():
-        inside = [chapter for chapter in chapters if chapter.part == numeral]
-        if inside:
-            yield f"**{{doc}}`/book/parts/{numeral.lower()}`**\n"
-            yield from (f"- {link(chapter.name)}: {chapter.question}" for chapter in inside)
-            yield ""
+    return by_part(chapters, lambda chapter: chapter.question)
 
 
 def front_numbers(chapters):
