@@ -151,10 +151,10 @@ class Right(Generated):
 
     def text(self, register):
         rows = [
-            f"| {r['article']} | {', '.join(map(str, r['sections']))} | {flat(r['claim'])} | {flat(r['shown'])} |"
+            f"| {r['article']}: {', '.join(map(str, r['sections']))} | {flat(r['claim'])} | {flat(r['shown'])} |"
             for r in register["right"]
         ]
-        return "\n".join(["| article | section | what is right | where it is shown |", "|---|---|---|---|", *rows])
+        return "\n".join(["| article: sections | what is right | where it is shown |", "|---|---|---|", *rows])
 
 
 class Counts(Generated):

@@ -85,7 +85,7 @@ def test_a_chapter_without_findings_has_no_box():
 
 
 def test_what_is_right_stays_in_its_cell():
-    assert written(errata.Right).splitlines()[-1] == r"| 1 | 3 | a \| b | there |"
+    assert written(errata.Right).splitlines()[-1] == r"| 1: 3 | a \| b | there |"
 
 
 def test_counts_add_up_by_article_and_severity():
