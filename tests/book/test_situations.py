@@ -17,12 +17,13 @@ from book._tools.situations.outcomes import (
     outcomes,
 )
 from book._tools.situations.page import markdown, read
-from book._tools.situations.subjects import Subject, subjects
+from book._tools.situations.subjects import INNER, Subject, subjects
+from resnorm_lib import norms
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of what a note on the page explains
 TEXT = PAGE.read_text(encoding="utf-8")
 SIGNS = read(TEXT)
-SLOW = {alone.export, *TOGETHER}  # of these every sixth row
+SLOW = {alone.export, alone.export_lengths, *TOGETHER}  # of these every sixth row
 
 
 def check(pairs):
@@ -43,6 +44,16 @@ def test_every_scheme_and_every_norm_is_in_every_situation():
     pairs = [(situation, row) for situation in SITUATIONS for row in subjects() if applies(situation, row)]
     assert {*SIGNS} == {(situation.__name__, row.kind, row.name) for situation, row in pairs}
     assert WRONG not in SIGNS.values()
+
+
+def test_every_norm_of_the_library_is_a_row():
+    """Those with a name stand in a stack, the others within its branches; of weights, what makes the layer."""
+    modules = {name for name in norms.__all__ if isinstance(getattr(norms, name), type)}
+    named = {name for name in modules if getattr(norms, name) in norms.NORMS.values()} | {
+        "GroupNorm"
+    }  # "group" calls it
+    behind = {"WeightNorm": "weight_norm", "WeightStandardization": "weight_standardization"}
+    assert {*INNER} == {behind.get(name, name) for name in modules - named}
 
 
 @pytest.mark.parametrize("situation", ALONE, ids=lambda situation: situation.__name__)

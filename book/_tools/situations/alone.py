@@ -47,7 +47,11 @@ def in_place(subject: Subject) -> None:
 
 
 def in_place_without_norm(subject: Subject) -> None:
-    """The same where no norm makes a tensor of its own."""
+    """The same where no norm makes a tensor of its own.
+
+    ``plain``, which has no shortcut, refuses it on purpose: the stream belongs to whoever hands it in, and a branch
+    that fits ``plain`` must fit the schemes with which it is compared.
+    """
     in_place(Subject(subject.name, subject.kind, subject.scheme, "none"))
 
 
@@ -103,7 +107,7 @@ def calls(model: Stack, x: Tensor, part: type, watch: Callable) -> int:
 
 
 def patched(subject: Subject) -> None:
-    """A ``forward`` put into one module is called as often as that of its class, on the way for a GPU too."""
+    """A ``forward`` put into one module, or into its class, is called as often as before, on the way for a GPU too."""
 
     def replace(module, count):
         whole = module.forward
@@ -116,8 +120,22 @@ def patched(subject: Subject) -> None:
     for part in {type(module) for module in (block, block.scheme, *block.scheme.children())}:
         expected = calls(subject.build(), subject.x(), part, hook)
         with mock.patch.object(fused, "uses_kernels", return_value=True):
-            found = calls(subject.build(), subject.x(), part, replace)
-        assert found == expected, f"{part.__name__} was called {found} times, not {expected}"
+            found = calls(subject.build(), subject.x(), part, replace), calls_of_class(subject, part)
+        assert found == (expected, expected), f"{part.__name__} was called {found} times, not {expected}"
+
+
+def calls_of_class(subject: Subject, part: type) -> int:
+    """Return how often modules of a class are called in one pass, by a ``forward`` put into where they have it from."""
+    seen, owner = [], next(base for base in part.__mro__ if "forward" in vars(base))
+    whole, model = owner.forward, subject.build()
+
+    def forward(module, *given, **more):
+        seen.extend([part] * (type(module) is part))
+        return whole(module, *given, **more)
+
+    with mock.patch.object(owner, "forward", forward):
+        model(subject.x())
+    return len(seen)
 
 
 def export(subject: Subject) -> None:
@@ -126,6 +144,31 @@ def export(subject: Subject) -> None:
     exported = torch.export.export(model, (subject.x(),), dynamic_shapes=({0: torch.export.Dim("rows")},)).module()
     for rows in (2, 9):
         same({"output": exported(subject.x(1, rows))}, {"output": model(subject.x(1, rows))})
+
+
+def export_lengths(subject: Subject) -> None:
+    """The same with a sequence (or an image) of any length too."""
+    model, axis = subject.build().eval(), 2 if subject.kind == "norm" else 1
+    free = {0: torch.export.Dim("rows"), axis: torch.export.Dim("length")}
+    exported = torch.export.export(model, (subject.x(),), dynamic_shapes=(free,)).module()
+    for rows, length in ((2, 5), (9, 2)):
+        x = subject.x(1, rows, length)
+        same({"output": exported(x)}, {"output": model(x)})
+
+
+def evaluation_row_by_row(subject: Subject) -> None:
+    """Evaluation, after a step of training: a row alone has the output that it has in the batch."""
+    model, x = subject.build().train(), subject.x()
+    model(x)
+    whole = model.eval()(x)
+    for row in range(len(x)):
+        same({"output": model(x[row : row + 1])}, {"output": whole[row : row + 1]})
+
+
+def training_and_evaluation(subject: Subject) -> None:
+    """Training mode and evaluation mode give the same numbers, outputs and gradients."""
+    training, evaluation = (numbers(subject.build().train(mode), subject.x()) for mode in (True, False))
+    same(training, evaluation)
 
 
 def offloaded(subject: Subject) -> None:

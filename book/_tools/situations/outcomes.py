@@ -25,8 +25,11 @@ ALONE = (
     alone.autocast,
     alone.functional,
     alone.export,
+    alone.export_lengths,
+    alone.training_and_evaluation,
+    alone.evaluation_row_by_row,
 )
-TOGETHER = (together.ddp, together.fsdp, together.fsdp_each_layer)
+TOGETHER = (together.ddp, together.fsdp, together.fsdp_each_layer, together.fsdp_bfloat16)
 SITUATIONS = (*ALONE, *TOGETHER)
 
 CARRIED = {name for name, scheme in SCHEMES.items() if scheme.carries_state} | {"reversible, save_memory"}
@@ -39,12 +42,25 @@ TUPLES = (
     "torch's older checkpoint sees no tensor within a tuple, and so gives no gradient: put the whole stack into one, "
     "or use use_reentrant=False."
 )
+RUNNING = "Training takes the statistics of the batch, evaluation the running ones, as torch's BatchNorm does."
+DRAWS = "In training it draws which branches to leave out."
+NO_PICKLE = (
+    "torch copies a module with a parametrization, but pickles none, as with its own weight_norm: save the state dict."
+)
+NOT_RESET = (
+    "A layer's reset_parameters writes into the weight that is computed, and not into what it is computed from: a "
+    "layer that was built without memory needs a state dict, as with torch's own weight_norm."
+)
 NOTES = {  # (situation, kind): (for whom, why)
     ("checkpoint_each_block", "norm"): ({"batch", "ghost_batch"}, TWICE),
     ("reentrant_checkpoint_each_block", "norm"): ({"batch", "ghost_batch"}, TWICE),
     ("reentrant_checkpoint_the_stack", "norm"): ({"batch", "ghost_batch"}, TWICE),
     ("reentrant_checkpoint_each_block", "scheme"): (CARRIED, TUPLES),
     ("shared", "scheme"): ({"concat"}, "Each branch reads another width, so that none can be shared."),
+    ("copies", "inner norm"): ({"weight_norm", "weight_standardization"}, NO_PICKLE),
+    ("meta_device", "inner norm"): ({"weight_norm", "weight_standardization"}, NOT_RESET),
+    ("training_and_evaluation", "scheme"): ({"stochastic_depth"}, DRAWS),
+    ("training_and_evaluation", "norm"): ({"batch", "batch_renorm", "ghost_batch"}, RUNNING),
     ("ddp", "norm"): ({"batch", "batch_renorm", "ghost_batch"}, OWN_ROWS),
     ("fsdp", "norm"): ({"batch", "batch_renorm", "ghost_batch"}, OWN_ROWS),
     ("fsdp_each_layer", "norm"): ({"batch", "batch_renorm", "ghost_batch"}, OWN_ROWS),

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from book._tools.situations.outcomes import NOTED, REFUSED, RIGHT, SITUATIONS, WRONG, Outcome
 from book._tools.situations.subjects import subjects
 
-TITLES = {"scheme": "Schemes", "norm": "Norms"}
+TITLES = {"scheme": "Schemes", "norm": "Norms", "inner norm": "Norms within a branch"}
 HEAD = f"""# What holds in which situation
 
 How schemes and norms fare where users of other libraries have met surprises. A row is a stack of four blocks with a
-scheme (and the norm `"layer"`), or with `"pre_norm"` and a norm. A column is a situation, explained below the tables.
-Every cell has been run: `make situations` makes this page, and the tests run most of it again.
+scheme (and the norm `"layer"`), with `"pre_norm"` and a norm, or with `"pre_norm"` and a norm within each branch.
+A column is a situation, explained below the tables. Every cell has been run: `make situations` makes
+this page, and the tests run most of it again.
 
 {RIGHT} the right numbers   {REFUSED} an exception whose sentence says what to do   {NOTED} a limit, explained below
 """
@@ -42,7 +43,7 @@ def _table(kind: str, found: dict) -> Iterable[str]:
 
 
 def _legend(number: int, situation, found: dict) -> str:
-    lines = [f"{number}. {situation.__doc__.strip().replace('``', '`')}"]
+    lines = [f"{number}. {' '.join(situation.__doc__.split()).replace('``', '`')}"]
     for sign, verb in ((REFUSED, "Raises"), (NOTED, "A limit")):
         said = {}
         for (name, _, row), outcome in found.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import distributed, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from book._tools.situations.subjects import Subject, numbers, same
@@ -52,6 +52,28 @@ def fsdp_each_layer(subject: Subject) -> None:
     for block in model:
         fully_shard(block)
     compare(fully_shard(model), model, subject)
+
+
+def fsdp_bfloat16(subject: Subject) -> None:
+    """FSDP2 with ``MixedPrecisionPolicy(bfloat16, float32)``: the numbers of a bfloat16 model, gradients in float32."""
+    rank, policy = distributed.get_rank(), MixedPrecisionPolicy(torch.bfloat16, torch.float32)
+    halves = subject.x().float().chunk(WORLD)
+    model = subject.build().float()
+    for block in model:
+        fully_shard(block, mp_policy=policy)
+    found = numbers(fully_shard(model, mp_policy=policy), halves[rank])
+    plain = [numbers(subject.build().bfloat16(), half.bfloat16()) for half in halves]
+    near(found["output"], plain[rank]["output"])
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad.full_tensor()
+        assert gradient.dtype == torch.float32, f"the gradient of {name} is {gradient.dtype}"
+        near(gradient, sum(each[f"gradient of {name}"].float() for each in plain) / WORLD)
+
+
+def near(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Raise an AssertionError if the two differ by more than four roundings to bfloat16 of the largest entry."""
+    bound = 4 * 2**-8 * expected.abs().max().item()
+    torch.testing.assert_close(found.float(), expected.float(), rtol=0, atol=bound)
 
 
 def _work(rank, tasks, outcome, folder):
