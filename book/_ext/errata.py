@@ -44,8 +44,9 @@ class Generated(SphinxDirective):
 
 
 def names(finding):
-    """Return ``{name: sections}``: a finding has a name for each article, sometimes for each place."""
-    return {finding["id"]: finding["sections"], **finding.get("also", {})}
+    """Return ``{name: sections}`` in the order of the articles: a finding has a name for each, sometimes more."""
+    every = {finding["id"]: finding["sections"], **finding.get("also", {})}
+    return dict(sorted(every.items(), key=lambda mark: number(mark[0])))
 
 
 def articles(finding):
