@@ -48,7 +48,7 @@ class Config(ImageConfig):
 
 PRESETS = {
     "cpu": Config(),
-    "rates": Config(learning_rates=(0.001, 0.005, 0.01, 0.02, 0.05)),
+    "rates": Config(learning_rates=(0.0001, 0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)),
     "gpu": Config(
         data="cifar10",
         depths=(56,),
