@@ -46,9 +46,9 @@ def address(row, part):
     _, kind, place, *_ = part
     if kind == "paper":
         return paper(row)
-    return (
-        f"{CHECKPOINTS}{place}/blob/main/config.json" if kind == "checkpoint" else f"{GITHUB}{file(row, kind)}#L{place}"
-    )
+    if kind == "checkpoint":
+        return f"{CHECKPOINTS}{place}/blob/main/config.json"
+    return f"{GITHUB}{file(row, kind)}" + (f"#L{place}" if place else "")
 
 
 def link(row, part):

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from resnorm_lib.checks.answers import call, expect_close, several
 from resnorm_lib.checks.face import Draw
+from resnorm_lib.checks.references import expect
 from resnorm_lib.checks.registry import exercise
 
-__all__ = ["check_batches_until", "check_fold", "check_merged_statistics"]
+__all__ = ["check_batches_until", "check_fold", "check_running_after"]
 
 
 def _steps(kept, share):
@@ -89,40 +91,72 @@ def check_fold(answer: Callable, face: Draw) -> str:
     return "the folded layer"
 
 
-def _merged(mean_a, var_a, m_a, mean_b, var_b, m_b):
-    share = m_a / (m_a + m_b)
-    between = share * (1 - share) * (mean_a - mean_b) ** 2
-    return share * mean_a + (1 - share) * mean_b, share * var_a + (1 - share) * var_b + between
+def _unbiased(x: Tensor) -> Tensor:
+    return x.var((0, 2))
 
 
-@exercise("exercise-batch-merge", points=2, right=_merged)
-def check_merged_statistics(answer: Callable, face: Draw) -> str:
-    """Check ``answer(mean_a, var_a, m_a, mean_b, var_b, m_b) -> (mean, variance)`` of two parts of a batch.
+def _running(
+    batches: Tensor, momentum: float, spread: Callable[[Tensor], Tensor] = _unbiased, start: tuple = (0.0, 1.0)
+) -> tuple[Tensor, Tensor]:
+    mean, variance = (torch.full_like(batches[0, 0, :, 0], value) for value in start)
+    for x in batches:
+        mean = (1 - momentum) * mean + momentum * x.mean((0, 2))
+        variance = (1 - momentum) * variance + momentum * spread(x)
+    return mean, variance
 
-    The verdict is wrong if mean or biased variance of the whole are wrong.
+
+_STORED = [
+    (
+        lambda batches, momentum: _running(batches, momentum, lambda x: x.var((0, 2), correction=0)),
+        "The variance that is stored is the unbiased one: divide by m - 1.",
+    ),
+    (
+        lambda batches, momentum: _running(batches, 1 - momentum),
+        "The momentum is the share of the new batch; of the old value 1 - momentum is kept.",
+    ),
+    (
+        lambda batches, momentum: _running(batches, momentum, start=(0.0, 0.0)),
+        "A new layer has the running variance 1, not 0.",
+    ),
+    (
+        lambda batches, momentum: _running(batches, momentum, start=(1.0, 1.0)),
+        "A new layer has the running mean 0, not 1.",
+    ),
+    (
+        lambda batches, momentum: _running(batches, momentum, lambda x: x.var(0).mean(1)),
+        "The set of a feature is the sentences and the tokens: here each token has a variance of its own.",
+    ),
+    (
+        lambda batches, momentum: _running(batches, momentum, lambda x: x.std((0, 2))),
+        "The variance is stored, not its root.",
+    ),
+    (
+        lambda batches, momentum: _running(batches.flip(0), momentum),
+        "The batches come in the opposite order: the last one counts most.",
+    ),
+    (
+        lambda batches, momentum: _running(batches[-1:], momentum),
+        "The last batch alone counts: what was stored before it is kept in part.",
+    ),
+    (
+        lambda batches, momentum: _running(batches[-1:], 1.0),
+        "These are the statistics of the last batch: the running ones remember those before it.",
+    ),
+]
+
+
+@exercise("exercise-batch-running", points=2, right=lambda batches, momentum: _running(batches, momentum))
+def check_running_after(answer: Callable, face: Draw) -> str:
+    """Check ``answer(batches, momentum)``: running mean and variance of a new layer after batches (steps, N, C, L).
+
+    The verdict is wrong if one of them is; the message names the biased variance, a wrong start and a wrong axis.
     """
-    whole = torch.tensor([1.0, 3.0, 4.0, 4.0, 9.0, 15.0, 2.0, 10.0], dtype=torch.float64)
-    if face.hidden:
-        whole = 3 * face.normal(face.integer(7, 20)) + face.number(-5, 5)
-    for size in face.cases(2, 4, drawn=lambda: face.integer(2, len(whole) - 2)):
-        a, b = whole[:size], whole[size:]
-        (mean_a, var_a), (mean_b, var_b) = ((part.mean(), part.var(correction=0)) for part in (a, b))
-        mean, variance = several(call(answer, mean_a, var_a, len(a), mean_b, var_b, len(b)), "mean", "variance")
-        expect_close(
-            mean,
-            whole.mean(),
-            f"The mean of {len(a)} and {len(b)} entries",
-            mistakes=[((mean_a + mean_b) / 2, "The larger part counts more: weight the means with the sizes.")],
-        )
-        within = (len(a) * var_a + len(b) * var_b) / len(whole)
-        expect_close(
-            variance,
-            whole.var(correction=0),
-            f"The variance of {len(a)} and {len(b)} entries",
-            mistakes=[
-                (within, "The spread between the two means is missing: the parts lie in different places."),
-                ((var_a + var_b) / 2, "The mean of the two variances leaves out sizes and the spread of the means."),
-                (whole.var(correction=1), "The biased variance was asked for: divide by m, not by m - 1."),
-            ],
-        )
-    return "the statistics of two halves of a batch"
+    sizes = ((1, 2, 3, 2), 0.5), ((4, 3, 2, 2), 0.1)
+    for shape, momentum in face.cases(
+        *sizes,
+        drawn=lambda: (tuple(face.integer(2, high) for high in (6, 4, 4, 4)), face.number(0.05, 0.4)),
+    ):
+        batches = 2 * torch.randn(shape, generator=face.generator(13), dtype=torch.float64) + face.value(3.0, 2, 5)
+        what = ("The running mean", "The running variance")
+        expect(answer, lambda x, a: _running(x, a), batches, momentum, what=what, mistakes=_STORED)
+    return "the statistics that are stored"

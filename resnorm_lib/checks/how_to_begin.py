@@ -5,12 +5,19 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
+from resnorm_lib.checks.answers import Wrong, call, expect_close, several, shown_wrong, to_array
 from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
-__all__ = ["check_branch_factor", "check_gpt2_std", "check_measured_factors", "check_rate_factor"]
+__all__ = [
+    "check_branch_factor",
+    "check_gpt2_std",
+    "check_measured_factors",
+    "check_own_constants",
+    "check_rate_factor",
+]
 
 
 def _factor(growth: float, branches: int, v: float, place: str) -> float:
@@ -156,6 +163,107 @@ def check_measured_factors(answer: Callable[..., list[float]], face: Draw) -> st
         if not (factors > 0).all():
             raise Wrong("A factor is negative: take the positive root of the quadratic equation.")
     return "factors from one batch"
+
+
+def _read(x: Tensor, place: str) -> Tensor:
+    """Return what the branches read when they are measured."""
+    return layer_norm(x, x.shape[-1:]) if place == "pre-norm" else x / x.square().mean().sqrt()
+
+
+def _change(branches: int, growth: float, v: float, place: str, optimizer: str) -> float:
+    """Return by how much a step of rate 1 changes the loss, with the factor for this growth."""
+    return branches * _factor(growth, branches, v, place) ** {"sgd": 2, "adam": 1}[optimizer]
+
+
+def _own(
+    layers: list[list[Callable]], x: Tensor, growth: float, place: str, optimizer: str, tuned: tuple[int, float]
+) -> tuple[int, float, float, float]:
+    branches = [branch for layer in layers for branch in layer]
+    v = sum(branch(_read(x, place)).square().mean().item() for branch in branches) / len(branches)
+    rate = (
+        tuned[1] * _change(tuned[0], growth, v, place, optimizer) / _change(len(branches), growth, v, place, optimizer)
+    )
+    return len(branches), v, _factor(growth, len(branches), v, place), rate
+
+
+@exercise("exercise-begin-choose", points=3, right=_own)
+def check_own_constants(answer: Callable[..., tuple[int, float, float, float]], face: Draw) -> str:
+    """Check ``answer(layers, x, growth, place, optimizer, tuned)``: the constants of a network that no paper describes.
+
+    The verdict is wrong if the branches, what one of them adds, the factor or the rate is.
+    """
+    draw = face.generator(9)
+    for place, other in (("no norm", "pre-norm"), ("pre-norm", "no norm")):
+        for optimizer in ("sgd", "adam"):
+            counts = [face.value(count, 1, 3) for count in (2, 2, 1)] if not face.hidden else _counts(face)
+            dim = face.size(8, 5, 12)
+            layers = [[_branch(draw, dim) for _ in range(count)] for count in counts]
+            x = 2 + 3 * torch.randn(face.size(20, 15, 30), dim, generator=draw, dtype=torch.float64)
+            growth, tuned = (
+                face.value(3.0, 1.5, 6),
+                (face.integer(2, 3) if face.hidden else 2, face.value(0.1, 0.01, 0.3)),
+            )
+            got = several(call(answer, layers, x, growth, place, optimizer, tuned), "L", "v", "s", "rate")
+            _expect_constants(got, layers, x, (growth, place, other, optimizer, tuned))
+    return "the constants of a network without a paper"
+
+
+def _counts(face: Draw) -> list[int]:
+    """Return how many branches each layer has: not one each, and more than are tuned."""
+    return [face.integer(2, 3), *(face.integer(1, 3) for _ in range(face.integer(2, 4)))]
+
+
+def _branch(draw: torch.Generator, dim: int) -> Callable[[Tensor], Tensor]:
+    first, second = torch.randn(2, dim, dim, generator=draw, dtype=torch.float64)
+    return lambda h: (h @ first).relu() @ second / dim
+
+
+def _expect_constants(got: tuple, layers: list[list[Callable]], x: Tensor, asked: tuple) -> None:
+    growth, place, other, optimizer, (shallow, rate) = asked
+    L, v, s, wanted = _own(layers, x, growth, place, optimizer, (shallow, rate))
+    written = [[branch(_read(x, place)).square().mean().item() for branch in layer] for layer in layers]
+    raw = [branch(x).square().mean().item() for layer in layers for branch in layer]
+    change, either = wanted / rate, {"sgd": "adam", "adam": "sgd"}[optimizer]
+    expect_close(got[0], L, "L", [(len(layers), "L counts what is added to the stream: branches, not layers.")])
+    expect_close(
+        got[1],
+        v,
+        "v",
+        [
+            (sum(raw) / L, "Give the branches a batch of mean square 1, not x as it is."),
+            (
+                _own(layers, x, growth, other, optimizer, (shallow, rate))[1],
+                "The branches of this stack read another x.",
+            ),
+            (written[0][0], "That is v of the first branch: take the mean over all of them."),
+            (v * L, "v is the mean over the branches, not their sum."),
+            (v * L / len(layers), "v is what one branch adds, not a layer."),
+            (math.sqrt(v), "v is a mean square, not its root."),
+        ],
+    )
+    expect_close(
+        got[2],
+        s,
+        "s",
+        [
+            (s**2, "That is the square of the factor: a factor s adds s^2 v."),
+            (_factor(growth, L, v, other), "Growths multiply without a norm and add up with one in the branch."),
+            (s * math.sqrt(v), "Divide by v, what the branch itself adds."),
+            (L**-0.5, "1/sqrt(L) asks neither v nor the growth."),
+        ],
+    )
+    expect_close(
+        got[3],
+        wanted,
+        "The rate",
+        [
+            (rate * _change(shallow, growth, v, place, either) / _change(L, growth, v, place, either),
+             "SGD's step carries the factor twice, Adam's once."),
+            (rate / change, "That is what a step of one rate changes: the rate must undo it."),
+            (rate, "The rate was tuned at another depth."),
+            (rate * shallow / L, "The factor in front is another one at another depth, and part of the step."),
+        ],
+    )  # fmt: skip
 
 
 def _growths(branches: list[Callable], h: Tensor, factors: list[float]) -> list[float]:

@@ -23,6 +23,8 @@ NUMBERS = ("ratio", "lower_quartile", "upper_quartile", "ours_ms", "theirs_ms")
 
 @pytest.fixture(scope="module")
 def report():
+    if not REPORT.exists():
+        pytest.skip("the report lies in the checkout alone")
     return json.loads(REPORT.read_text())
 
 

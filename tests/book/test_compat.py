@@ -1,8 +1,10 @@
 """What `make compat` tries is what pyproject.toml promises."""
 
+import re
 import tomllib
 
 import pytest
+import yaml
 
 from book._tools.compat import Row, table
 from tests.book.sources import ROOT
@@ -29,3 +31,17 @@ def test_every_bound_of_the_project_is_tried():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["data"]]
     assert [package.replace("==", ">=") for package in table(project)[0].packages] == bounds
+
+
+def test_every_python_of_the_project_is_tried_each_week():
+    weekly = yaml.safe_load((ROOT / ".github/workflows/weekly.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*weekly["jobs"]["compat"]["strategy"]["matrix"]["python"]} == {row.python for row in table(project)}
+
+
+def test_the_tests_that_need_packages_of_others_run_each_week():
+    weekly = yaml.safe_load((ROOT / ".github/workflows/weekly.yml").read_text())
+    named = " ".join(row["tests"] for row in weekly["jobs"]["others"]["strategy"]["matrix"]["include"]).split()
+    assert all((ROOT / path).exists() for path in named)
+    (line,) = [line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line.startswith("`pip install")]
+    assert {*re.findall(r"`(tests/\S+)`", line)} <= {*named}

@@ -47,7 +47,8 @@ def test_every_part_of_a_cell_has_a_source_or_says_why_not(row):
             assert re.fullmatch(r"[\w-]+/[\w.-]+", where[0])
         else:
             assert kind in kinds
-            assert where[0] > 0
+            assert where[0] is None or where[0] > 0
+            assert (where[0] is None) == (kind in row.get("files", ()))
             assert where[1].strip()
 
 

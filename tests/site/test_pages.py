@@ -55,6 +55,7 @@ LOUD = """# Loud
 <pre id="styled"><span class="k">of</span> <span class="k">a</span> <span class="k" style="color: #bbb">act</span></pre>
 <style>#last .k:last-child { color: #bbc }</style>
 <pre id="last"><span class="k">of</span> <span class="k">one</span> <span class="k">class</span></pre>
+<table><tr><th id="empty"></th><th><math><mi>x</mi></math></th></tr><tr><td>1</td><td>2</td></tr></table>
 <h5 id="deep">A heading too deep</h5>
 <p>A formula that nothing reads: $$x$$</p>
 <p>A formula that nothing draws: <span class="math">\\(y\\)</span></p>
@@ -162,6 +163,7 @@ LOUD_FAULTS = {
     "In light mode, axe says at #styled >": "access",
     "In light mode, axe says at #last >": "access",
     "In light mode, axe says at #deep: Heading levels should only increase by one": "access",
+    "In light mode, axe says at #empty: Table header text should not be empty": "access",
     "In dark mode, axe says at #faint: Elements must meet minimum color contrast": "access",
     "On a phone, axe says at #scrolls: Scrollable region must have keyboard access": "access",
 }
@@ -170,6 +172,12 @@ LOUD_FAULTS = {
 @pytest.mark.parametrize("sentence", LOUD_FAULTS)
 def test_the_browser_names_a_planted_fault(sentence, planted_survey):
     assert [each for each in planted_survey[LOUD_FAULTS[sentence]] if sentence in each and each.startswith("book/loud")]
+
+
+def test_a_heading_that_is_a_formula_is_not_taken_for_empty(planted_survey):
+    found = [each for each in planted_survey["access"] if "empty-table-header" in each]
+    assert found
+    assert [each for each in found if "#empty" not in each] == []
 
 
 def test_a_book_with_an_address_tells_search_engines_where_it_is(book):

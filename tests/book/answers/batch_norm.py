@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from resnorm_lib.checks import batch_norm
 
 
@@ -23,21 +25,16 @@ def folded(weight, bias, mean, variance, gain, shift, eps, of_weight=None, of_bi
     )
 
 
-def merge(mean_a, var_a, m_a, mean_b, var_b, m_b):
-    m = m_a + m_b
-    mean = (m_a * mean_a + m_b * mean_b) / m
-    squares = (m_a * (var_a + mean_a**2) + m_b * (var_b + mean_b**2)) / m
-    return mean, squares - mean**2
+def running_after(batches, momentum, of_variance=lambda x: x.var((0, 2)), start=1.0):
+    mean, variance = torch.zeros(batches.shape[2]), torch.full(batches.shape[2:3], start)
+    for x in batches:
+        mean = mean + momentum * (x.mean((0, 2)) - mean)
+        variance = variance + momentum * (of_variance(x) - variance)
+    return mean, variance
 
 
-def merge_within(mean_a, var_a, m_a, mean_b, var_b, m_b):
-    return merge(mean_a, var_a, m_a, mean_b, var_b, m_b)[0], (m_a * var_a + m_b * var_b) / (m_a + m_b)
-
-
-def merge_unbiased(*statistics):
-    mean, variance = merge(*statistics)
-    m = statistics[2] + statistics[5]
-    return mean, variance * m / (m - 1)
+def variance_by(of_variance):
+    return lambda batches, momentum: running_after(batches, momentum, of_variance)
 
 
 EXERCISES = {
@@ -64,13 +61,20 @@ EXERCISES = {
             lambda *a: folded(*a, of_bias=lambda s, c, mu, b: s * (c - mu)): "that of a shift of zeros",
         },
     ),
-    batch_norm.check_merged_statistics: (
-        merge,
+    batch_norm.check_running_after: (
+        running_after,
         {
-            merge_within: "spread between the two means is missing",
-            merge_unbiased: "divide by m, not by m - 1",
-            lambda a, va, m, b, vb, k: ((a + b) / 2, va): "weight the means",
-            lambda *a: merge(*a)[1]: "must return . values",
+            variance_by(lambda x: x.var((0, 2), correction=0)): "the unbiased one",
+            variance_by(lambda x: x.std((0, 2))): "not its root",
+            variance_by(lambda x: x.var(0).mean(1)): "the sentences and the tokens",
+            variance_by(lambda x: x.square().mean((0, 2))): r"is \S+ at",
+            lambda b, a: running_after(b, 1 - a): "the share of the new batch",
+            lambda b, a: running_after(b, a, start=0.0): "running variance 1",
+            lambda b, a: running_after(b.flip(0), a): "the last one counts most",
+            lambda b, a: running_after(b[-1:], a): "The last batch alone",
+            lambda b, a: running_after(b[-1:], 1.0): "of the last batch|remember",
+            lambda b, a: running_after(b, a)[::-1]: "another order|exchanged",
+            lambda b, a: running_after(b, a)[1]: "must return . values",
         },
     ),
 }

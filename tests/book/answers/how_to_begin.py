@@ -33,6 +33,47 @@ def measured_factors(branches, x, growth, cross=True, follow=True, root=True, si
     return factors
 
 
+def own_constants(layers, x, growth, place, optimizer, tuned, normed=True, wrong=None):
+    branches = [branch for layer in layers for branch in layer]
+    reads = x / x.square().mean().sqrt() if normed else x
+    if place == "pre-norm" and normed:
+        reads = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
+    added = [branch(reads).square().mean().item() for branch in branches]
+    count, v = len(branches), sum(added) / len(branches)
+
+    def step(branches, optimizer=optimizer):
+        return branches * branch_factor(growth, branches, v, place) ** (2 if optimizer == "sgd" else 1)
+
+    s, rate = branch_factor(growth, count, v, place), tuned[1] * step(tuned[0]) / step(count)
+    other = {"sgd": "adam", "adam": "sgd"}[optimizer]
+    slips = {
+        "layers": (len(layers), v, s, rate),
+        "first": (count, added[0], s, rate),
+        "sum": (count, v * count, s, rate),
+        "layer": (count, v * count / len(layers), s, rate),
+        "root": (count, v**0.5, s, rate),
+        "square": (count, v, s**2, rate),
+        "added": (count, v, other_place(growth, count, v, place), rate),
+        "without v": (count, v, branch_factor(growth, count, 1.0, place), rate),
+        "depth alone": (count, v, count**-0.5, rate),
+        "optimizer": (count, v, s, tuned[1] * step(tuned[0], other) / step(count, other)),
+        "upside down": (count, v, s, tuned[1] * step(count) / step(tuned[0])),
+        "tuned": (count, v, s, tuned[1]),
+        "count alone": (count, v, s, tuned[1] * tuned[0] / count),
+        "three": (count, v, s),
+    }
+    return slips.get(wrong, (count, v, s, rate))
+
+
+def slip(wrong):
+    return lambda *arguments: own_constants(*arguments, wrong=wrong)
+
+
+def one_reading(layers, x, growth, place, optimizer, tuned):
+    right = own_constants(layers, x, growth, place, optimizer, tuned)
+    return right[0], own_constants(layers, x, growth, "no norm", optimizer, tuned)[1], *right[2:]
+
+
 EXERCISES = {
     checks.check_branch_factor: (
         branch_factor,
@@ -64,6 +105,27 @@ EXERCISES = {
             lambda times, a, optimizer: times ** (a - 1): "proportional to the gradient",
             lambda times, a, optimizer: times * rate_factor(times, a, optimizer): "more branches, too",
             lambda times, a, optimizer: times**0.5 * rate_factor(times, a, optimizer): "not like its root",
+        },
+    ),
+    checks.check_own_constants: (
+        own_constants,
+        {
+            slip("layers"): "branches, not layers",
+            lambda *arguments: own_constants(*arguments, normed=False): "mean square 1, not x",
+            one_reading: "read another x",
+            slip("first"): "v of the first branch",
+            slip("sum"): "not their sum",
+            slip("layer"): "one branch adds, not a layer",
+            slip("root"): "not its root",
+            slip("square"): "square of the factor",
+            slip("added"): "Growths multiply",
+            slip("without v"): "Divide by v",
+            slip("depth alone"): "neither v nor the growth",
+            slip("optimizer"): "the factor twice",
+            slip("upside down"): "must undo it",
+            slip("tuned"): "tuned at another depth",
+            slip("count alone"): "another one at another depth",
+            slip("three"): "must return 4 values",
         },
     ),
     checks.check_measured_factors: (
