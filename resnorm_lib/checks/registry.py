@@ -60,7 +60,7 @@ def exercise(
         A right answer, written with torch where it works on tensors: from it the mistakes that any answer may contain
         are made (:mod:`resnorm_lib.checks.themes`), so that the check need not list them.
     without : tuple of str
-        What the statement rules out, of :mod:`resnorm_lib.checks.rules`: an answer that does it is wrong.
+        What the statement rules out, of ``resnorm_lib.checks.rules``: an answer that does it is wrong.
 
     Examples
     --------

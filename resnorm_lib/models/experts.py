@@ -28,7 +28,7 @@ class Experts(nn.Module):
     Parameters
     ----------
     dim, hidden, reads, writes, activation, dropout
-        Of each expert: as for :class:`GatedFeedForward`.
+        Of each expert: as for ``GatedFeedForward``.
     num_experts, num_chosen : int
         Experts, and how many of them a token chooses.
     shared : bool, default False

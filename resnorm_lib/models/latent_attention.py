@@ -36,7 +36,7 @@ class LatentAttention(nn.Module):
     norm : str, class or callable, default "rms"
         The norm N of the short vectors.
     reads, writes, causal, rotary, dropout
-        As for :class:`SelfAttention`.
+        As for ``SelfAttention``.
 
     Raises
     ------

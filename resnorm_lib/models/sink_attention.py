@@ -21,7 +21,7 @@ class SinkAttention(SelfAttention):
     Parameters
     ----------
     others
-        As for :class:`SelfAttention`. The parameter ``sink``, shape (num_heads,), starts at zero.
+        As for ``SelfAttention``. The parameter ``sink``, shape (num_heads,), starts at zero.
 
     Raises
     ------

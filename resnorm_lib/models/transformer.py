@@ -95,7 +95,7 @@ class TransformerEncoder(nn.Module):
         Multiply the hidden features of the feed-forward by a second linear map, as LLaMA does with ``"silu"``:
         Shazeer (2020), arXiv:2002.05202. Two thirds of the hidden width then give the same number of weights.
     attention, feed_forward : callable, optional
-        What builds the branches in place of :class:`SelfAttention` and :class:`FeedForward`, and takes their arguments:
+        What builds the branches in place of ``SelfAttention`` and ``FeedForward``, and takes their arguments:
         :class:`SinkAttention`, or a partial of :class:`LatentAttention` or :class:`Experts`.
     positions : {"learned", "rotary"}
         A vector for each position is added to the token's, or each head turns its queries and keys by an angle that
