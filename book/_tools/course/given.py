@@ -5,6 +5,7 @@ import builtins
 import re
 import symtable
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from nbformat import NotebookNode
 
@@ -61,11 +62,11 @@ class _Body:
     def __init__(self, notebook: NotebookNode):
         cells = [cell for cell in notebook.cells if not {"stub", "solution"} & set(cell.metadata.get("tags", []))]
         sources = [cell.source for cell in cells if cell.cell_type == "code"]
-        self.nodes = [node for source in sources for node in ast.parse(source).body]
+        self.nodes = [node for source in sources for node in _statements(source)]
         self.filled = set().union(*map(_filled, self.nodes))
         self.places: dict[str, list[int]] = {}
         for place, node in enumerate(self.nodes):
-            for name in bound(ast.unparse(node)):
+            for name in bound(_text(node)):
                 self.places.setdefault(name, []).append(place)
         self.state: dict[int, bool] = {}  # whether a statement can be given
 
@@ -91,12 +92,12 @@ class _Body:
         if place not in self.state:
             self.state[place] = True  # while it is looked into: functions may call themselves
             kept = dict(self.state)
-            if not all(self.give(each, place) for each in sorted(free(ast.unparse(self.nodes[place])))):
+            if not all(self.give(each, place) for each in sorted(free(_text(self.nodes[place])))):
                 self.state = kept | {place: False}
         return self.state[place]
 
     def _may_stand(self, node: ast.stmt) -> bool:
-        if bound(ast.unparse(node)) & self.filled:
+        if bound(_text(node)) & self.filled:
             return False
         if isinstance(node, ast.With | ast.Try):
             return self._builds(node) and all(isinstance(each, ast.Assign) for each in node.body)
@@ -136,14 +137,23 @@ def _filled(node: ast.stmt) -> set[str]:
 
 def _lines(nodes: list[ast.stmt]) -> Iterator[str]:
     imports = (ast.Import, ast.ImportFrom)
-    yield from dict.fromkeys(ast.unparse(node) for node in nodes if isinstance(node, imports))
+    yield from dict.fromkeys(_text(node) for node in nodes if isinstance(node, imports))
     for node in nodes:
         if not isinstance(node, imports):
             space = "\n\n" if isinstance(node, ast.FunctionDef | ast.ClassDef) else ""
-            yield space + ast.unparse(node)
+            yield space + _text(node)
 
 
-def bound(source: str) -> set[str]:
+@cache  # an assignment asks for the same cells once for each of its exercises, in each of its faces
+def _statements(source: str) -> tuple[ast.stmt, ...]:
+    return tuple(ast.parse(source).body)
+
+
+_text = cache(ast.unparse)
+
+
+@cache
+def bound(source: str) -> frozenset[str]:
     """Return the names that a source defines at its top level."""
     names = set()
     for node in ast.parse(source).body:
@@ -155,13 +165,14 @@ def bound(source: str) -> set[str]:
             names |= {
                 each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
             }
-    return names
+    return frozenset(names)
 
 
-def free(source: str) -> set[str]:
+@cache
+def free(source: str) -> frozenset[str]:
     """Return the names that a source uses and does not import or define at its top level."""
     top = symtable.symtable(source, "<cell>", "exec")
-    return set(_globals(top)) - {each.get_name() for each in top.get_symbols() if _is_bound(each)}
+    return frozenset(_globals(top)) - {each.get_name() for each in top.get_symbols() if _is_bound(each)}
 
 
 def _globals(table: symtable.SymbolTable) -> Iterator[str]:
