@@ -98,7 +98,7 @@ def finding_text(finding):
     """Return one finding as MyST text."""
     classes = ["finding", *(f"article-{number}" for number in articles(finding))]
     classes += [f"{key}-{finding[key]}" for key in ("kind", "severity", "root")]
-    classes += [f"erratum-{name}" for name in names(finding)]
+    classes += [f"erratum-{name}" for name in (finding["id"], *finding.get("also", {}))]  # the first is its id
     shown = SHOWN[finding["shown"]]
     shown += f": {finding['proof']}" if finding.get("proof") else "."
     badges = " ".join(f"{{bdg-light}}`{finding[key]}`" for key in ("severity", "kind"))

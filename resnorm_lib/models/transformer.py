@@ -139,7 +139,7 @@ class TransformerEncoder(nn.Module):
         norm: Norm = "layer",
         activation: str = "gelu",
         gated: bool = False,
-        attention: Callable[..., nn.Module] = SelfAttention,
+        attention: Callable[..., nn.Module] | None = None,
         feed_forward: Callable[..., nn.Module] | None = None,
         positions: str = "learned",
         qk_norm: Norm = None,
@@ -160,7 +160,7 @@ class TransformerEncoder(nn.Module):
             )
         kind = feed_forward or (GatedFeedForward if gated else FeedForward)
         both = [
-            partial(attention, dim, num_heads, **heads),
+            partial(attention or SelfAttention, dim, num_heads, **heads),
             partial(kind, dim, hidden, activation=activation, dropout=dropout),
         ]
         self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, other_depth=other_depth)

@@ -34,8 +34,9 @@ def test_a_word_of_a_chapter_leads_to_it(words, page, results):
     assert any(page in link for link in results(words))
 
 
-def test_the_words_of_a_search_are_marked_on_the_map(tab):
-    tab.goto(f"{site.folder().resolve().as_uri()}/book/map.html?highlight=norm")
+def test_the_words_of_a_search_are_marked_on_the_map(tab, results):
+    assert results("norm")  # the page remembers what was asked last
+    tab.goto(f"{site.folder().resolve().as_uri()}/book/map.html")
     tab.locator(".chapter-graph rect.highlighted").first.wait_for(state="attached")
     fills = "all => all.map(each => getComputedStyle(each).fill)"
     assert "rgba(0, 0, 0, 0)" not in tab.locator(".chapter-graph rect.highlighted").evaluate_all(fills)
