@@ -44,9 +44,13 @@ class Generated(SphinxDirective):
 
 
 def names(finding):
-    """Return ``{name: sections}`` in the order of the articles: a finding has a name for each, sometimes more."""
-    every = {finding["id"]: finding["sections"], **finding.get("also", {})}
-    return dict(sorted(every.items(), key=lambda mark: number(mark[0])))
+    """Return ``{name: sections}``, its own name first: a finding has a name for each article, sometimes more."""
+    return {finding["id"]: finding["sections"], **finding.get("also", {})}
+
+
+def marks(finding):
+    """Return the pairs of :func:`names` in the order of the articles."""
+    return sorted(names(finding).items(), key=lambda mark: number(mark[0]))
 
 
 def articles(finding):
@@ -98,12 +102,12 @@ def finding_text(finding):
     """Return one finding as MyST text."""
     classes = ["finding", *(f"article-{number}" for number in articles(finding))]
     classes += [f"{key}-{finding[key]}" for key in ("kind", "severity", "root")]
-    classes += [f"erratum-{name}" for name in (finding["id"], *finding.get("also", {}))]  # the first is its id
+    classes += [f"erratum-{name}" for name in names(finding)]  # the first is its id
     shown = SHOWN[finding["shown"]]
     shown += f": {finding['proof']}" if finding.get("proof") else "."
     badges = " ".join(f"{{bdg-light}}`{finding[key]}`" for key in ("severity", "kind"))
     lines = [
-        f"{badges} {', '.join(map(place, names(finding).items()))}",
+        f"{badges} {', '.join(map(place, marks(finding)))}",
         f"*Claimed:* {finding['claim']}",
         f"*Correct:* {finding['correct']}",
         shown,

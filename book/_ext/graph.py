@@ -12,7 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 from book._tools import manifest
 
 ROW, WIDTH, LEFT = 30, 384, 104  # of a line, of the drawing, of the room for arcs
-LABEL = "The chapters, each with arcs to those that need it; the table below says the same"
+LABEL = "The chapters, each with arcs to those that need it; the list below says the same"
 
 
 class ChapterGraph(SphinxDirective):

@@ -77,7 +77,8 @@ class Experts(nn.Module):
         if self.scores == "softmax":
             shares = highest.softmax(-1)
         else:
-            shares = highest.sigmoid() / highest.sigmoid().sum(-1, keepdim=True)
+            open_gates = highest.sigmoid()
+            shares = open_gates / open_gates.sum(-1, keepdim=True)
         return torch.zeros_like(scores, dtype=shares.dtype).scatter(-1, chosen, shares)
 
     def forward(self, x: Tensor, **_: Any) -> Tensor:

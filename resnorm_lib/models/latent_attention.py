@@ -3,19 +3,18 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from resnorm_lib._arguments import flag, number, positive_int
+from resnorm_lib._arguments import flag, positive_int
 from resnorm_lib.models.rotary import rotate
-from resnorm_lib.models.transformer_branches import linear, start, width
+from resnorm_lib.models.transformer_branches import _Attention, linear, start, width
 from resnorm_lib.norms.registry import Norm, make_norm
 from resnorm_lib.residual.scheme import Branch
 
 __all__ = ["LatentAttention"]
 
 
-class LatentAttention(nn.Module):
+class LatentAttention(_Attention):
     r"""Multi-head latent attention: only a short vector for each token need be kept for the tokens that follow.
 
     .. math:: Q = W_Q\, N(W_{\downarrow Q}\, x), \qquad
@@ -68,14 +67,12 @@ class LatentAttention(nn.Module):
         qk_norm: None = None,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        if positive_int("dim", dim) % positive_int("num_heads", num_heads):
-            raise ValueError(f"num_heads is {num_heads}, but it must divide dim, which is {dim}.")
+        super().__init__(dim, num_heads, None, dropout)
         if qk_norm is not None:
             raise ValueError("qk_norm is given, but latent attention normalizes the short vectors: use norm for these.")
         if positive_int("rotary_dim", rotary_dim) % 2:
             raise ValueError(f"rotary_dim is {rotary_dim}, but it must be even.")
-        self.num_heads, self.causal, reads = num_heads, flag("causal", causal), width("reads", reads, dim)
+        self.causal, reads = flag("causal", causal), width("reads", reads, dim)
         self.rotary_dim = rotary_dim if flag("rotary", rotary) else 0
         self.key_value_rank = positive_int("key_value_rank", key_value_rank)
         self.query_down = linear(reads, positive_int("query_rank", query_rank))
@@ -84,9 +81,7 @@ class LatentAttention(nn.Module):
         self.key_value_down = linear(reads, key_value_rank + self.rotary_dim)
         self.key_value_norm = make_norm(norm, key_value_rank)
         self.key_value = linear(key_value_rank, dim, parts=2)
-        self.inner_norm = nn.Identity()
         self.output_projection = linear(dim, width("writes", writes, dim))
-        self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
@@ -97,9 +92,6 @@ class LatentAttention(nn.Module):
     def scaled_weights(self) -> list[Tensor]:
         down = self.key_value_down.weight[: self.key_value_rank]
         return [down, self.key_value.weight.chunk(2)[1], self.output_projection.weight]
-
-    def heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
 
     def forward(
         self, x: Tensor, *, padding: Tensor | None = None, mix_values: Branch | None = None, **_: Any
@@ -114,9 +106,4 @@ class LatentAttention(nn.Module):
             q, q_turned = q.split((q.shape[-1] - self.rotary_dim, self.rotary_dim), -1)
             turned = rotate(turned).unsqueeze(-3).expand(*k.shape[:-1], -1)
             q, k = torch.cat([q, rotate(q_turned)], -1), torch.cat([k, turned], -1)
-        seen = None if padding is None else ~padding[:, None, None, :]
-        if seen is not None and self.causal:
-            seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-        share = self.dropout.p if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, seen, share, is_causal=self.causal and seen is None)
-        return self.dropout(self.output_projection(self.inner_norm(y.transpose(-3, -2).flatten(-2))))
+        return self.write(self.look(q, k, v, **self.sight(x, padding)))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnorm_lib.models.transformer_branches import SelfAttention
+from resnorm_lib.models.transformer_branches import SelfAttention, earlier
 
 __all__ = ["SinkAttention"]
 
@@ -46,7 +46,7 @@ class SinkAttention(SelfAttention):
     def look(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, is_causal: bool = False) -> Tensor:
         nothing = torch.zeros_like(k[..., :1, :])  # the key scores 0, to which s is added; the value says nothing
         if is_causal:
-            seen = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+            seen = earlier(q.shape[-2], q.device)
         mask = q.new_zeros(*q.shape[:-1], k.shape[-2])  # (N, heads, T, S)
         if seen is not None:
             mask = mask.masked_fill(~seen, -torch.inf)

@@ -39,8 +39,13 @@ def width(name: str, value: int | None, default: int) -> int:
     return positive_int(name, default if value is None else value)
 
 
+def earlier(length: int, device: torch.device) -> Tensor:
+    """Return which tokens (length, length) each token may see: itself and those before it."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
 class _Attention(nn.Module):
-    rotary = False
+    causal = rotary = False
 
     def __init__(self, dim: int, num_heads: int, qk_norm: Norm, dropout: float) -> None:
         super().__init__()
@@ -67,8 +72,18 @@ class _Attention(nn.Module):
             q, k = self.qk_norm(q, k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        y = self.look(q, k, v, **mask)
+        return self.write(self.look(q, k, v, **mask))
+
+    def write(self, y: Tensor) -> Tensor:
+        """Return what the heads (N, heads, T, e) write into the stream."""
         return self.dropout(self.output_projection(self.inner_norm(y.transpose(-3, -2).flatten(-2))))
+
+    def sight(self, x: Tensor, padding: Tensor | None) -> dict[str, Any]:
+        """Return what tells :meth:`look` which tokens of the sequence itself a token sees."""
+        if padding is None:
+            return {"is_causal": self.causal}
+        seen = ~padding[:, None, None, :]
+        return {"seen": seen & earlier(x.shape[1], x.device) if self.causal else seen}
 
 
 class SelfAttention(_Attention):
@@ -135,12 +150,7 @@ class SelfAttention(_Attention):
         q, k, v = self.qkv(x).chunk(3, -1)
         if mix_values is not None:
             v = mix_values(v)
-        if padding is None:
-            return self.attend(q, k, v, is_causal=self.causal)
-        seen = ~padding[:, None, None, :]
-        if self.causal:
-            seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-        return self.attend(q, k, v, seen=seen)
+        return self.attend(q, k, v, **self.sight(x, padding))
 
 
 class CrossAttention(_Attention):
