@@ -89,8 +89,11 @@ class AdaptiveLayerNorm(nn.Module):
         ones = (1,) * (x.dim() - condition.dim())
         modulation = self.modulation(F.silu(condition)).reshape(*leading, *ones, 3 * self.dim)
         shift, scale, gate = modulation.chunk(3, dim=-1)
-        x_hat = normalize_rows(upcast(x), (self.dim,), None, None, self.eps, rms=False)
-        return ((1 + upcast(scale)) * x_hat + shift).to(x.dtype), gate.to(x.dtype)
+        return ((1 + upcast(scale)) * self.normalize(x) + shift).to(x.dtype), gate.to(x.dtype)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        r"""Return :math:`\mathrm{LN}(x)`; a subclass may put another norm in its place."""
+        return normalize_rows(upcast(x), (self.dim,), None, None, self.eps, rms=False)
 
     def extra_repr(self) -> str:
         return f"{self.dim}, {self.condition_features}, eps={self.eps}"

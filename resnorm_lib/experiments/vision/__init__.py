@@ -27,7 +27,7 @@ from resnorm_lib.experiments.vision.pictures import HELD, Pictures, load_picture
 from resnorm_lib.experiments.vision.scores import nearest_label, precision_recall
 from resnorm_lib.models import MLP, cifar_resnet
 
-__all__ = ["CONVOLUTIONAL", "EXPERIMENT", "FLOWS", "PERCEPTRONS", "Config"]
+__all__ = ["CONVOLUTIONAL", "EXPERIMENT", "FLOWS", "MLPS", "Config"]
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,11 @@ class Config(ImageConfig):
     samples: int = 500  # made pictures that are scored
 
 
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 PRESETS = {
     "cpu": Config(depth=2, steps=400, learning_rates=(0.0003, 0.001, 0.003, 0.01, 0.03)),
-    "find": Config(
-        task="find", width=32, depth=2, steps=400, batch_size=16, learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)
-    ),
-    "read": Config(task="read", width=64, depth=12, epochs=8, learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1)),
+    "find": Config(task="find", width=32, depth=2, steps=400, batch_size=16, learning_rates=RATES),
+    "read": Config(task="read", width=64, depth=12, epochs=8, learning_rates=RATES),
     "clothes": Config(
         task="read",
         data="fashion",
@@ -60,7 +59,7 @@ PRESETS = {
         depth=12,
         epochs=1,
         batch_size=128,
-        learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1),
+        learning_rates=RATES,
     ),
     "photographs": Config(
         task="read",
@@ -82,7 +81,7 @@ PRESETS = {
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
     ),
 }
-PERCEPTRONS = {
+MLPS = {
     "pre-norm, LN": ("pre_norm", "layer"),
     "pre-norm, BN": ("pre_norm", "batch"),
     "shortcut, no norm": ("pre_norm", "none"),
@@ -118,7 +117,7 @@ def arms(config: Config) -> dict:
     tasks = {
         "make": FLOWS,
         "find": CONVOLUTIONAL,
-        "read": CONVOLUTIONAL if config.data == "cifar10" else PERCEPTRONS,
+        "read": CONVOLUTIONAL if config.data == "cifar10" else MLPS,
     }
     return tasks[choice("task", config.task, tasks)]
 
@@ -147,7 +146,10 @@ def _read(config: Config, arm: tuple[str, str], log: TrialLog) -> None:
 
 @lru_cache(1)
 def _neighbour_error(data: str, seed: int, shift: int) -> float:
-    """Return the test error (percent) of the nearest training picture, which all trials with these pictures share."""
+    """Return the test error (percent) of the nearest training picture, which all trials with these pictures share.
+
+    RESNORM_SEED, which shifts what a seed draws, is an argument so that the cache tells two of its values apart.
+    """
     pictures = load_pictures(data, runtime.generator(seed))
     parts = zip(pictures.x_test.split(500), pictures.y_test.split(500))
     wrong = (nearest_label(x, pictures.x_train, pictures.y_train) != y for x, y in parts)
@@ -228,5 +230,5 @@ EXPERIMENT = Experiment(
         "val_missing": Metric("100 - F1 where the rate is chosen", "%", 1),
         "val_error": Metric("error where the rate is chosen", "%"),
     },
-    differs="pictures of 8 x 8 pixels and perceptrons instead of ImageNet and Transformers; seconds of training",
+    differs="pictures of 8 x 8 pixels and MLPs instead of ImageNet and Transformers; seconds of training",
 )

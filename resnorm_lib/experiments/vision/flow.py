@@ -60,7 +60,7 @@ class ConditionedBlock(nn.Module):
         if not way.startswith("adaLN"):
             self.norm = make_norm(norm, dim)
         else:
-            self.norm = AdaptiveLayerNorm(dim, dim) if norm == "layer" else _Modulated(dim, norm)
+            self.norm = AdaptiveLayerNorm(dim, dim) if norm == "layer" else _AdaptiveNorm(dim, norm)
         self.shift = nn.Linear(dim, dim) if way == "added" else None
         self.branch = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
@@ -77,17 +77,15 @@ class ConditionedBlock(nn.Module):
         return h + update if self.scheme == "add" else update
 
 
-class _Modulated(nn.Module):
-    """:class:`resnorm_lib.norms.AdaptiveLayerNorm` with another norm, or none, in place of LN; x has two axes."""
+class _AdaptiveNorm(AdaptiveLayerNorm):
+    """Another norm, or none, in place of LN."""
 
     def __init__(self, dim: int, norm: str) -> None:
-        super().__init__()
+        super().__init__(dim, dim)
         self.norm = make_norm(norm, dim, **{"affine": False} if norm == "batch" else {})
-        self.modulation = AdaptiveLayerNorm(dim, dim).modulation  # a linear map that starts at 0
 
-    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        shift, scale, gate = self.modulation(F.silu(condition)).chunk(3, 1)
-        return (1 + scale) * self.norm(x) + shift, gate
+    def normalize(self, x: Tensor) -> Tensor:
+        return self.norm(x)
 
 
 class FlowNet(nn.Module):
