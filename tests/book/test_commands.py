@@ -166,6 +166,7 @@ def test_the_words_of_a_claim_are_not_what_was_measured_and_its_bound_is(tmp_pat
 
     written = digest("claim('a.b', 'small', 1 + 1, at_most=3)")
     assert digest("claim('a.b', f'two is {\"small\"}', 1 + 1, at_most=3)") == written
+    assert digest("errata.agree('a1-b', 'small', 1, 1)") == digest("errata.agree('a1-b', 'one is one', 1, 1)")
     assert digest("claim('a.b', 'small', 1 + 1, at_most=2)") != written
     assert digest("claim('a.c', 'small', 1 + 1, at_most=3)") != written
     assert digest("label('a.b', 'small', 1 + 1, at_most=3)") != digest("label('a.b', 'large', 1 + 1, at_most=3)")
