@@ -95,7 +95,7 @@ def refusal(error: type[Exception], function: Callable[[], object]) -> str:
     return ""
 
 
-def illustrate(finding: str, statement: str, shown: object) -> None:
+def illustrate(finding: str, statement: str, shown: float | Tensor | str) -> None:
     """Print what a program gives for a finding, where it could not have given anything else.
 
     The derivative of a sum, a name that nothing defines: such a program shows what is meant and proves nothing, so it
