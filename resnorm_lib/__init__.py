@@ -7,6 +7,7 @@ there after ``import resnorm_lib``, too. This file imports no package before it 
 
 import importlib
 import sys
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -30,11 +31,11 @@ PACKAGES = (
 )
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name in PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *PACKAGES})

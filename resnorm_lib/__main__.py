@@ -10,7 +10,7 @@ from resnorm_lib._pipe import until_the_reader_leaves
 NEEDED = ("torch", "numpy", "matplotlib", "tqdm")
 
 
-def main():
+def main() -> None:
     if sys.argv[1:]:
         sys.exit(f"python -m resnorm_lib takes no arguments, but was given {' '.join(sys.argv[1:])!r}.")
     for package in NEEDED:

@@ -6,9 +6,12 @@ import json
 import math
 import numbers
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from resnorm_lib.runtime import find
+
+if TYPE_CHECKING:  # whoever reads printed claims needs no torch
+    from torch import Tensor
 
 __all__ = ["ClaimError", "Line", "check", "claim", "lines", "parts", "range_of"]
 
@@ -17,7 +20,15 @@ class ClaimError(AssertionError):
     """A claim that did not hold; the message carries the sentence, the measured value and the bound."""
 
 
-def claim(id, statement, measured, *, at_least=None, at_most=None, source=None):
+def claim(
+    id: str,
+    statement: str,
+    measured: "float | Tensor",
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    source: str | None = None,
+) -> None:
     """Check that ``at_least <= measured <= at_most``, print one line, and raise when it does not hold.
 
     The bound carries the tolerance: it is chosen from theory or from the paper, wide enough for every seed and
@@ -52,7 +63,15 @@ def claim(id, statement, measured, *, at_least=None, at_most=None, source=None):
     _judge("holds", id, statement, measured, at_least, at_most, source)
 
 
-def check(id, statement, measured, *, at_least=None, at_most=None, source=None):
+def check(
+    id: str,
+    statement: str,
+    measured: "float | Tensor",
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    source: str | None = None,
+) -> None:
     """Do the same as :func:`claim` for what no seed can change, and print ``check`` in front of the line.
 
     An identity that holds up to rounding, a count, or a bound that lies far outside the range over ten seeds: such a
@@ -66,7 +85,15 @@ def check(id, statement, measured, *, at_least=None, at_most=None, source=None):
     _judge("check", id, statement, measured, at_least, at_most, source)
 
 
-def _judge(word, id, statement, measured, at_least, at_most, source):
+def _judge(
+    word: str,
+    id: str,
+    statement: str,
+    measured: "float | Tensor",
+    at_least: float | None,
+    at_most: float | None,
+    source: str | None,
+) -> None:
     if at_least is None and at_most is None:
         raise ValueError(f"claim {id!r} has no bound: give at_least, at_most or both.")
     if hasattr(measured, "item"):
@@ -83,7 +110,7 @@ def _judge(word, id, statement, measured, at_least, at_most, source):
     print(f"{word}  {id}  {statement}  {comparison}{range_of(id) if word == 'holds' else ''}{cited}")
 
 
-def _comparison(measured, at_least, at_most, holds):
+def _comparison(measured: float, at_least: float | None, at_most: float | None, holds: bool) -> str:
     low, high = (None if bound is None else _bound(bound, holds) for bound in (at_least, at_most))
     shown = _shown(measured, float(low or -math.inf), float(high or math.inf), holds)
     if low is None:
@@ -93,7 +120,7 @@ def _comparison(measured, at_least, at_most, holds):
     return f"{low} <= {shown} <= {high}"
 
 
-def _bound(bound, holds):
+def _bound(bound: float, holds: bool) -> str:
     """Return a bound in six digits; in all, where it is a whole number or does not hold.
 
     The digits never follow from the value measured: its last bits differ from machine to machine.
@@ -101,13 +128,13 @@ def _bound(bound, holds):
     return f"{bound:g}" if holds and not isinstance(bound, int) else str(bound)
 
 
-def _shown(measured, low, high, holds):
+def _shown(measured: float, low: float, high: float, holds: bool) -> str:
     """Return a number in three digits, or in as many more as its comparison with the bounds needs to stay true."""
     texts = [f"{measured:.{digits}g}" for digits in range(3, 18)]
     return next((text for text in texts if (low <= float(text) <= high) == holds), texts[0])
 
 
-def range_of(id):
+def range_of(id: str) -> str:
     """Return the range of a claim over the seeds of the book's report, as its line shows it.
 
     It is empty where the report is not at hand, or does not know the claim.
@@ -120,7 +147,7 @@ def range_of(id):
 
 
 @functools.cache
-def _report():
+def _report() -> dict[str, list[float | None]]:
     path = find("seeds.json")
     chapters = json.loads(path.read_text(encoding="utf-8"))["chapters"].values() if path else ()
     return {id: values for chapter in chapters for id, values in chapter["claims"].items()}
@@ -148,7 +175,7 @@ _LINE = re.compile(
 )
 
 
-def lines(text):
+def lines(text: str) -> list[Line]:
     """Return the claims and checks that a text shows, as a list of :class:`Line`.
 
     Examples
@@ -159,7 +186,7 @@ def lines(text):
     return [_line(match) for match in _LINE.finditer(text)]
 
 
-def parts(text):
+def parts(text: str) -> list[str | list[Line]]:
     """Cut a printed text into what is no claim, strings, and rows of claims, lists of :class:`Line`, in its order.
 
     Examples
@@ -172,7 +199,7 @@ def parts(text):
     return ["\n".join(group) if isinstance(group[0], str) else [*itertools.chain(*group)] for group in groups]
 
 
-def _line(match):
+def _line(match: re.Match[str]) -> Line:
     bounds = {"at_least": match["low"], "at_most": None}
     bounds["at_most" if match["way"] == "<=" else "at_least"] = match["bound"]
     bounds = {name: None if value is None else float(value) for name, value in bounds.items()}

@@ -22,6 +22,8 @@ LINE = {"color": COLORS["ink"], "lw": 1.4, "zorder": 1, "ls": "-", "marker": ""}
 ARROW = {"arrowstyle": "->", "lw": 1.4, "color": COLORS["ink"], "shrinkA": 0, "shrinkB": 0}
 SIDE = -1.0  # where the shortcut runs; the branch is at 0
 
+Place = tuple[float, float]  # on the axes, in steps
+
 
 def draw_steps(ax: Axes, steps: str, y: float = 0.0, labels: Mapping[str, str] | None = None) -> float:
     """Draw a row of steps from height ``y`` upwards, and return the height where it ends.
@@ -92,7 +94,7 @@ def draw_block(
 
 def draw_graph(
     ax: Axes,
-    places: Mapping[str, tuple[float, float]],
+    places: Mapping[str, Place],
     boxes: Mapping[str, tuple[str, str]],
     edges: Mapping[tuple[str, str], str],
     around: Mapping[tuple[str, str], float] | None = None,
@@ -135,7 +137,7 @@ def draw_graph(
     ax.axis("off")
 
 
-def _arrow(ax, start, end, text, around):
+def _arrow(ax: Axes, start: Place, end: Place, text: str, around: float | None) -> None:
     """Draw a line with its head and its text half-way; ``around`` is where a detour runs."""
     path = [start, end] if around is None else [start, (around, start[1]), (around, end[1]), end]
     ax.plot(*zip(*path), **LINE)
@@ -148,7 +150,7 @@ def _arrow(ax, start, end, text, around):
     ax.text(*under, text, ha=align, va="top", size=9, color=readable(COLORS["vermilion"]), bbox=style, zorder=2)
 
 
-def _box(ax, x, y, step, labels):
+def _box(ax: Axes, x: float, y: float, step: str, labels: Mapping[str, str]) -> None:
     """Norms are blue and round, the plus is a circle, all else is vermilion and square."""
     color, shape = "vermilion", "square,pad=0.3"
     if step.startswith("N"):

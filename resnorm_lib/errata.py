@@ -5,10 +5,11 @@ program could not have come out otherwise, :func:`illustrate` prints what it giv
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from resnorm_lib import runtime
 from resnorm_lib.claims import check
@@ -30,9 +31,11 @@ __all__ = [
 ]
 
 EXACT = 1e-6  # what float32 may be off by, relative to numbers of about 1
+Numbers = Tensor | Sequence | float  # what torch makes a tensor of
+Arrow = tuple[Hashable, Hashable]  # of a drawing: from, to
 
 
-def differ(finding, statement, claimed, correct, at_least=1e-3):
+def differ(finding: str, statement: str, claimed: Numbers, correct: Numbers, at_least: float = 1e-3) -> None:
     """Claim that two results differ: the largest difference of their entries is at least ``at_least``.
 
     Results of different shapes differ by definition, in the number of their entries.
@@ -49,7 +52,7 @@ def differ(finding, statement, claimed, correct, at_least=1e-3):
         check(f"erratum.{finding}", statement, (claimed - correct).abs().max(), at_least=at_least)
 
 
-def agree(finding, statement, first, second, at_most=EXACT):
+def agree(finding: str, statement: str, first: Numbers, second: Numbers, at_most: float = EXACT) -> None:
     """Claim that two results are the same to ``at_most``, where an article says or implies that they are not.
 
     Raises
@@ -92,7 +95,7 @@ def refusal(error: type[Exception], function: Callable[[], object]) -> str:
     return ""
 
 
-def illustrate(finding: str, statement: str, shown: object) -> None:
+def illustrate(finding: str, statement: str, shown: float | Tensor | str) -> None:
     """Print what a program gives for a finding, where it could not have given anything else.
 
     The derivative of a sum, a name that nothing defines: such a program shows what is meant and proves nothing, so it
@@ -111,7 +114,7 @@ def illustrate(finding: str, statement: str, shown: object) -> None:
     print(f"shown  {finding}  {statement}  {value}")
 
 
-def difference(first: object, second: object) -> float:
+def difference(first: Numbers, second: Numbers) -> float:
     """Return the largest difference of the entries of two tensors of one shape.
 
     Examples
@@ -124,7 +127,7 @@ def difference(first: object, second: object) -> float:
 
 
 @torch.no_grad()
-def neighbours_matter(layer, x):
+def neighbours_matter(layer: Callable[[Tensor], Tensor], x: Tensor) -> float:
     """Return how much the output of sample 0 changes when all other samples of x (N, ...) are replaced by zeros.
 
     0 for a normalization of each sample by itself; above 0 for one over the batch.
@@ -139,13 +142,21 @@ def neighbours_matter(layer, x):
     return (layer(x)[0] - layer(alone)[0]).abs().max().item()
 
 
-def counts(finding, statement, model, kind, *, at_least=None, at_most=None):
+def counts(
+    finding: str,
+    statement: str,
+    model: nn.Module,
+    kind: type[nn.Module],
+    *,
+    at_least: int | None = None,
+    at_most: int | None = None,
+) -> None:
     """Claim how many modules of one kind a model holds."""
     found = sum(isinstance(module, kind) for module in model.modules())
     check(f"erratum.{finding}", statement, found, at_least=at_least, at_most=at_most)
 
 
-def stream_growth(block, x, depth):
+def stream_growth(block: Callable[[Tensor, int], Tensor], x: Tensor, depth: int) -> tuple[float, float]:
     """Return the ratios of the root mean square after ``depth`` blocks to before, of stream and of gradient.
 
     Parameters
@@ -171,7 +182,7 @@ def stream_growth(block, x, depth):
     return (_rms(stream) / _rms(x)).item(), _rms(gradient).item()
 
 
-def sums_drawn(edges):
+def sums_drawn(edges: Iterable[Arrow]) -> int:
     """Return how many nodes of a drawing could be a sum: those with at least two arrows in.
 
     Parameters
@@ -188,7 +199,7 @@ def sums_drawn(edges):
     return sum(arrows > 1 for arrows in arrows_into.values())
 
 
-def ways(edges, start, end):
+def ways(edges: Sequence[Arrow], start: Hashable, end: Hashable) -> list[tuple[Hashable, ...]]:
     """Return every way along the arrows of a drawing without loops, each as a tuple of the nodes that it passes.
 
     Examples
@@ -201,7 +212,7 @@ def ways(edges, start, end):
     return [(start, *rest) for first, then in edges if first == start for rest in ways(edges, then, end)]
 
 
-def trained_on_digits(model, steps=150, lr=0.05):
+def trained_on_digits(model: nn.Module, steps: int = 150, lr: float = 0.05) -> tuple[float, float]:
     """Train a classifier of the digits on batches of 64, and return its loss and its error in percent on all of them.
 
     Both are on the images that it was trained on, in evaluation mode.
@@ -228,9 +239,9 @@ def trained_on_digits(model, steps=150, lr=0.05):
     return F.cross_entropy(logits, y).item(), 100 * (logits.argmax(1) != y).double().mean().item()
 
 
-def _rms(x):
+def _rms(x: Tensor) -> Tensor:
     return x.detach().square().mean().sqrt()
 
 
-def _tensors(*values):
+def _tensors(*values: Numbers) -> list[Tensor]:
     return [torch.as_tensor(value, dtype=torch.float64).detach() for value in values]

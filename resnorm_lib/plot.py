@@ -107,7 +107,7 @@ def readable(color: str) -> str:
     return to_hex(channels)
 
 
-def _contrast_on_white(channels):
+def _contrast_on_white(channels: tuple[float, ...]) -> float:
     """Return the contrast ratio of an sRGB colour on white, as WCAG 2.1 defines it."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)

@@ -15,8 +15,13 @@ Importing this module imports no torch and changes nothing: :func:`start` does b
 import os
 import platform
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+if TYPE_CHECKING:  # torch is imported by :func:`start`, after the arithmetic is fixed
+    import torch
 
 __all__ = [
     "SettingError",
@@ -47,19 +52,31 @@ ARITHMETIC = {
 STORED = {"RESNORM_PROGRESS": "0", "RESNORM_PRESET": "cpu", "RESNORM_DEVICE": "cpu", "RESNORM_SEED": "0"}
 SHIFT = 1000  # between the seeds of two values of RESNORM_SEED: more than a chapter uses
 
+Item = TypeVar("Item")
+
 
 class SettingError(ValueError):
     """One of the six variables has a value that cannot be used; the message says which and why."""
 
 
-def _one_of(name, default, allowed):
+class Settings(TypedDict):
+    """What :func:`check` returns."""
+
+    preset: str
+    device: "torch.device"
+    seed: int  # the shift
+    data: Path | None
+    progress: bool
+
+
+def _one_of(name: str, default: str, allowed: tuple[str, ...]) -> str:
     value = os.environ.get(name) or default
     if value not in allowed:
         raise SettingError(f"{name} is {value!r}, but it must be one of {', '.join(allowed)}.")
     return value
 
 
-def preset():
+def preset() -> str:
     """Return "cpu" or "gpu", the size of the experiments.
 
     Raises
@@ -70,7 +87,7 @@ def preset():
     return _one_of("RESNORM_PRESET", "cpu", PRESETS)
 
 
-def device(size=None):
+def device(size: str | None = None) -> "torch.device":
     """Return the :class:`torch.device` that RESNORM_DEVICE names, or that the preset asks for.
 
     Parameters
@@ -95,7 +112,7 @@ def device(size=None):
     return torch.device(name)
 
 
-def fix_arithmetic():
+def fix_arithmetic() -> bool:
     """Ask PyTorch and its libraries for the arithmetic under which the outputs of the book were stored.
 
     It takes effect if torch is not yet imported; variables that are set already stay as they are.
@@ -116,7 +133,7 @@ def fix_arithmetic():
     return all(os.environ.get(name) == value for name, value in ARITHMETIC.items())
 
 
-def native():
+def native() -> bool:
     """Return whether RESNORM_ARITHMETIC asks for the machine's own instructions and number of threads.
 
     Raises
@@ -127,7 +144,7 @@ def native():
     return _one_of("RESNORM_ARITHMETIC", "same", ("same", "native")) == "native"
 
 
-def start(threads=1):
+def start(threads: int = 1) -> "torch.device":
     """Prepare a chapter: fix the arithmetic and the number of threads, check all settings, and say where it runs.
 
     The order in which threads add up changes the last digits of a sum. One thread gives the same digits on a laptop
@@ -155,7 +172,7 @@ def start(threads=1):
     return settings["device"]
 
 
-def check():
+def check() -> Settings:
     """Return all settings by name; raise at the first that cannot be used.
 
     Returns
@@ -177,7 +194,7 @@ def check():
     }
 
 
-def seed(base=0):
+def seed(base: int = 0) -> int:
     """Return ``base`` shifted by RESNORM_SEED, by 1000 for each step, so that shifted runs share no seed.
 
     Raises
@@ -191,7 +208,7 @@ def seed(base=0):
     return base + SHIFT * int(text)
 
 
-def generator(base=0, device="cpu"):
+def generator(base: int = 0, device: "torch.device | str" = "cpu") -> "torch.Generator":
     """Return a torch generator of its own, seeded with :func:`seed`.
 
     Examples
@@ -206,7 +223,7 @@ def generator(base=0, device="cpu"):
 
 
 @contextmanager
-def seeded(base=0):
+def seeded(base: int = 0) -> Iterator[None]:
     """Seed what has no generator argument, such as the weights of a new layer; the global state is put back.
 
     Examples
@@ -226,7 +243,7 @@ def seeded(base=0):
         yield
 
 
-def data_folder():
+def data_folder() -> Path | None:
     """Return the folder that RESNORM_DATA names, or ``None`` when it is not set.
 
     Raises
@@ -243,7 +260,7 @@ def data_folder():
     return folder
 
 
-def progress(iterable, description="", total=None):
+def progress(iterable: Iterable[Item], description: str = "", total: int | None = None) -> Iterable[Item]:
     """Iterate with a progress bar that vanishes when done; RESNORM_PROGRESS=0 leaves it out.
 
     Raises
@@ -258,7 +275,7 @@ def progress(iterable, description="", total=None):
     return tqdm(iterable, desc=description, total=total, leave=False)
 
 
-def shows_progress():
+def shows_progress() -> bool:
     return _one_of("RESNORM_PROGRESS", "1", ("0", "1")) == "1"
 
 

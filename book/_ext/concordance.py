@@ -41,7 +41,7 @@ def found_in(register, article):
 
 def table(article, sections, findings):
     """Return one article as a table in MyST: a row a section."""
-    lines = ["| section | its subject | treated in | entries of the register |", "|---|---|---|---|"]
+    lines = ["| section | its subject | treated in | errata |", "|---|---|---|---|"]
     for section, (heading, places) in sections.items():
         links = "; ".join(f"{{section}}`{place}`" for place in places)
         count = f"{{doc}}`{findings[section]} <errata/article_{article}>`" if section in findings else "–"

@@ -34,7 +34,8 @@ def faults(path):
     run = read(path)
     experiment, commit = get(run.experiment), run.machine["commit"]
     preset = experiment.presets[run.preset]
-    usual = {field.name: run.config.get(field.name) for field in fields(preset)}
+    # A setting that is newer than a record was at its default when the record was made.
+    usual = {field.name: run.config.get(field.name, field.default) for field in fields(preset)}
     found = []
     if commit is None or commit.endswith("-dirty"):
         found.append(f"comes from the commit {commit}, which no reader can check out")
@@ -44,7 +45,7 @@ def faults(path):
         return [f"{path.name} {what}." for what in found]
     if run.preset == "cpu" and len(run.seeds) < SEEDS:
         found.append(f"has {len(run.seeds)} of {SEEDS} seeds")
-    if len(run.config) != len(usual) or experiment.config(run.preset, **usual) != preset:
+    if run.config.keys() - usual or experiment.config(run.preset, **usual) != preset:
         found.append("was made with other settings than those of its preset")
     if run.code.get("experiment") != current(experiment)["experiment"]:
         found.append("belongs to other code of its experiment")

@@ -46,7 +46,7 @@ def structure(arguments: tuple) -> list[tuple]:
     >>> structure((one, other)) == before
     False
     """
-    first = {}
+    first: dict[int | str, str] = {}
     return [
         (path, tuple(leaf.shape), first.setdefault(_memory(leaf) or path, path)) for path, leaf in leaves(arguments)
     ]

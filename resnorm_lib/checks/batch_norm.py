@@ -13,7 +13,7 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_batches_until", "check_fold", "check_running_after"]
 
 
-def _steps(kept, share):
+def _steps(kept: float, share: float) -> int:
     if kept >= 1 or share <= 0:
         raise ValueError("What is kept wholly is never forgotten.")
     left, steps = 1.0, 0
@@ -43,7 +43,9 @@ def check_batches_until(answer: Callable, face: Draw) -> str:
     return "the number of batches until the start is forgotten"
 
 
-def _folded(weight, bias, mean, variance, gain, shift, eps):
+def _folded(
+    weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, shift: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
     scale = gain / (variance + eps).sqrt()
     return scale[:, None] * weight, scale * (bias - mean) + shift
 

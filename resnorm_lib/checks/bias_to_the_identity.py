@@ -14,7 +14,7 @@ __all__ = ["check_fixup_start", "check_shares"]
 PLACES = ("in the branch", "after the sum", "no norm")
 
 
-def _shares(place, depth, v):
+def _shares(place: str, depth: int, v: float) -> np.ndarray:
     block = np.arange(1, depth + 1)
     return np.sqrt(v / (1 + v * block)) if place == "in the branch" else np.full(depth, np.sqrt(v / (1 + v)))
 

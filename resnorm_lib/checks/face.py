@@ -29,12 +29,13 @@ class Draw:
     4
     """
 
-    def __init__(self, seed: str | None = None, dtype: torch.dtype = torch.float64):
+    def __init__(self, seed: str | None = None, dtype: torch.dtype = torch.float64) -> None:
         self.hidden, self.dtype = seed is not None, dtype
         self._entropy = list((seed or "").encode())
         self._draw = self.numpy(0)
-        self.right, self.asked = None, ()  # a right answer, and what the answer was called with last
-        self.without = ()  # what the exercise rules out, of resnorm_lib.checks.rules
+        self.right: Callable | None = None  # a right answer
+        self.asked: tuple = ()  # what the answer was called with last
+        self.without: tuple[str, ...] = ()  # what the exercise rules out, of resnorm_lib.checks.rules
 
     def numpy(self, number: int) -> np.random.Generator:
         """Return NumPy's generator number ``number`` of this face."""
@@ -78,7 +79,7 @@ class Draw:
             yield drawn()
 
 
-_SHOWN = ContextVar("face", default=None)
+_SHOWN: ContextVar[Draw | None] = ContextVar("face", default=None)
 
 
 def current() -> Draw:

@@ -112,7 +112,7 @@ def check_pixel_norm(answer: Callable, face: Draw) -> str:
         x = 2 * face.normal(face.integer(2, 4), channels, face.integer(2, 5), channels) + 1
         weight, bias = face.normal(2, channels)
 
-    def norm(axes, correction=0, columns=False):
+    def norm(axes: int | tuple[int, ...], correction: int = 0, columns: bool = False) -> Tensor:
         spread, centred = x.var(axes, correction=correction, keepdim=True), x - x.mean(axes, keepdim=True)
         w, b = (weight, bias) if columns else (weight.view(-1, 1, 1), bias.view(-1, 1, 1))
         return w * centred / (spread + eps).sqrt() + b

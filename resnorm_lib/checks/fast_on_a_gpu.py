@@ -1,6 +1,6 @@
 """Checks for the exercises of "Fast on a GPU"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from resnorm_lib.checks.face import Draw
 from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_backward_bytes", "check_merge"]
+
+Triple = tuple[int, float, float]  # of a chunk: count, mean, sum of squared deviations
 
 
 def _bytes(rows: int, columns: int, itemsize: int, programs: int) -> int:
@@ -43,7 +45,7 @@ def check_backward_bytes(answer: Callable, face: Draw) -> str:
     return "the bytes of a backward pass"
 
 
-def _merged(a: tuple, b: tuple) -> tuple:
+def _merged(a: Triple, b: Triple) -> Triple:
     n, delta = a[0] + b[0], b[1] - a[1]
     return n, a[1] + delta * b[0] / n, a[2] + b[2] + delta**2 * a[0] * b[0] / n
 
@@ -80,7 +82,7 @@ def _chunks(face: Draw) -> tuple[tuple[int, int], float]:
     return (face.integer(2, 40), face.integer(2, 40)), far
 
 
-def _expect_statistics(result, triples, both):
+def _expect_statistics(result: Sequence[float], triples: Sequence[Triple], both: np.ndarray) -> None:
     (n, mean, squares), mean_of_means = result, (triples[0][1] + triples[1][1]) / 2
     inner, delta = triples[0][2] + triples[1][2], triples[1][1] - triples[0][1]
     expect_close(n, len(both), "The count")
@@ -95,7 +97,7 @@ def _expect_statistics(result, triples, both):
     expect_close(squares, np.square(both - both.mean()).sum(), "The sum of squared deviations", mistakes)
 
 
-def _expect_digits(result, a, b):
+def _expect_digits(result: Sequence[float], a: np.ndarray, b: np.ndarray) -> None:
     """With a mean of 1e8, sums of squares have no digit left for the deviations."""
     both = np.concatenate([a, b])
     wanted = np.square(both - both.mean()).sum()

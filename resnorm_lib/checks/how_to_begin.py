@@ -1,7 +1,7 @@
 """Checks for the exercises of "How to begin"."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -266,7 +266,7 @@ def _expect_constants(got: tuple, layers: list[list[Callable]], x: Tensor, asked
     )  # fmt: skip
 
 
-def _growths(branches: list[Callable], h: Tensor, factors: list[float]) -> list[float]:
+def _growths(branches: list[Callable], h: Tensor, factors: Iterable[float]) -> list[float]:
     growths = []
     for branch, s in zip(branches, factors, strict=True):
         after = h + float(s) * branch(h)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from resnorm_lib import reference
 from resnorm_lib.checks.answers import call, expect_close, several, shown_wrong, to_array
@@ -12,7 +14,7 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_folded_centring", "check_layer_norm_backward", "check_same_path"]
 
 
-def _back(dy, x, weight, eps):
+def _back(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     sigma = (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
     x_hat, g = (x - x.mean(-1, keepdim=True)) / sigma, weight * dy
     dx = (g - g.mean(-1, keepdim=True) - x_hat * (g * x_hat).mean(-1, keepdim=True)) / sigma
@@ -42,15 +44,15 @@ def check_layer_norm_backward(answer: Callable, face: Draw) -> str:
     return "the backward pass of layer normalization"
 
 
-def _mistakes_in_dx(dy, x, weight, eps):
+def _mistakes_in_dx(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> list[tuple[Tensor, str]]:
     g = weight * dy
 
-    def parts(g, eps=eps, correction=0):
+    def parts(g: Tensor, eps: float = eps, correction: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         sigma = (x.var(-1, correction=correction, keepdim=True) + eps).sqrt()
         x_hat = (x - x.mean(-1, keepdim=True)) / sigma
         return g.mean(-1, keepdim=True), x_hat * (g * x_hat).mean(-1, keepdim=True), sigma
 
-    def project(g, **options):
+    def project(g: Tensor, **options) -> Tensor:
         mean, along, sigma = parts(g, **options)
         return (g - mean - along) / sigma
 
@@ -99,7 +101,7 @@ def check_folded_centring(answer: Callable, face: Draw) -> str:
     return "the centring is folded into the weights"
 
 
-def _rms(x, weight, bias):
+def _rms(x: Tensor, weight: Tensor, bias: Tensor) -> np.ndarray:
     a = to_array(x) @ to_array(weight).T + to_array(bias)
     return reference.rms_norm_forward(a, eps=0.0)[0]
 

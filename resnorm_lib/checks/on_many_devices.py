@@ -101,7 +101,7 @@ def _wrong_sums(dx_hat: list[Tensor], x_hat: list[Tensor], deviation: Tensor) ->
     mean, mean_of_both = (torch.cat(parts).mean(0) for parts in (dx_hat, both))
     means_of_means = [torch.stack([part.mean(0) for part in parts]).mean(0) for parts in (dx_hat, both)]
 
-    def less(first, second):
+    def less(first: Tensor | int, second: Tensor | int) -> Tensor:
         return torch.cat([d - first - x * second for d, x in zip(dx_hat, x_hat)]) / deviation
 
     alone = [(d - d.mean(0) - x * (d * x).mean(0)) / deviation for d, x in zip(dx_hat, x_hat)]
@@ -171,9 +171,11 @@ def check_split_layer_norm(answer: Callable[..., list[Tensor]], face: Draw) -> s
     for sizes, offset in face.cases(*cases, drawn=lambda: _drawn_split(face)):
         rows, eps = face.size(5, 3), face.value(1e-5, 0.05, 1)
         x = (_draw(rows, sum(sizes), seed=9) + offset + torch.arange(sum(sizes)) / 8).float()
-        sent = []
+        sent: list[float] = []  # numbers a row, of each message
 
-        def all_reduce(parts, sent=sent, sizes=sizes, rows=rows):
+        def all_reduce(
+            parts: list[Tensor], sent: list[float] = sent, sizes: tuple[int, ...] = sizes, rows: int = rows
+        ) -> Tensor:
             if not isinstance(parts, list | tuple) or len(parts) != len(sizes):
                 rule = "one from each device."
                 raise shown_wrong(

@@ -9,7 +9,7 @@ from resnorm_lib.checks.registry import exercise
 __all__ = ["check_perturbation", "check_warmup_rate"]
 
 
-def _rate(step, rate, warmup):
+def _rate(step: int, rate: float, warmup: int) -> float:
     return rate * min(1.0, (step + 1) / warmup) if warmup else rate
 
 
@@ -46,7 +46,7 @@ def check_warmup_rate(answer: Callable, face: Draw) -> str:
     return "linear warm-up"
 
 
-def _perturbation(scheme, blocks, v, c):
+def _perturbation(scheme: str, blocks: int, v: float, c: float) -> float:
     q, total = 1.0, 0.0
     for _ in range(blocks):
         if scheme == "post_norm":

@@ -15,7 +15,7 @@ from resnorm_lib.checks.rules import RULES
 
 __all__ = ["Exercise", "Verdict", "exercise", "registry"]
 
-_EXERCISES = {}
+_EXERCISES: dict[str, "Exercise"] = {}  # by label
 
 
 class Verdict(NamedTuple):
@@ -26,10 +26,10 @@ class Verdict(NamedTuple):
     is_right: bool
     sentence: str
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.is_right
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{'right' if self.is_right else 'not yet'}: {self.sentence}"
 
 
@@ -78,11 +78,11 @@ def exercise(
 
     assert RULES.keys() >= set(without), f"without must be of {', '.join(RULES)}, but it is {without!r}."
 
-    def register(check):
+    def register(check: Callable[..., str]) -> Callable[..., Verdict]:
         draws = len(inspect.signature(check).parameters) > 1
 
         @functools.wraps(check)
-        def judged(answer, seed=None):
+        def judged(answer: Callable, seed: str | None = None) -> Verdict:
             try:
                 for face in _faces(seed):
                     face.right, face.without = right, without
@@ -111,7 +111,7 @@ def _faces(seed: str | None) -> list[Draw]:
     return [Draw(f"{seed} 1"), Draw(f"{seed} 2"), Draw(f"{seed} 3", torch.float32)]
 
 
-def registry():
+def registry() -> dict[str, Exercise]:
     """Return all code exercises of the book, by label.
 
     Examples

@@ -30,9 +30,9 @@ RULES = {
 class _Watch(TorchFunctionMode):
     """Notes the names of torch's functions that are called."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.called = set()
+        self.called: set[str] = set()
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         self.called.add(getattr(func, "__name__", ""))

@@ -23,7 +23,8 @@ class _Slip(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.axes, self.names = set(), set()
+        self.axes: set[tuple[int, tuple[int, ...]]] = set()  # number of axes, and which of them
+        self.names: set[str] = set()
 
     def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         name = getattr(function, "__name__", "")

@@ -16,7 +16,7 @@ def _normal(face: Draw, *shape: int) -> Tensor:
     return 2 + 3 * torch.randn(shape, generator=face.generator(0), dtype=torch.float64)
 
 
-def _normalized(x, axes, eps, correction=0):
+def _normalized(x: Tensor, axes: int | tuple[int, ...], eps: float, correction: int = 0) -> Tensor:
     var, mean = torch.var_mean(x, axes, correction=correction, keepdim=True)
     return (x - mean) / (var + eps).sqrt()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from resnorm_lib.checks.answers import call, expect_close
 from resnorm_lib.checks.face import Draw
@@ -11,8 +12,10 @@ from resnorm_lib.checks.registry import exercise
 
 __all__ = ["check_pre_norm_stack", "check_stream_size"]
 
+Layer = Callable[[Tensor], Tensor]
 
-def _size(name, depth, v):
+
+def _size(name: str, depth: int, v: float) -> float:
     return {
         "add": (1 + v) ** depth,
         "pre_norm": 1 + v * depth,
@@ -22,7 +25,7 @@ def _size(name, depth, v):
     }[name]
 
 
-def _size_mistakes(name, depth, v):
+def _size_mistakes(name: str, depth: int, v: float) -> list[tuple[float, str]]:
     sentences = {
         "add": (1 + v * depth, "Without a norm the branch reads the stream as it is, and answers in proportion to it."),
         "pre_norm": (
@@ -60,7 +63,7 @@ def check_stream_size(answer: Callable, face: Draw) -> str:
     return "the size of the stream"
 
 
-def _stack(x: torch.Tensor, branches: list, norms: list, last_norm: Callable) -> torch.Tensor:
+def _stack(x: Tensor, branches: list[Layer], norms: list[Layer], last_norm: Layer) -> Tensor:
     for branch, norm in zip(branches, norms):
         x = x + branch(norm(x))
     return last_norm(x)
@@ -81,19 +84,19 @@ def check_pre_norm_stack(answer: Callable, face: Draw) -> str:
     got = call(answer, x, branches, norms, last)
     blocks = list(zip(branches, norms, strict=True))
 
-    def result(block, final=last):
+    def result(block: Callable[[Tensor, Layer, Layer], Tensor], final: Layer = last) -> Tensor:
         h = x
         for branch, norm in blocks:
             h = block(h, branch, norm)
         return final(h)
 
-    def pre(h, branch, norm):
+    def pre(h: Tensor, branch: Layer, norm: Layer) -> Tensor:
         return h + branch(norm(h))
 
-    def late(h, branch, norm):
+    def late(h: Tensor, branch: Layer, norm: Layer) -> Tensor:
         return norm(h) + branch(norm(h))
 
-    def post(h, branch, norm):
+    def post(h: Tensor, branch: Layer, norm: Layer) -> Tensor:
         return norm(h + branch(h))
 
     mistakes = [

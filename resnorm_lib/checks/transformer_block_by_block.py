@@ -113,13 +113,13 @@ def check_parallel(answer: Callable[..., Tensor], face: Draw) -> str:
     x, a, b = (torch.randn(shape, generator=draw, dtype=torch.float64) for _ in range(3))
     calls, size = [], face.value(1.0, 0.5, 2)
 
-    def see(h):
+    def see(h: Tensor) -> Tensor:
         return h * a
 
-    def think(h):
+    def think(h: Tensor) -> Tensor:
         return h.square() * b
 
-    def norm(h):
+    def norm(h: Tensor) -> Tensor:
         calls.append(h)
         return size * h / h.square().mean(-1, keepdim=True).sqrt()
 

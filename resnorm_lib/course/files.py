@@ -27,34 +27,52 @@ def close_files(folder: str) -> bool:
     if version < 1:
         return False
     everything = _FIRST | sum(bit for since, bit in _LATER.items() if version >= since)
-    rules = _call(_CREATE, struct.pack("=Q", everything), 8, 0)
-    if rules < 0:
+    ruleset = _call(_CREATE, struct.pack("=Q", everything), 8, 0)
+    if ruleset < 0:
         return False
     os.environ["TMPDIR"] = tempfile.tempdir = folder
-    allowed = [(folder, everything), ("/dev/null", _READ | _WRITE), ("/dev/urandom", _READ)]
-    allowed += [(path, _EXECUTE | _READ | _LIST) for path in _readable()]
-    for path, access in allowed:
-        _allow(rules, path, access)
+    own = [(folder, everything), ("/dev/null", _READ | _WRITE), ("/dev/urandom", _READ)]
+    for path, access in [*own, *_rules()]:
+        _allow(ruleset, path, access)
     ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    return _call(_RESTRICT, rules, 0) == 0
+    return _call(_RESTRICT, ruleset, 0) == 0
 
 
-def _readable() -> Iterator[str]:
-    """Yield the places that Python, torch and this library are read from; of the library all but the checks."""
-    yield from (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/sys/devices/system")
-    yield from (path for path in sys.path if Path(path).name in ("site-packages", "dist-packages"))
+def _rules() -> Iterator[tuple[str, int]]:
+    """Yield the places that Python, torch and this library are read from, and what of each is allowed.
+
+    A rule holds for all that lies below it, and no later one takes anything back. So a folder that holds the checks,
+    as an environment in which the library is installed does, gives its other entries and, to be imported from, their
+    names.
+    """
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     library = Path(__file__).parents[1]
-    yield from (str(path) for path in library.iterdir() if path.name != "checks")
+    copies = {library, *(Path(path) / library.name for path in packages)}
+    hidden = [(copy / "checks").resolve() for copy in copies if copy.is_dir()]
+    for path in (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/sys/devices/system", *packages, library):
+        yield from _all_but(hidden, Path(path).resolve())
 
 
-def _allow(rules: int, path: str, access: int) -> None:
+def _all_but(hidden: list[Path], path: Path) -> Iterator[tuple[str, int]]:
+    if path in hidden:
+        return
+    if not any(path in each.parents for each in hidden):
+        yield str(path), _EXECUTE | _READ | _LIST
+        return
+    yield str(path), _LIST
+    for inner in path.iterdir():
+        if not inner.is_symlink():  # as an environment's lib64, which leads to lib
+            yield from _all_but(hidden, inner)
+
+
+def _allow(ruleset: int, path: str, access: int) -> None:
     try:
         opened = os.open(path, os.O_PATH)
     except OSError:
         return
     if not os.path.isdir(path):
         access &= ~_LIST
-    _call(_ADD, rules, 1, struct.pack("=Qi", access, opened), 0)
+    _call(_ADD, ruleset, 1, struct.pack("=Qi", access, opened), 0)
     os.close(opened)
 
 

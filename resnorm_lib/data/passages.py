@@ -62,7 +62,7 @@ def passages(generator: Generator, n: int) -> Passages:
     if positive_int("n", n) > 1_000_000:
         raise ValueError(f"n is {n}, but it must be at most a million.")
     draw = random.Random(int(torch.randint(2**62, (), generator=generator)))
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     while len(found) < n:
         text, span = _passage(draw)
         found[text] = span

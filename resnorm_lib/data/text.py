@@ -105,7 +105,7 @@ def _shakespeare() -> tuple[str, str]:
 
 
 def text_batches(
-    ids: torch.Tensor, batch_size: int, length: int, generator: torch.Generator | None, steps: int | None = None
+    ids: torch.Tensor, batch_size: int, length: int, generator: torch.Generator, steps: int | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield random windows of a text and the same windows one character later, for ever or for a number of steps.
 

@@ -38,10 +38,13 @@ class CapturedStep:
         If an input has another shape than at the first call.
     """
 
-    def __init__(self, step: Callable[..., Tensor], optimizer: Optimizer):
+    def __init__(self, step: Callable[..., Tensor], optimizer: Optimizer) -> None:
         self.step, self.optimizer, self.calls = step, optimizer, 0
         self.stream = torch.cuda.Stream()  # of the first calls and of the capture: autograd binds leaves to a stream
-        self.inputs, self.output, self.graph, self.failed = None, None, None, False
+        self.inputs: list[Tensor] | None = None
+        self.output: Tensor | None = None
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.failed = False
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         self._place(inputs)
@@ -57,7 +60,7 @@ class CapturedStep:
         """Drop the graph: the next call records the function as it is then. The weights stay."""
         self.graph, self.output = None, None
 
-    def _place(self, inputs):
+    def _place(self, inputs: tuple[Tensor, ...]) -> None:
         if self.inputs is None:
             self.inputs = [x.clone() for x in inputs]
         for fixed, x in zip(self.inputs, inputs, strict=True):
@@ -67,14 +70,14 @@ class CapturedStep:
                 )
             fixed.copy_(x)
 
-    def _call(self):
+    def _call(self) -> Tensor:
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             output = self.step(*self.inputs)
         torch.cuda.current_stream().wait_stream(self.stream)
         return output.clone()
 
-    def _capture(self):
+    def _capture(self) -> None:
         for group in self.optimizer.param_groups:
             if "capturable" in group:  # Adam asks for it; set earlier it would warn in the first calls
                 group["capturable"] = True

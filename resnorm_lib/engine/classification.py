@@ -22,6 +22,7 @@ class ImageConfig:
     data: str = "digits"  # digits, spirals: perceptrons of equal blocks; cifar10: residual networks as in the papers
     width: int = 64  # of a perceptron
     train_images: int = 0  # 0: all
+    held: float = 0.0  # share of the training images that no network learns from: there a rate is chosen
     epochs: int = 20
     batch_size: int = 64
     lr: float = 0.05
@@ -46,9 +47,10 @@ def set_up(
     """Return the data of a config, and the network ``build(shape of one image)`` on the device of the trial.
 
     Trials of one seed draw the same weights where they build the same layers. Options are those of
-    :func:`resnorm_lib.engine.datasets.image_task`.
+    :func:`resnorm_lib.engine.datasets.image_task`, beside or in place of those of the config.
     """
-    task = image_task(config.data, config.batch_size, log, size=config.train_images, **options)
+    options = {"size": config.train_images, "held": config.held} | options
+    task = image_task(config.data, config.batch_size, log, **options)
     with log.seeded(0):
         return task, build(task.shape).to(log.device)
 

@@ -47,7 +47,7 @@ class Task:
 class _Epochs:
     """Batches of vectors. Each iteration is one epoch in a new random order."""
 
-    def __init__(self, x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator):
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator) -> None:
         self.data = x, y, batch_size, generator
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

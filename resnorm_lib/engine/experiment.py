@@ -225,7 +225,7 @@ def _finished(run: Run, path: Path, here: distributed.Worker) -> list[Trial]:
 
     Trials of other code of the experiment are left out: the record would say that today's code made them.
     """
-    trials = {}
+    trials: dict[tuple[int, str], Trial] = {}
     for place in {path, path.with_name(path.name.replace(here.suffix, ""))}:
         if not place.exists():
             continue

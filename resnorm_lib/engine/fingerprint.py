@@ -102,7 +102,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 class _Bare(ast.NodeTransformer):
     """Removes docstrings and annotations. That a name in a class has an annotation still counts: it makes a field."""
 
-    def generic_visit(self, node):
+    def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
             node.body = node.body[1:]
@@ -111,7 +111,7 @@ class _Bare(ast.NodeTransformer):
         return node
 
 
-def _without_unused_imports(tree):
+def _without_unused_imports(tree: ast.AST) -> ast.AST:
     """Remove what is imported for annotations alone, or for nothing."""
     nodes = list(ast.walk(tree))
     used = {node.id for node in nodes if isinstance(node, ast.Name)}

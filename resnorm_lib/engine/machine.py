@@ -63,7 +63,7 @@ def _processor() -> str:
     return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
 
 
-def _output(*command):
+def _output(*command: str) -> str | None:
     """Return the first line that a program prints, or None where it is missing, fails, or prints nothing."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)

@@ -121,7 +121,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, amp:
 
 def errors(model: nn.Module, task: Task, *, amp: bool = False) -> dict[str, Tensor]:
     """Return loss (nats) and error (percent), by name, on all data of a task: for training, for test, and set apart."""
-    found = {}
+    found: dict[str, Tensor] = {}
     parts = {"train": task.train_eval, "test": task.test} | ({"val": task.val} if task.val else {})
     for name, data in parts.items():
         loss, error = evaluate(model, data, amp=amp)

@@ -37,12 +37,19 @@ class TrialLog:
         Called with (step, steps) as the trial goes on.
     """
 
-    def __init__(self, arm: str, seed: int, device: torch.device, on_step: Callable[[int, int], None] | None = None):
+    def __init__(
+        self, arm: str, seed: int, device: torch.device, on_step: Callable[[int, int], None] | None = None
+    ) -> None:
         self.base = positive_int("seed", seed, at_least=0) * STREAMS
         self.arm, self.seed, self.device, self.on_step = arm, runtime.seed(seed), device, on_step
-        self.points, self.numbers = {}, {}
-        self.last_loss, self.diverged, self.peak = None, None, None
-        self.phases, self.phase, self.since = {}, None, 0.0
+        self.points: dict[str, list[tuple[int, float | torch.Tensor]]] = {}  # step and value
+        self.numbers: dict[str, float | torch.Tensor] = {}
+        self.last_loss: float | torch.Tensor | None = None
+        self.diverged: int | None = None  # at which step
+        self.peak: int | None = None  # bytes
+        self.phases: dict[str, float] = {}  # seconds
+        self.phase: str | None = None
+        self.since = 0.0
 
     def generator(self, stream: int, device: torch.device | str = "cpu") -> torch.Generator:
         """Return a generator of its own for one of ten uses: data, weights, batches, noise."""

@@ -1,15 +1,20 @@
 """Finds residual additions as they are made, and measures them before and after."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
+from torch.utils.hooks import RemovableHandle
 
+from resnorm_lib.probes.lineage import Lineage, Node
+from resnorm_lib.probes.modules import ModulePath
 from resnorm_lib.probes.operations import AVERAGE
-from resnorm_lib.probes.parting import carried, part
+from resnorm_lib.probes.parting import Parting, carried, part
 from resnorm_lib.probes.statistics import gradient_correlation, measuring, moments, norm, sides, token_rank
-from resnorm_lib.probes.streams import Addition
+from resnorm_lib.probes.streams import Addition, Record
 
 __all__ = ["Additions"]
 
@@ -38,12 +43,21 @@ class Additions:
         Called with the reason why a sum that may be a residual one is not counted.
     """
 
-    def __init__(self, lineage, path, samples, sample_axis, on_unfollowed):
+    def __init__(
+        self,
+        lineage: Lineage,
+        path: ModulePath,
+        samples: int | None,
+        sample_axis: int,
+        on_unfollowed: Callable[[str], None],
+    ) -> None:
         self.lineage, self.path, self.on_unfollowed = lineage, path, on_unfollowed
         self.samples, self.sample_axis = samples, sample_axis
-        self.found, self.ends, self.hooks = [], {}, []
+        self.found: list[Addition] = []
+        self.ends: dict[Node, Addition] = {}  # by the node of the sum
+        self.hooks: list[RemovableHandle] = []
 
-    def before(self, a, b, alpha=1):
+    def before(self, a: Tensor, b: Tensor, alpha: float = 1) -> Addition | None:
         """Return the addition if a + alpha b is a residual one, with branch and stream measured; otherwise None.
 
         They are measured before the sum is made, because an addition in place overwrites one of them. Of a sum that may
@@ -70,20 +84,20 @@ class Additions:
             self._measure(addition, addition.start, stream if start is None else start, parting.fork)
         return addition
 
-    def _before(self, parting):
+    def _before(self, parting: Parting) -> Addition | None:
         """Return the addition before this one: the shortcut passes its sum, or the fork was computed from it."""
         end = next((node for node in parting.way if node in self.ends), None)
         end = carried(parting.fork, self.ends) if end is None else end
         return None if end is None else self.ends[end]
 
-    def after(self, addition, total):
+    def after(self, addition: Addition, total: Tensor) -> None:
         """Measure the sum."""
         addition.out = self.lineage.of(total)
         self.ends[addition.out] = addition
         self.found.append(addition)
         self._measure(addition, addition.end, total, addition.out)
 
-    def _measure(self, addition, record, x, node):
+    def _measure(self, addition: Addition, record: Record, x: Tensor, node: Node) -> None:
         record["shape"] = tuple(x.shape)
         samples, features = self._axis_of_samples(x.shape), node.feature_axis(x.dim())
         with measuring(x.device):
@@ -94,7 +108,7 @@ class Additions:
             addition.edges.append(get_gradient_edge(x))
             self.hooks.append(x.register_hook(partial(_measure_gradient, record, samples)))
 
-    def _axis_of_samples(self, shape):
+    def _axis_of_samples(self, shape: torch.Size) -> int | None:
         """Return the axis that counts samples: another than asked for if several streams are stacked in front."""
         if len(shape) > self.sample_axis and shape[self.sample_axis] == self.samples:
             return self.sample_axis
@@ -102,7 +116,7 @@ class Additions:
         return places[0] if len(places) == 1 else None
 
 
-def _joint_shape(a, b):
+def _joint_shape(a: Tensor, b: Tensor) -> torch.Size | None:
     """Return the shape of the sum, or ``None`` if there is none, and the model is about to raise."""
     try:
         return torch.broadcast_shapes(a.shape, b.shape)
@@ -110,7 +124,7 @@ def _joint_shape(a, b):
         return None
 
 
-def _doubt(a, b, alpha, parting, shape):
+def _doubt(a: Tensor, b: Tensor, alpha: float, parting: Parting, shape: torch.Size) -> str | None:
     """Return ``None`` if a + alpha b is counted, "" if it is no residual sum, and a reason if it may be one."""
     stream, sure = (a if parting.first else b), not (parting.cost or parting.work)
     if alpha < 0 and (not parting.first or parting.work == AVERAGE):
@@ -130,7 +144,7 @@ def _doubt(a, b, alpha, parting, shape):
     return AVERAGED if parting.work == AVERAGE else GATED
 
 
-def _beyond_gradients(a, b, nodes):
+def _beyond_gradients(a: Tensor, b: Tensor, nodes: tuple[Node, Node]) -> str | None:
     """Return the reason why a + b is not counted if it were a residual sum with masks and indices followed."""
     if not any(node.cut for node in nodes):
         return None
@@ -143,14 +157,14 @@ def _beyond_gradients(a, b, nodes):
     return MASKED if kept else None
 
 
-def _has_edge(x):
+def _has_edge(x: Tensor) -> bool:
     """Whether autograd can give the gradient of x: not if x is a view, taken without gradients, of what has one."""
     if not x.requires_grad:
         return False
     return x.grad_fn is not None or not (x._is_view() or torch.is_inference_mode_enabled())
 
 
-def _measure_gradient(record, samples, gradient):
+def _measure_gradient(record: Record, samples: int | None, gradient: Tensor) -> None:
     with measuring(gradient.device):
         record["gradient_norm"] = norm(gradient)
         if samples is not None and gradient.shape[samples] > 1:

@@ -1,18 +1,22 @@
 """The arguments of the model, and those of the loss beside the output, both taken from the batch."""
 
 import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnorm_lib._arguments import positive_int
 from resnorm_lib.probes.modules import tensors_in
 
-__all__ = ["Call", "mean_square"]
+__all__ = ["Batch", "Call", "Loss", "mean_square"]
+
+Batch = Tensor | tuple | list | dict  # what the model and the loss are called with
+Loss = Callable[..., Tensor]  # of the output, and of the targets
 
 
-def mean_square(output: Any) -> torch.Tensor:
+def mean_square(output: Any) -> Tensor:
     r"""Return the mean square of all numbers in the output: a loss for a model that has none.
 
     Parameters
@@ -45,7 +49,7 @@ def mean_square(output: Any) -> torch.Tensor:
 class Call:
     """One validated call of a model: its arguments, the loss, and the targets that the loss takes."""
 
-    def __init__(self, model, batch, loss, sample_axis):
+    def __init__(self, model: nn.Module, batch: Batch, loss: Loss | None, sample_axis: int) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(f"model is {model!r}, but it must be an nn.Module.")
         if any(torch.nn.parameter.is_lazy(tensor) for tensor in [*model.parameters(), *model.buffers()]):
@@ -66,7 +70,7 @@ class Call:
         if any(tensor.is_nested for tensor in tensors):
             raise ValueError("batch holds a nested tensor, which has no shape, but it must hold plain ones: pad it.")
 
-    def loss_of(self, output):
+    def loss_of(self, output: Any) -> Tensor:
         value = self.loss(output, *self.targets)
         if not isinstance(value, torch.Tensor) or value.numel() != 1 or value.is_complex():
             got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
@@ -74,7 +78,7 @@ class Call:
         return value
 
 
-def _wanted(loss):
+def _wanted(loss: Loss) -> list[str]:
     """Return the names of the arguments that the loss needs beside the output."""
     try:
         parameters = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters.values()
@@ -86,7 +90,7 @@ def _wanted(loss):
     return needed[1:]
 
 
-def _divide(batch, wanted):
+def _divide(batch: Batch, wanted: Sequence[str]) -> tuple[tuple, dict[str, Any], list]:
     """Split the batch into what the model gets and what the loss gets."""
     if isinstance(batch, dict):
         if missing := [name for name in wanted if name not in batch]:

@@ -1,5 +1,14 @@
 """The figure of a report: the statistics of its streams by depth."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from resnorm_lib.probes.report import Report
+from resnorm_lib.probes.rows import Stream
+
+if TYPE_CHECKING:  # matplotlib is imported when something is drawn
+    from matplotlib.figure import Figure
+
 __all__ = ["draw"]
 
 COLORS = ("blue", "vermilion", "green")  # more streams than these are left to the table
@@ -13,7 +22,7 @@ PANELS = {
 }
 
 
-def draw(report):
+def draw(report: Report) -> "Figure":
     """Return a figure with a panel for every statistic that was measured, a line for every stream."""
     import matplotlib.pyplot as plt
 
@@ -27,7 +36,7 @@ def draw(report):
     return fig
 
 
-def _panels(streams, shown):
+def _panels(streams: Sequence[Stream], shown: list[str]) -> "Figure":
     from resnorm_lib.plot import figure, style_of
 
     rows = -(-len(shown) // 2)
@@ -46,7 +55,7 @@ def _panels(streams, shown):
     return fig
 
 
-def _line(stream, field):
+def _line(stream: Stream, field: str) -> tuple[list[int], list[float]]:
     """Return depths and values of one statistic where it was measured; on a log axis only where it is positive."""
     log = PANELS[field][1] == "log"
     known = [(p.depth, getattr(p, field)) for p in stream.points if getattr(p, field) is not None]

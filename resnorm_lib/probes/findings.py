@@ -1,7 +1,11 @@
 """The findings of a report, in sentences: what is unusual, what is missing, and which chapter explains it."""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+
+from resnorm_lib.probes.report import Report
+from resnorm_lib.probes.rows import NormGain, Point, Units
 
 __all__ = ["CHAPTERS", "sentences"]
 
@@ -23,8 +27,10 @@ ALONG = 0.5  # cosine of branch and stream, either way
 FLAT, STEEP = 0.1, 10  # slopes of norms
 DEAD = 0.1  # share of dead units
 
+Findings = Iterator[tuple[str, str]]  # the subject of each, and its sentence without the full stop
 
-def sentences(report):
+
+def sentences(report: Report) -> list[str]:
     """Return the findings as a list of sentences."""
     found = list(_about_the_search(report))
     for stream in report.streams:
@@ -34,12 +40,12 @@ def sentences(report):
     return [_ended(*finding) for finding in found] or ["Nothing stands out."]
 
 
-def _ended(subject, text):
+def _ended(subject: str, text: str) -> str:
     label, title = CHAPTERS.get(subject, (None, None))
     return f'{text}: see "{title}" ({label}).' if label else f"{text}."
 
 
-def _about_the_search(report):
+def _about_the_search(report: Report) -> Findings:
     if not report.streams:
         followed = " in what could be followed" if report.unfollowed or report.hidden else ""
         yield (
@@ -66,7 +72,7 @@ def _about_the_search(report):
         yield "search", f"There are no gradients: {report.missing}"
 
 
-def _about_gradients(points):
+def _about_gradients(points: Sequence[Point]) -> Findings:
     trend = _trend(points, "gradient_norm")
     if trend is not None:
         rate, first, last = trend
@@ -75,7 +81,7 @@ def _about_gradients(points):
         yield "gradient size", f"Gradients {word} {factor:.2g}x per block on the way back, {way}"
 
 
-def _about_correlation(points):
+def _about_correlation(points: Sequence[Point]) -> Findings:
     known = [p for p in points if p.gradient_correlation is not None]
     if len(known) > 1 and known[-1].gradient_correlation > max(0.1, 2 * known[0].gradient_correlation):
         first, last = known[0], known[-1]
@@ -87,7 +93,7 @@ def _about_correlation(points):
         )
 
 
-def _about_size(points):
+def _about_size(points: Sequence[Point]) -> Findings:
     trend = _trend(points, "rms")
     if trend is not None:
         rate, first, last = trend
@@ -96,7 +102,7 @@ def _about_size(points):
         yield "stream size", f"The stream {word} {factor:.2g}x per block, {span}"
 
 
-def _about_branches(points):
+def _about_branches(points: Sequence[Point]) -> Findings:
     rules = (
         ("branch_ratio", lambda value: value < SILENT, f"adds less than {SILENT:.0%} to the stream"),
         ("branch_ratio", lambda value: value > LOUD, f"adds more than {LOUD} times what the stream holds"),
@@ -109,7 +115,7 @@ def _about_branches(points):
             yield field.replace("_", " "), f"The branch {text} in block{'s' * (len(depths) > 1)} {_ranges(depths)}"
 
 
-def _about_tokens(points):
+def _about_tokens(points: Sequence[Point]) -> Findings:
     known = [p for p in points if p.token_rank is not None]
     if len(known) > 1 and known[-1].token_rank < 1.5 < 2 < known[0].token_rank:
         first, last = known[0], known[-1]
@@ -119,14 +125,14 @@ def _about_tokens(points):
         )
 
 
-def _about_bad_numbers(points):
+def _about_bad_numbers(points: Sequence[Point]) -> Findings:
     for field, name in (("rms", "The stream"), ("gradient_norm", "The gradient")):
         depths = [p.depth for p in points if not math.isfinite(getattr(p, field) or 0)]
         if depths:
             yield "bad numbers", f"{name} is not finite at depth {_ranges(depths)}"
 
 
-def _about_gaps(points):
+def _about_gaps(points: Sequence[Point]) -> Findings:
     gaps = [p.depth for p in points[1:] if p.gradient_norm is None]  # what reaches depth 0 may have nothing to learn
     if gaps and any(p.gradient_norm is not None for p in points):
         yield (
@@ -136,13 +142,13 @@ def _about_gaps(points):
         )
 
 
-RULES = [
+RULES: list[Callable[[Sequence[Point]], Findings]] = [
     *(_about_gaps, _about_bad_numbers, _about_gradients, _about_correlation),
     *(_about_size, _about_branches, _about_tokens),
 ]
 
 
-def _about_norms(norms):
+def _about_norms(norms: Sequence[NormGain]) -> Findings:
     known = sorted((norm for norm in norms if norm.slope is not None), key=lambda norm: norm.slope)
     flat = [norm for norm in known if norm.slope < FLAT]
     steep = [norm for norm in known if norm.slope > STEEP]
@@ -155,7 +161,7 @@ def _about_norms(norms):
             )
 
 
-def _about_units(units):
+def _about_units(units: Sequence[Units]) -> Findings:
     dead = [unit for unit in units if unit.dead >= DEAD]
     if dead:
         most = max(dead, key=lambda unit: unit.dead)
@@ -166,7 +172,7 @@ def _about_units(units):
         )
 
 
-def _trend(points, field):
+def _trend(points: Sequence[Point], field: str) -> tuple[float, Point, Point] | None:
     """Return the factor per block (least squares in logarithms), first and last point; None if it is near 1."""
     known = [(p, getattr(p, field)) for p in points if getattr(p, field) and math.isfinite(getattr(p, field))]
     if len(known) < 2:
@@ -179,11 +185,11 @@ def _trend(points, field):
     return (math.exp(slope), known[0][0], known[-1][0]) if worth else None
 
 
-def _block(point):
+def _block(point: Point) -> str:
     return f"block {point.depth} ({point.module})"
 
 
-def _ranges(depths):
+def _ranges(depths: list[int]) -> str:
     """Write 1, 2, 3, 7 as "1 to 3, 7"."""
     runs = [[depths[0]]]
     for before, depth in pairwise(depths):

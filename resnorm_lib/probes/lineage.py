@@ -3,6 +3,9 @@
 Autograd's own graph would not do: there is none under ``no_grad``, and none inside a checkpoint.
 """
 
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
 from torch.utils.weak import TensorWeakRef
 
 from resnorm_lib.probes.operations import (
@@ -27,11 +30,22 @@ class Node:
     )
 
     def __init__(
-        self, index, tensor, parents=(), *, loose=(), cost=0, work=0, weight=False, alias=False, axis=None, linear=False
-    ):
+        self,
+        index: int,
+        tensor: Tensor,
+        parents: tuple["Node", ...] = (),
+        *,
+        loose: tuple["Node", ...] = (),
+        cost: int = 0,
+        work: int = 0,
+        weight: bool = False,
+        alias: bool = False,
+        axis: int | None = None,
+        linear: bool = False,
+    ) -> None:
         self.index, self.parents = index, parents
         self.loose = loose  # what it was computed from, if it is a mask or holds indices: no parents, for no gradient
-        self.cut = bool(loose) or any(parent.cut for parent in parents)  # whether a mask or indices led to it
+        self.cut: bool = bool(loose) or any(parent.cut for parent in parents)  # whether a mask or indices led to it
         self.cost = cost  # how often features were mixed to compute it from its parents: 0 or 1
         self.work = work  # what was mixed: features, tokens, an average, nothing
         self.weight = weight  # a parameter or a buffer, or computed from these alone
@@ -40,22 +54,22 @@ class Node:
         self.axis = axis  # of the features; None: no call has revealed it
         self.reference, self.version, self.size = TensorWeakRef(tensor), _version(tensor), tensor.numel()
 
-    def tensor(self):
+    def tensor(self) -> Tensor | None:
         """Return the tensor, or None if it was freed or changed in place."""
         tensor = self.reference()
         return tensor if tensor is not None and _version(tensor) == self.version else None
 
-    def feature_axis(self, dims):
+    def feature_axis(self, dims: int) -> int:
         """Return the feature axis. If no call revealed it: 1 for images, the last axis otherwise."""
         axis = self.axis if self.axis is not None else 1 if dims > 3 else -1
         return axis if 0 <= axis < dims else dims - 1
 
-    def value(self):
+    def value(self) -> "Node":
         """Return the node that this one is a view, cast or copy of, or the node itself."""
         return self.parents[0].value() if self.alias else self
 
 
-def _version(tensor):
+def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
@@ -70,30 +84,31 @@ class Lineage:
         What the model is called with.
     """
 
-    def __init__(self, weights, inputs=()):
+    def __init__(self, weights: Iterable[Tensor], inputs: Iterable[Tensor] = ()) -> None:
         self.weights = {id(tensor) for tensor in weights}
-        self.nodes, self.count = {}, 0
+        self.nodes: dict[int, Node] = {}  # by the id of the tensor
+        self.count = 0
         for tensor in inputs:
             self.of(tensor)
 
-    def knows(self, tensor):
+    def knows(self, tensor: Tensor) -> bool:
         node = self.nodes.get(id(tensor))
         return node is not None and node.reference() is tensor
 
-    def strange(self, tensor):
+    def strange(self, tensor: Tensor) -> bool:
         """Whether no call that was seen has made the tensor, and it is neither an input nor a weight."""
         return not self.knows(tensor) and id(tensor) not in self.weights
 
-    def of(self, tensor):
+    def of(self, tensor: Tensor) -> Node:
         """Return the node of a tensor. A tensor that no call has made gets a new node without parents."""
         return self.nodes[id(tensor)] if self.knows(tensor) else self.add(tensor, weight=id(tensor) in self.weights)
 
-    def add(self, tensor, parents=(), **facts):
+    def add(self, tensor: Tensor, parents: tuple[Node, ...] = (), **facts) -> Node:
         self.count += 1
         node = self.nodes[id(tensor)] = Node(self.count, tensor, parents, **facts)
         return node
 
-    def record(self, name, inputs, results):
+    def record(self, name: str, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> list[Node]:
         """Add the nodes of a call's results. A result that is one of the inputs was changed in place, or left alone.
 
         Returns

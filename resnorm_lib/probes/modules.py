@@ -1,9 +1,13 @@
 """Which module is being called, which calls of torch it makes, and norms that are recognized by their calls."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from resnorm_lib.probes.lineage import Lineage, Node
 
 __all__ = ["ModulePath", "tensors_in"]
 
@@ -11,7 +15,7 @@ STATISTICS = {"rsqrt", "std", "var", "var_mean", "std_mean", "norm", "vector_nor
 CENTRING = {"sub", "std", "var", "var_mean", "std_mean"}
 
 
-def tensors_in(*values):
+def tensors_in(*values: object) -> list[Tensor]:
     """Return the tensors among the values and in lists, tuples and dicts of them, in order."""
     found = []
     for value in values:
@@ -27,17 +31,18 @@ def tensors_in(*values):
 class Visit:
     """One call of one module: the calls of torch that it makes."""
 
-    def __init__(self, module, name):
+    def __init__(self, module: nn.Module, name: str) -> None:
         self.module, self.name = module, name
-        self.calls, self.mixes, self.norm_call = set(), False, False
+        self.calls: set[str] = set()
+        self.mixes = self.norm_call = False
 
-    def is_norm(self):
+    def is_norm(self) -> bool:
         """Whether a module without children is a norm: by its name, or since it takes a size and mixes no features."""
         if self.mixes or self.norm_call or any(True for _ in self.module.children()):
             return False
         return "norm" in type(self.module).__name__.lower() or bool(self.calls & STATISTICS)
 
-    def scales_only(self):
+    def scales_only(self) -> bool:
         """Whether the norm neither centres nor shifts, so that its output over its input is the weight over sigma."""
         shifts = any(part in name for name, _ in self.module.named_parameters() for part in ("bias", "beta", "shift"))
         return not shifts and not self.calls & CENTRING
@@ -56,13 +61,14 @@ class ModulePath:
         Called with the visit, the input and the output of a norm that made no norm call of torch.
     """
 
-    def __init__(self, model, lineage, on_norm):
+    def __init__(self, model: nn.Module, lineage: Lineage, on_norm: Callable[[Visit, Tensor, Tensor], None]) -> None:
         self.names = {id(module): name or type(model).__name__ for name, module in model.named_modules()}
         self.lineage, self.on_norm = lineage, on_norm
-        self.visits, self.hidden = [], []  # hidden: modules whose calls could not be seen
+        self.visits: list[Visit] = []
+        self.hidden: list[str] = []  # modules whose calls could not be seen
 
     @contextmanager
-    def following(self):
+    def following(self) -> Iterator[None]:
         hooks = []
         try:
             hooks.append(register_module_forward_pre_hook(self._enter))
@@ -74,24 +80,24 @@ class ModulePath:
                 hook.remove()
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.visits[-1].name if self.visits else "?"
 
-    def note(self, call, made):
+    def note(self, call: str, made: Node) -> None:
         if self.visits:
             visit = self.visits[-1]
             visit.calls.add(call)
             visit.mixes |= bool(made.cost)
 
-    def note_norm(self):
+    def note_norm(self) -> None:
         if self.visits:
             self.visits[-1].norm_call = True
 
-    def _enter(self, module, args):
+    def _enter(self, module: nn.Module, args: tuple) -> None:
         name = self.names.get(id(module)) or f"{self.name}.{type(module).__name__}"
         self.visits.append(Visit(module, name))
 
-    def _leave(self, module, args, output):
+    def _leave(self, module: nn.Module, args: tuple, output: object) -> None:
         while self.visits:  # a module that raised and was forgiven may have left others open
             visit = self.visits.pop()
             if visit.module is module:

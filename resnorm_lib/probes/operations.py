@@ -1,6 +1,13 @@
 """What each operation of torch does to a value: mix its features, or keep them apart. New operations are added here."""
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import torch
+from torch import Tensor
+
+if TYPE_CHECKING:  # which imports this file
+    from resnorm_lib.probes.lineage import Node
 
 __all__ = [
     "AVERAGE",
@@ -58,14 +65,14 @@ OTHER_NAMES = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul", "subt
 OTHER_NAMES |= {"isub": "sub", "to_copy": "to", "unsafe_view": "view"}
 
 
-def as_torch(function):
+def as_torch(function: Callable) -> Callable:
     """Return ``torch.add`` for ``torch.ops.aten.add.Tensor``, as an exported model calls it, and others unchanged."""
     if isinstance(function, torch._ops.OpOverload):
         return getattr(torch, function.overloadpacket.__name__, function.overloadpacket)
     return function
 
 
-def plain_name(function, args=()):
+def plain_name(function: Callable, args: tuple = ()) -> str:
     """Return ``add`` for ``torch.add``, ``Tensor.add_``, ``Tensor.__iadd__`` and their like."""
     name = getattr(function, "__name__", str(function)).strip("_")
     if name == "getitem" and _keeps_order(args[1] if len(args) > 1 else None):
@@ -73,13 +80,13 @@ def plain_name(function, args=()):
     return OTHER_NAMES.get(name, name)
 
 
-def _keeps_order(index):
+def _keeps_order(index: object) -> bool:
     """Whether the index is made of slices, numbers, ``None`` and ``...`` alone, so that no entry changes its place."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(part is None or part is ... or isinstance(part, slice) for part in parts)
 
 
-def mixes(name, weights):
+def mixes(name: str, weights: Sequence[Tensor]) -> bool:
     """Whether an output feature depends on several input features: a product, a convolution, a weight matrix."""
     if name in PRODUCTS or name.startswith(("conv", "linear_")):  # linear_dynamic holds its weights packed
         return True
@@ -87,7 +94,7 @@ def mixes(name, weights):
     return matrix and name not in ENTRY_BY_ENTRY and name not in SAME_VALUE
 
 
-def work_of(name, mixed):
+def work_of(name: str, mixed: int) -> int:
     """Return what the call mixes: features (``mixed``, from :func:`mixes`), tokens, an average, or nothing."""
     if mixed:
         return FEATURES
@@ -96,22 +103,22 @@ def work_of(name, mixed):
     return AVERAGE if name == "mean" else NOTHING
 
 
-def is_linear(name, weights):
+def is_linear(name: str, weights: Sequence[Tensor]) -> bool:
     """Whether the call applies a weight matrix to its first argument, and does nothing else."""
     return bool(weights) and (name in ("linear", "addmm", "mm", "matmul", "tensordot") or name.startswith("conv"))
 
 
-def is_relu(name, args, kwargs):
+def is_relu(name: str, args: tuple, kwargs: dict[str, Any]) -> bool:
     """Whether the call sets negative values to zero, as ReLU6 does, which is a hardtanh from 0."""
     return name in RELU_LIKE or (name == "hardtanh" and kwargs.get("min_val", args[1] if len(args) > 1 else -1) == 0)
 
 
-def aliases(name, source, result):
+def aliases(name: str, source: Tensor, result: Tensor) -> bool:
     """Whether the result holds the same values in another shape, dtype or place."""
     return name in SAME_VALUE and isinstance(result, torch.Tensor) and source.numel() == result.numel()
 
 
-def feature_axis_after(name, before):
+def feature_axis_after(name: str, before: int | None) -> int | None:
     """Return the feature axis after the call: 1, -1, or ``None`` where the call does not reveal it."""
     if name.startswith("conv") or name in CHANNELS_SECOND:
         return 1
@@ -120,14 +127,14 @@ def feature_axis_after(name, before):
     return None if name in MOVES_AXES else before
 
 
-def values_of(name, tensors):
+def values_of(name: str, tensors: list[Tensor]) -> list[Tensor]:
     """Return those of a call's arguments whose values it uses, not only their shape, dtype or device."""
     if name.endswith("_like") or name.startswith("new_"):
         return []
     return tensors[:1] if name in LIKE_ANOTHER else tensors
 
 
-def carries_no_gradient(tensor):
+def carries_no_gradient(tensor: Tensor) -> bool:
     """Whether the tensor is a mask or holds indices: its derivative with respect to what it came from is 0.
 
     Smaller integers may be quantized values, which stand for the numbers they came from.
@@ -135,13 +142,13 @@ def carries_no_gradient(tensor):
     return tensor.dtype in (torch.bool, torch.int64)
 
 
-def gives_itself(name, tensor, known):
+def gives_itself(name: str, tensor: Tensor, known: "Node | None") -> bool:
     """Whether a call that returned its argument left it alone: a cast to the same dtype, dropout of nothing."""
     if tensor.is_inference():  # counts no changes
         return name in SAME_VALUE | DROPOUTS
     return known is not None and known.tensor() is tensor
 
 
-def hides_a_sum(name):
+def hides_a_sum(name: str) -> bool:
     """Whether the call adds some of its operands, so that the addition itself is not seen."""
     return name in SUMS_INSIDE

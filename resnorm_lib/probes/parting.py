@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Container
 from typing import NamedTuple
 
 from resnorm_lib.probes.lineage import Node
@@ -16,19 +17,19 @@ class Parting(NamedTuple):
     fork: Node
     cost: int  # how often the shortcut mixes features: 0 or 1
     first: bool  # whether the shortcut is the first of the two that were asked about
-    way: list  # its nodes, from its end to the fork
+    way: list[Node]  # from its end to the fork
     work: int  # if neither mixes features on every way: the most that the branch does on any; otherwise 0
 
-    def is_identity(self):
+    def is_identity(self) -> bool:
         """Whether the shortcut hands the fork on as it was, perhaps in another shape or dtype."""
         return self.way[0].value() is self.fork.value()
 
-    def is_scaled(self):
+    def is_scaled(self) -> bool:
         """Whether the shortcut hands on every entry of the fork, perhaps times a number or a weight."""
         on_the_way = ([parent for parent in node.parents if not parent.weight] for node in self.way[:-1])
         return all(len(parents) == 1 for parents in on_the_way) and {node.size for node in self.way} == {self.fork.size}
 
-    def is_sure(self):
+    def is_sure(self) -> bool:
         """Whether the branch does more than the shortcut: on every way, on some beside an identity, or mixes tokens."""
         known = {FEATURES: self.is_identity, TOKENS: self.is_scaled, AVERAGE: lambda: False}
         return not self.work or known[self.work]()
@@ -41,11 +42,11 @@ class Side(NamedTuple):
     work: int = 0  # the most that a call on any way does
     after: Node | None = None  # the node after it on the way of the smallest cost
 
-    def back(self, node):
+    def back(self, node: Node) -> "Side":
         """Return the same for the parents of the node."""
         return Side(self.cost + node.cost, max(self.work, node.work), node)
 
-    def joined(self, other):
+    def joined(self, other: "Side") -> "Side":
         """Return what is known with another way beside this one, or with none if it does not lead to the value."""
         if math.inf in (self.cost, other.cost):
             return min(self, other, key=lambda side: side.cost)
@@ -53,7 +54,10 @@ class Side(NamedTuple):
         return nearest._replace(work=max(self.work, other.work))
 
 
-def part(a, b, *, loosely=False):
+Sides = dict[Node, list[Side]]  # what is known of the ways from each of two values back to a node
+
+
+def part(a: Node, b: Node, *, loosely: bool = False) -> Parting | None:
     r"""Find where ``a`` and ``b`` parted: the latest x from which one came along a shortcut and the other did not.
 
     With :math:`c_a, c_b` the smallest number of mixing calls on a way from x to a and to b, the shorter of the two is
@@ -70,7 +74,7 @@ def part(a, b, *, loosely=False):
     -------
     Parting, or ``None`` if a and b are no shortcut and branch of anything
     """
-    open_ends = {a: [Side(0), Side()]}
+    open_ends: Sides = {a: [Side(0), Side()]}
     open_ends.setdefault(b, [Side(), Side()])[1] = Side(0)
     seen, heap, unsure = {}, [(-node.index, node) for node in open_ends], None
     heapq.heapify(heap)
@@ -95,7 +99,7 @@ def part(a, b, *, loosely=False):
     return unsure
 
 
-def _parting(fork, seen):
+def _parting(fork: Node, seen: Sides) -> Parting | None:
     """Return the parting at the fork, or ``None`` if the two did not part there, but are both branches, or none is."""
     to_a, to_b = seen[fork]
     shorter, longer = sorted((to_a, to_b), key=lambda side: side[:2])
@@ -106,7 +110,7 @@ def _parting(fork, seen):
     return Parting(fork, shorter.cost, first, _way(seen, fork, int(not first)), longer.work if alike else 0)
 
 
-def _way(seen, node, side):
+def _way(seen: Sides, node: Node | None, side: int) -> list[Node]:
     way = []
     while node is not None:
         way.append(node)
@@ -114,9 +118,10 @@ def _way(seen, node, side):
     return way[::-1]
 
 
-def carried(node, wanted, most=0):
+def carried(node: Node, wanted: Container[Node], most: float = 0) -> Node | None:
     """Return the latest of ``wanted`` from which ``node`` was computed with at most ``most`` mixing calls, or None."""
-    costs, heap = {node: 0}, [(-node.index, node)]
+    costs: dict[Node, float] = {node: 0}
+    heap = [(-node.index, node)]
     while heap:
         node = heapq.heappop(heap)[1]
         cost = costs.pop(node)

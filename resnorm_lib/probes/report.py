@@ -1,10 +1,15 @@
 """The report of a probe: its numbers as rows, as text, as a figure, and in sentences."""
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from resnorm_lib.probes.rows import NormGain, Point, Stream, Units
+from torch import Tensor
+
+from resnorm_lib.probes.rows import NormGain, Point, Row, Stream, Units
+from resnorm_lib.probes.streams import Addition, Record
+from resnorm_lib.probes.watch import Watch
 
 if TYPE_CHECKING:  # matplotlib is imported when something is drawn
     from matplotlib.figure import Figure
@@ -46,7 +51,18 @@ class Report:
         From a reason why calls could not be followed to the modules that made them.
     """
 
-    def __init__(self, streams, skips, norms, units, loss, missing, concatenations, hidden, unfollowed):
+    def __init__(
+        self,
+        streams: tuple[Stream, ...],
+        skips: tuple[str, ...],
+        norms: tuple[NormGain, ...],
+        units: tuple[Units, ...],
+        loss: float | None,
+        missing: str,
+        concatenations: tuple[str, ...],
+        hidden: tuple[str, ...],
+        unfollowed: dict[str, tuple[str, ...]],
+    ) -> None:
         self.streams, self.skips, self.norms, self.units = streams, skips, norms, units
         self.loss, self.missing, self.concatenations = loss, missing, concatenations
         self.hidden, self.unfollowed = hidden, unfollowed
@@ -61,7 +77,7 @@ class Report:
             f"Stream {stream.name}, {len(stream.points) - 1} blocks\n" + _columns(stream.points)
             for stream in self.streams
         ]
-        others = {"Norms": self.norms, "ReLUs": self.units}
+        others: dict[str, Sequence[Row]] = {"Norms": self.norms, "ReLUs": self.units}
         parts += [f"{title}\n" + _columns(rows) for title, rows in others.items() if rows]
         return "\n\n".join(parts) or "No residual stream, no norm and no ReLU was found."
 
@@ -83,12 +99,12 @@ class Report:
 
         return draw(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lengths = ", ".join(str(len(stream.points) - 1) for stream in self.streams)
         return f"Report({len(self.streams)} streams of {lengths or 'no'} blocks, {len(self.norms)} norms)"
 
 
-def make_report(watch, streams, loss, missing):
+def make_report(watch: Watch, streams: list[list[Addition]], loss: Tensor | None, missing: str) -> Report:
     """Read the numbers off their devices and name the streams."""
     long = [stream for stream in streams if len(stream) > 1] or streams
     skips = [stream[0].module for stream in streams if stream not in long]
@@ -105,7 +121,7 @@ def make_report(watch, streams, loss, missing):
     )
 
 
-def _stream(additions):
+def _stream(additions: list[Addition]) -> Stream:
     names = [addition.module for addition in additions]
     levels = takewhile(lambda level: len(set(level)) == 1, zip(*(name.split(".") for name in names)))
     points = [_point(0, names[0], "", additions[0].start)]
@@ -113,8 +129,9 @@ def _stream(additions):
     return Stream(".".join(level[0] for level in levels) or "model", tuple(points))
 
 
-def _point(depth, module, shortcut, record):
-    facts = dict.fromkeys(Point._fields) | _numbers(record) | {"depth": depth, "module": module, "shortcut": shortcut}
+def _point(depth: int, module: str, shortcut: str, record: Record) -> Point:
+    facts: dict[str, Any] = dict.fromkeys(Point._fields) | _numbers(record)
+    facts |= {"depth": depth, "module": module, "shortcut": shortcut}
     if facts["branch_ratio"] in (0, math.inf):  # a side of length 0 has no direction
         facts["cosine"] = None
     if facts["gradient_correlation"] is not None and math.isnan(facts["gradient_correlation"]):
@@ -122,11 +139,11 @@ def _point(depth, module, shortcut, record):
     return Point(**facts)
 
 
-def _numbers(record):
+def _numbers(record: Mapping[str, object]) -> dict[str, Any]:
     return {key: value.item() if hasattr(value, "item") else value for key, value in record.items()}
 
 
-def _columns(rows):
+def _columns(rows: Sequence[Row]) -> str:
     """Return rows of one kind as text, words on the left and numbers on the right of their columns."""
     fields = rows[0]._fields
     cells = [[TITLES.get(field, field) for field in fields], *([_cell(value) for value in row] for row in rows)]
@@ -136,7 +153,7 @@ def _columns(rows):
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _cell(value):
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["NormGain", "Point", "Stream", "Units"]
+__all__ = ["NormGain", "Point", "Row", "Stream", "Units"]
 
 
 class Point(NamedTuple):
@@ -18,7 +18,7 @@ class Point(NamedTuple):
     """where the addition is made; at depth 0, where the first one is"""
     shortcut: str
     """``"identity"``; ``"modified"`` (scaled, gated, pooled, padded, ...); ``"projection"``; ``""`` at depth 0"""
-    shape: tuple
+    shape: tuple[int, ...]
     r"""of :math:`h_\ell`"""
     rms: float | None
     r"""root mean square, :math:`\sqrt{\frac1n \sum h^2}`, in the stream's own units"""
@@ -44,7 +44,7 @@ class Stream(NamedTuple):
 
     name: str
     """what the names of its modules have in common"""
-    points: tuple
+    points: tuple[Point, ...]
     """a :class:`Point` for each depth"""
 
 
@@ -71,3 +71,6 @@ class Units(NamedTuple):
     units: int
     dead: float
     """share of the units that are zero for every sample, token and pixel of the batch"""
+
+
+Row = Point | NormGain | Units  # of one of a report's tables

@@ -2,17 +2,17 @@
 
 import sys
 import warnings
-from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resnorm_lib.ops.dispatch import kernels
-from resnorm_lib.probes.call import Call, mean_square
+from resnorm_lib.probes.call import Batch, Call, Loss, mean_square
 from resnorm_lib.probes.modules import tensors_in
 from resnorm_lib.probes.report import Report, make_report
-from resnorm_lib.probes.streams import assemble
+from resnorm_lib.probes.streams import Addition, assemble
 from resnorm_lib.probes.untouched import plain_checkpoints, untouched
 from resnorm_lib.probes.watch import Watch
 
@@ -21,8 +21,8 @@ __all__ = ["probe"]
 
 def probe(
     model: nn.Module,
-    batch: Tensor | tuple | list | dict,
-    loss: Callable[..., Tensor] | None = mean_square,
+    batch: Batch,
+    loss: Loss | None = mean_square,
     *,
     sample_axis: int = 0,
 ) -> Report:
@@ -104,7 +104,7 @@ def probe(
     return make_report(watch, streams, value, missing)
 
 
-def backward(call, output, streams):
+def backward(call: Call, output: Any, streams: list[list[Addition]]) -> tuple[Tensor | None, str]:
     """Return the loss, and why there are no gradients, if there are none."""
     if call.loss is None:
         return None, "loss is None"
@@ -124,7 +124,7 @@ def backward(call, output, streams):
     return value, ""
 
 
-def uncompiled():
+def uncompiled() -> ExitStack:
     """Run compiled models uncompiled: a compiled call hides the calls inside it."""
     stack = ExitStack()
     if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):

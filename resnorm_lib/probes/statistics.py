@@ -5,9 +5,11 @@ number off a GPU makes the processor wait, so that is left for the end.
 """
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from resnorm_lib._precision import upcast
 
@@ -15,37 +17,37 @@ __all__ = ["dead_share", "gradient_correlation", "measuring", "moments", "norm",
 
 
 @contextmanager
-def measuring(device):
+def measuring(device: torch.device) -> Iterator[None]:
     """Measure without building a graph, and in full precision where autocast would lower it."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
 
 
-def dot(x, y):
+def dot(x: Tensor, y: Tensor) -> Tensor:
     """Return the sum of the products of all entries."""
     # BLAS sums in many lanes: ten times as exact in float32 as torch's vector_norm on a CPU, and much faster.
     x, y = x.reshape(-1), y.reshape(-1)
     return torch.dot(x, y) if x.numel() < 2**31 else (x * y).sum()
 
 
-def norm(x):
+def norm(x: Tensor) -> Tensor:
     r"""Return the Euclidean norm of all entries, :math:`\lVert x \rVert`."""
     x = upcast(x)
     return dot(x, x).sqrt()
 
 
-def rms(x):
+def rms(x: Tensor) -> Tensor:
     r"""Return the root mean square of all n entries, :math:`\lVert x \rVert / \sqrt n`."""
     x = upcast(x)
     return dot(x, x).div(x.numel()).sqrt()
 
 
-def moments(x):
+def moments(x: Tensor) -> dict[str, Tensor]:
     """Return root mean square and mean of all entries."""
     return {"rms": rms(x), "mean": upcast(x).mean()}
 
 
-def sides(stream, branch):
+def sides(stream: Tensor, branch: Tensor) -> dict[str, Tensor]:
     r"""Return the branch-to-stream ratio :math:`\lVert b \rVert / \lVert s \rVert` and the cosine of the two."""
     stream, branch = upcast(stream), upcast(branch)
     stream, branch = (x.to(torch.promote_types(stream.dtype, branch.dtype)) for x in (stream, branch))
@@ -53,7 +55,7 @@ def sides(stream, branch):
     return {"branch_ratio": b / s, "cosine": inner / (s * b)}
 
 
-def token_rank(x, sample_axis, feature_axis):
+def token_rank(x: Tensor, sample_axis: int, feature_axis: int) -> Tensor:
     r"""Return the effective rank of a sample's tokens, the mean over samples.
 
     With :math:`\sigma_i` the singular values of a sample's matrix X, tokens (or pixels) by features,
@@ -71,7 +73,7 @@ def token_rank(x, sample_axis, feature_axis):
     return (trace.square() / gram.square().sum((-2, -1))).mean()
 
 
-def gradient_correlation(gradient, sample_axis):
+def gradient_correlation(gradient: Tensor, sample_axis: int) -> Tensor:
     r"""Return the mean cosine between the gradients of two different samples.
 
     .. math:: \frac{1}{N(N-1)} \sum_{i \ne j} u_i \cdot u_j = \frac{\lVert \sum_i u_i \rVert^2 - N}{N(N-1)},
@@ -87,7 +89,7 @@ def gradient_correlation(gradient, sample_axis):
     return torch.where(pairs > 0, (dot(total, total) - count) / pairs, math.nan)
 
 
-def dead_share(x, feature_axis):
+def dead_share(x: Tensor, feature_axis: int) -> Tensor:
     """Return the share of a ReLU's units (features) that are zero everywhere: for each row, token and pixel."""
     others = tuple(axis for axis in range(x.dim()) if axis != feature_axis)
     return (x.detach().amax(others) == 0).float().mean()

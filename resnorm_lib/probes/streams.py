@@ -1,25 +1,33 @@
 """Residual additions, and the streams that they form: which addition continues the sum of which."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 
-from resnorm_lib.probes.parting import carried
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
-__all__ = ["Addition", "assemble"]
+from resnorm_lib.probes.lineage import Node
+from resnorm_lib.probes.parting import Parting, carried
+
+__all__ = ["Addition", "Record", "assemble"]
+
+Record = dict[str, Tensor | tuple[int, ...]]  # what was measured at one depth, by the fields of a Point
 
 
 class Addition:
     """One residual addition: its place in the graph of calls, and what was measured at its sum and at its start."""
 
-    def __init__(self, module, parting, before):
+    def __init__(self, module: str, parting: Parting, before: "Addition | None") -> None:
         self.module, self.parting = module, parting
         self.before = before  # the addition whose output the shortcut starts from
-        self.out = None  # the node of the sum
-        self.start, self.end = {}, {}  # measured at the fork, for a first addition, and at the sum
-        self.edges = []  # of autograd's graph, from early to late
+        self.out: Node | None = None  # the node of the sum, once it is made
+        self.start: Record = {}  # measured at the fork, for a first addition
+        self.end: Record = {}  # measured at the sum
+        self.edges: list[GradientEdge] = []  # of autograd's graph, from early to late
 
     @property
-    def shortcut(self):
+    def shortcut(self) -> str:
         way = self.parting.way
         if self.parting.cost or any(node.linear for node in way[:-1]):
             return "projection"
@@ -28,30 +36,30 @@ class Addition:
         return "identity" if summed or operand is self.parting.fork.value() else "modified"
 
 
-def assemble(additions):
+def assemble(additions: list[Addition]) -> list[list[Addition]]:
     """Return the streams, each a list of additions in order, the longest first.
 
     Several additions may read one sum: the next one of the stream, one inside its branch, a projection that is no
     shortcut (a low-rank adapter). The next is the one that most additions follow, or a projection for want of others.
     """
     _join_stages(additions)
-    followers = {addition: [] for addition in additions}
+    followers: dict[Addition, list[Addition]] = {addition: [] for addition in additions}
     for addition in additions:
         if addition.before is not None:
             followers[addition.before].append(addition)
 
     @cache
-    def following(addition):
+    def following(addition: Addition) -> Addition | None:
         return max(map(rank, followers[addition]), default=(None,))[-1]
 
     @cache
-    def length(addition):
+    def length(addition: Addition) -> int:
         way = 1
         while (addition := following(addition)) is not None:
             way += 1
         return way
 
-    def rank(addition):
+    def rank(addition: Addition) -> tuple[bool, int, int, Addition]:
         return not addition.parting.cost, length(addition), addition.out.index, addition
 
     for addition in reversed(additions):  # the last first, so that no recursion is deeper than one
@@ -62,7 +70,7 @@ def assemble(additions):
     return sorted((way for way in streams if len(way) > 1 or not way[0].parting.cost), key=len, reverse=True)
 
 
-def _way(addition, following):
+def _way(addition: Addition | None, following: Callable[[Addition], Addition | None]) -> list[Addition]:
     way = []
     while addition is not None:
         way.append(addition)
@@ -70,7 +78,7 @@ def _way(addition, following):
     return way
 
 
-def _join_stages(additions):
+def _join_stages(additions: list[Addition]) -> None:
     """Continue a stream behind layers without a shortcut (a change of resolution), if its last sum leads there."""
     ends = {addition.out: addition for addition in additions}
     continued = {addition.before for addition in additions}

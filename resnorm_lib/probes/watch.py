@@ -1,25 +1,29 @@
 """Watching one forward pass: every call of torch, and the module in which it was made."""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resnorm_lib.probes.additions import Additions
 from resnorm_lib.probes.lineage import Lineage
-from resnorm_lib.probes.modules import ModulePath, tensors_in
+from resnorm_lib.probes.modules import ModulePath, Visit, tensors_in
 from resnorm_lib.probes.norm_gains import NORM_CALLS, entrywise_slope, gain
 from resnorm_lib.probes.operations import CONCATENATIONS, as_torch, hides_a_sum, is_relu, plain_name, values_of
 from resnorm_lib.probes.parting import carried, part
 from resnorm_lib.probes.statistics import dead_share, measuring
+from resnorm_lib.probes.streams import Addition
 
 __all__ = ["Watch"]
 
 UNSEEN = "an addend was made by calls that torch does not show, such as autograd.grad or code in C"
 
 
-def _out_of_reach(tensor):
+def _out_of_reach(tensor: Tensor) -> str | None:
     """Return why nothing can be measured of the tensor, or ``None``."""
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return "inside torch.func (vmap, grad, jvp) a value stands for many, or for a function of it"
@@ -37,21 +41,25 @@ class Watch(TorchFunctionMode):
     sample_axis : int
     """
 
-    def __init__(self, model, inputs, sample_axis):
+    def __init__(self, model: nn.Module, inputs: list[Tensor], sample_axis: int) -> None:
         super().__init__()
         samples = next((x.shape[sample_axis] for x in inputs if x.dim() > sample_axis), None)
         self.lineage = Lineage([*model.parameters(), *model.buffers()], inputs)
         self.path = ModulePath(model, self.lineage, self._on_custom_norm)
         self.additions = Additions(self.lineage, self.path, samples, sample_axis, self._on_unfollowed)
-        self.norms, self.units, self.concatenations = [], [], []
-        self.unfollowed = {}  # reason: the modules in which a call could not be followed
+        self.norms: list[dict[str, str | Tensor | None]] = []
+        self.units: list[dict[str, str | int | Tensor]] = []
+        self.concatenations: list[str] = []
+        self.unfollowed: dict[str, dict[str, None]] = {}  # reason: the modules in which a call could not be followed
 
     @contextmanager
-    def watching(self):
+    def watching(self) -> Iterator[None]:
         with self.path.following(), self:
             yield
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Callable, types: Sequence[type], args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs, known = kwargs or {}, as_torch(function)
         name = plain_name(known, args)
         inputs = tensors_in(args, kwargs)
@@ -75,7 +83,7 @@ class Watch(TorchFunctionMode):
             self._on_relu(name, result)
         return result
 
-    def _before_addition(self, name, args, kwargs):
+    def _before_addition(self, name: str, args: tuple, kwargs: dict[str, Any]) -> Addition | None:
         both = tensors_in(args, kwargs.get("input"), kwargs.get("other"))
         if len(both) != 2:
             return None
@@ -84,22 +92,22 @@ class Watch(TorchFunctionMode):
         sign = 1 if name == "add" else -1
         return self.additions.before(*both, sign * kwargs.get("alpha", 1))
 
-    def _on_unfollowed(self, reason):
+    def _on_unfollowed(self, reason: str) -> None:
         self.unfollowed.setdefault(reason, {})[self.path.name] = None
 
-    def _on_sum_inside(self, name, inputs):
+    def _on_sum_inside(self, name: str, inputs: list[Tensor]) -> None:
         if hides_a_sum(name) and len(inputs) > 1:
             first, *others = map(self.lineage.of, inputs)
             if any(part(first, other) or carried(other, {first.value()}, math.inf) for other in others):
                 self._on_unfollowed(f"{name} adds inside one call, and additions are looked for in + and - alone")
 
-    def _on_concatenation(self, name, inputs):
+    def _on_concatenation(self, name: str, inputs: list[Tensor]) -> None:
         if name in CONCATENATIONS and len(inputs) > 1:
             parting = part(self.lineage.of(inputs[0]), self.lineage.of(inputs[-1]))
             if parting is not None and parting.cost == parting.work == 0:
                 self.concatenations.append(self.path.name)
 
-    def _on_norm_call(self, function, args, kwargs, y):
+    def _on_norm_call(self, function: Callable, args: tuple, kwargs: dict[str, Any], y: Tensor) -> None:
         if "input" in kwargs:
             kwargs = dict(kwargs)
             args = (kwargs.pop("input"), *args)
@@ -109,13 +117,13 @@ class Watch(TorchFunctionMode):
                 facts = {"gain": gain(args[0], y), "slope": NORM_CALLS[function](*args, **kwargs)}
             self.norms.append({"module": self.path.name, "kind": plain_name(function), **facts})
 
-    def _on_custom_norm(self, visit, x, y):
+    def _on_custom_norm(self, visit: Visit, x: Tensor, y: Tensor) -> None:
         if y.is_floating_point() and not self.lineage.of(x).weight:
             with measuring(y.device):
                 facts = {"gain": gain(x, y), "slope": entrywise_slope(x, y) if visit.scales_only() else None}
             self.norms.append({"module": visit.name, "kind": type(visit.module).__name__, **facts})
 
-    def _on_relu(self, name, y):
+    def _on_relu(self, name: str, y: Tensor) -> None:
         if y.is_floating_point() and y.dim() > 1 and y.numel():
             axis = self.lineage.of(y).feature_axis(y.dim())
             with measuring(y.device):

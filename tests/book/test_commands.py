@@ -160,6 +160,18 @@ def test_claims_are_read_from_a_run_whether_they_held_or_not(tmp_path):
     assert seeds.claims(store.execute(path)) == {"a.holds": 0.25, "a.fails": None, "a.after": 3.0}
 
 
+def test_the_words_of_a_claim_are_not_what_was_measured_and_its_bound_is(tmp_path):
+    def digest(code):
+        return seeds.fingerprint(read(notebook(tmp_path / "claims.ipynb", code)))
+
+    written = digest("claim('a.b', 'small', 1 + 1, at_most=3)")
+    assert digest("claim('a.b', f'two is {\"small\"}', 1 + 1, at_most=3)") == written
+    assert digest("errata.agree('a1-b', 'small', 1, 1)") == digest("errata.agree('a1-b', 'one is one', 1, 1)")
+    assert digest("claim('a.b', 'small', 1 + 1, at_most=2)") != written
+    assert digest("claim('a.c', 'small', 1 + 1, at_most=3)") != written
+    assert digest("label('a.b', 'small', 1 + 1, at_most=3)") != digest("label('a.b', 'large', 1 + 1, at_most=3)")
+
+
 @pytest.mark.parametrize("path", sources.chapters(), ids=lambda path: path.stem)
 def test_every_claim_holds_under_ten_seeds_and_natively(path):
     found = seeds.load()["chapters"].get(path.stem)

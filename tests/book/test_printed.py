@@ -19,7 +19,8 @@ DEPTH = """<article class="bd-article"><section id="start"><h1>Depth</h1><h2 id=
 <details class="admonition hide below-input"><summary><p class="collapsed">Show the answer</p>
 <p class="expanded">Hide the answer</p></summary><pre>42</pre></details>
 <img src="../_images/curve.png" alt="A curve." loading="lazy">
-<svg role="group" viewBox="0 0 1 1"><rect id="dot" width="1" height="1"/><use href="#dot"/></svg>
+<svg role="group" viewBox="0 0 1 1">
+<style class="nohighlight">rect {fill: red}</style><rect id="dot" width="1" height="1"/><use href="#dot"/></svg>
 <span class="math"><math xmlns="http://www.w3.org/1998/Math/MathML"><mi>x</mi></math></span>
 <div class="exercise admonition" id="exercise-a"><p class="admonition-title">Exercise 1</p></div>
 <div class="solution admonition" id="chapters/depth-solution-1"><p class="admonition-title">Solution</p>
@@ -94,6 +95,7 @@ def test_an_epub_is_xml_that_lists_all_of_its_files(book, site, tmp_path):
         depth = read.read("chapters-depth.xhtml").decode()
     assert 'viewBox="0 0 1 1"' in depth
     assert "role=" not in depth
+    assert "<style>rect" in depth
     assert 'id="dot"' in depth, "a part of a drawing that another names"
     assert 'href="solutions-depth.xhtml#chapters-depth--chapters-depth-solution-1"' in depth
 

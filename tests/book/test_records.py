@@ -84,6 +84,15 @@ def test_a_record_that_a_reader_cannot_make_is_named_with_the_command_that_makes
     assert "python -m resnorm_lib.experiments run rank_collapse --preset cpu --seeds" in problem
 
 
+@pytest.mark.parametrize(("setting", "count"), [("num_heads", 0), ("dim", 1)])
+def test_a_setting_that_is_newer_than_a_record_was_at_its_default(setting, count, honest):
+    """The preset has the default of one of the two, and 8 in place of 64 for the other."""
+    run = read(honest)
+    del run.config[setting]
+    write(run, honest)
+    assert len(records.faults(honest)) == count
+
+
 def test_a_change_of_the_library_is_said_but_is_no_fault(honest):
     run = read(honest)
     run.code["library"] = "0"

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 from resnorm_lib.checks.answers import Wrong, call
 from resnorm_lib.checks.face import Draw, shown
-from resnorm_lib.course import wire
+from resnorm_lib.course import files, wire
 from resnorm_lib.course.limits import Limits
 
 LIMITS = Limits(seconds=5, megabytes=512)
@@ -127,6 +128,21 @@ def test_files_of_the_judge_are_out_of_reach(house, tmp_path, line):
     with pytest.raises(RuntimeError, match="PermissionError"):
         run(house, f"import os, resnorm_lib\nplace = {str(tmp_path)!r}\ndef f():\n    {line}")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["word"]
+
+
+def test_an_environment_that_holds_the_library_gives_all_but_its_checks(tmp_path, monkeypatch):
+    packages = tmp_path / "lib/python3/site-packages"
+    for place in ("resnorm_lib/checks", "resnorm_lib/norms", "numpy"):
+        (packages / place).mkdir(parents=True)
+    (tmp_path / "lib64").symlink_to("lib")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "lib64/python3/site-packages")])
+    rules = {path: access for path, access in files._rules() if path.startswith(str(tmp_path))}
+    above = ("", "lib", "lib/python3", "lib/python3/site-packages", "lib/python3/site-packages/resnorm_lib")
+    assert {path for path, access in rules.items() if access == files._LIST} == {str(tmp_path / each) for each in above}
+    assert rules.keys() - {str(tmp_path / each) for each in above} == {
+        str(packages / each) for each in ("numpy", "resnorm_lib/norms")
+    }
 
 
 def test_an_answer_has_a_folder_of_its_own_and_imports_what_is_installed(house):

@@ -147,6 +147,13 @@ def test_a_trial_notes_what_the_table_shows():
     assert errors[2] == ghosts.summary["batch_error"]
 
 
+def test_a_sweep_notes_the_error_by_which_a_rate_is_chosen():
+    config = EXPERIMENT.config("rates", epochs=1, learning_rates=[0.05])
+    ghosts, small = EXPERIMENT.run(config, preset="rates", arms=["ghost BN, 8", "GN, 2"]).trials
+    for trial in (ghosts, small):
+        assert trial.summary["val_error"] != trial.summary["test_error"]
+
+
 @pytest.mark.parametrize("amp", [False, True])
 def test_the_gpu_preset_runs_at_toy_size(tmp_path, monkeypatch, amp):
     monkeypatch.setenv("RESNORM_DATA", str(tmp_path))

@@ -45,7 +45,8 @@ def xhtml(page):
 
 def as_xml(drawing):
     text = CAPITALS.sub(lambda name: CAPITAL[name[0]], drawing[0])
-    text = re.sub(r'^(<svg[^>]*) role="group"', r"\1", text)  # which HTML allows and EPUB does not
+    # HTML allows both, and EPUB does not.
+    text = re.sub(r'^(<svg[^>]*) role="group"', r"\1", text).replace('<style class="nohighlight">', "<style>")
     return (
         text
         if "xmlns=" in text.partition(">")[0]

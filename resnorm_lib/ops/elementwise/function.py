@@ -86,7 +86,7 @@ def derf(x: Tensor, alpha: Tensor, shift: Tensor, weight: Tensor | None = None, 
     return tanh_or_erf(x, alpha, shift, weight, bias)
 
 
-def scaled_add(residual: Tensor, x: Tensor, scale: Tensor | float) -> Tensor:
+def scaled_add(residual: Tensor, x: Tensor, scale: float) -> Tensor:
     r"""Add a scaled branch to the stream, as the 1/sqrt(L) of a deep stack asks for.
 
     .. math:: y = r + c\,x
