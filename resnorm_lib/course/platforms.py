@@ -8,8 +8,9 @@ __all__ = ["canvas_owner", "named_by_roster", "way_back"]
 
 # A folder of Moodle's download: full name, number of the participant in this assignment; before 4.1 it ended with "_".
 _MOODLE = re.compile(r"([^_/]+)_\d+_assignsubmission_file_?/")
-# A file of Canvas's download: name, numbers of the user and of the file, and how the student called it.
-_CANVAS = re.compile(r"([^_/]+_(?:LATE_)?(\d+))_\d+_([^/]+)$")
+# A file of Canvas's download: name, numbers of the user and of the file, and how the student called it. Where students
+# are anonymous, a word stands for both name and number.
+_CANVAS = re.compile(r"(?:LATE_)?(anon_[0-9A-Za-z]+|[^/]+?_(?:LATE_)?(\d+))_\d+_([^/]+)$")
 
 
 def canvas_owner(name: str) -> tuple[str, str]:
@@ -21,6 +22,8 @@ def canvas_owner(name: str) -> tuple[str, str]:
     ('lovelaceada_77', 'rank_collapse.ipynb')
     >>> canvas_owner("rank_collapse.ipynb")
     ('', 'rank_collapse.ipynb')
+    >>> canvas_owner("LATE_anon_x7Kq2_9041_rank_collapse.ipynb")
+    ('anon_x7Kq2', 'rank_collapse.ipynb')
     """
     found = _CANVAS.match(name)
     return (found[1].replace("_LATE_", "_"), found[3]) if found else ("", name)
@@ -65,4 +68,4 @@ def _said(way: str) -> str:
     if found := _MOODLE.match(way):
         return f"moodle {found[1]}"
     found = _CANVAS.match(way)
-    return f"canvas {found[2]}" if found else way
+    return f"canvas {found[2]}" if found and found[2] else way

@@ -36,9 +36,9 @@ class Stack(nn.Sequential):
             self[0].scheme.check(self)
 
     def __getitem__(self, index: int | slice) -> nn.Module:
+        blocks = list(self)[index]  # a call of Sequential's own method is what torch 2.6 cannot export
         if not isinstance(index, slice):
-            return super().__getitem__(index)
-        blocks = list(self)[index]
+            return blocks
         carries = bool(blocks) and blocks[0].scheme.carries_state and len(blocks) < len(self)
         return nn.Sequential(*blocks) if carries else Stack(*blocks)
 

@@ -204,8 +204,8 @@ def test_without_the_folder_students_get_their_notebooks_and_it_is_said_what_is_
     assert f"{VARIABLE} names no folder with the answers: bank_bugs (bank-bug-in-place, " in capsys.readouterr().out
     assert len(list((tmp_path / "student").glob("bank_*.ipynb"))) == 4
     assert not list(tmp_path.glob("instructor/bank*"))
-    with pytest.raises(ValueError, match=f"{VARIABLE} must name the folder with the answers to bank-pool"):
-        checks(["exercise-rank-distance", "bank-pool"])
+    with pytest.raises(ValueError, match=f"{VARIABLE} must name the folder with the answers to bank-clip"):
+        checks(["exercise-rank-distance", "bank-clip"])
 
 
 def test_a_folder_of_the_teachers_own_counts_and_one_that_is_not_there_is_told(tmp_path, monkeypatch):

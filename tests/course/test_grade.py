@@ -125,6 +125,16 @@ def test_hand_ins_as_platforms_pack_them_are_taken_and_their_feedback_goes_back_
     assert "ada: 3 of 3 points" in pages[f"{MOODLE}/rank_collapse.html"]
 
 
+@pytest.mark.parametrize(
+    "name", ["de_la_cruzana_77_9041", "de_la_cruzana_LATE_77_9041", "anon_x7Kq2_9041", "LATE_anon_x7Kq2_9041"]
+)
+def test_hand_ins_of_canvas_are_told_apart_whatever_their_students_are_called(tmp_path, name):
+    save(tmp_path, f"{name}_rank_collapse.ipynb", f"{name}_rank_collapse-1.ipynb")
+    (found,) = hand_ins(tmp_path, KEY)
+    assert found.student == name.replace("LATE_", "").removesuffix("_9041")
+    assert found.path.stem == f"{name}_rank_collapse-1"
+
+
 def test_of_two_students_with_one_name_none_gets_the_others_marks(scores):
     ways = [f"Ada Lovelace_{number}_assignsubmission_file/rank_collapse.html" for number in (412, 413)]
     two = [scores[0]._replace(student=way, back=way) for way in ways]

@@ -238,7 +238,8 @@ def test_an_exported_model_has_the_numbers_of_the_model(layer):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_unflattened_export_has_the_names_of_the_model_too():
     model, x = nn.Sequential(*(Shared() for _ in range(2))), tokens()
-    report = probe(torch.export.unflatten(exported(model, x)), x)
+    found = torch.export.export(model, (x,), strict=False)  # those of a strict export torch 2.6 cannot unflatten
+    report = probe(torch.export.unflatten(found), x)
     assert [point.module for point in report.streams[0].points] == list("00011")
 
 

@@ -7,23 +7,20 @@ import torch
 from resnorm_lib.course.bank import Held
 
 
-def pooled(means, variances, counts):
-    share = counts / counts.sum()
-    mean = (share * means).sum()
-    return mean, (share * (variances + (means - mean) ** 2)).sum()
+def clipped(gradients, most):
+    length = gradients.norm(dim=1, keepdim=True)
+    return gradients * (most / length).clamp(max=1)
 
 
-def pooled_by_squares(means, variances, counts):
-    total = counts.sum()
-    mean = (counts * means).sum() / total
-    return mean, (counts * (variances + means.square())).sum() / total - mean.square()
+def clipped_by_rows(gradients, most):
+    lengths = gradients.square().sum(1).sqrt()
+    return torch.stack([row * most / n if n > most else row.clone() for row, n in zip(gradients, lengths)])
 
 
-def pool_case(face):
-    parts = face.integer(3, 5)
-    counts = torch.tensor([float(face.integer(2, 30)) for _ in range(parts)], dtype=torch.float64)
-    counts[0] = 40 + face.integer(1, 9)
-    return 2 * face.normal(parts), face.normal(parts).square() + 0.1, counts
+def clip_case(face):
+    """Draw rows half of which are too long."""
+    gradients = 2 * face.normal(2 * face.integer(2, 4), 5)
+    return gradients, float(f"{gradients.norm(dim=1).quantile(0.5):.4g}")
 
 
 def one_more(count, mean, squares, x):
@@ -111,18 +108,18 @@ def fold_case(face):
     return kernel, mean, face.normal(size).square() + 0.2, gain, shift, face.number(0.1, 0.5)
 
 
-def stream(alpha, beta, depth):
-    variance, first = 1.0, 0.0
-    for block in range(depth):
-        variance = alpha**2 * variance + beta**2
-        first = beta**2 if block == 0 else alpha**2 * first
-    return variance, first / variance
+def peak(depth, every):
+    starts = range(0, depth, every)
+    return max(earlier + min(every, depth - start) for earlier, start in enumerate(starts))
 
 
-def stream_closed(alpha, beta, depth):
-    kept = alpha**2
-    variance = kept**depth + beta**2 * sum(kept**block for block in range(depth))
-    return variance, beta**2 * kept ** (depth - 1) / variance
+def peak_in_one_line(depth, every):
+    return depth // every + every - 1
+
+
+def peak_case(face):
+    every = face.integer(3, 7)
+    return every * face.integer(8, 12) + face.integer(2, every - 1), every
 
 
 def safe(value):
@@ -156,14 +153,15 @@ def slopes_by_hand(w):
 
 
 BANK = [
-    Held("bank-pool", 2, ("mean", "variance"), (pooled, pooled_by_squares), {
-        lambda m, v, n: (m.mean(), v.mean() + m.var(correction=0)): "Large parts count more: weight with the counts.",
-        lambda m, v, n: (pooled(m, v, n)[0], (n * v).sum() / n.sum()): "The spread between the means is missing.",
-        lambda m, v, n: (m.mean(), pooled(m, v, n)[1]): "The mean is not weighted with the counts.",
-        lambda m, v, n: (pooled(m, v, n)[0], pooled(m, v, n)[1] * n.sum() / (n.sum() - 1)): "The biased variance is wanted.",
-        lambda m, v, n: (pooled(m, v, n)[0], ((n - 1) * v).sum() / (n.sum() - len(n))): "That is the variance within the parts, as of unbiased ones.",
-        lambda m, v, n: (pooled(m, v, n)[0], pooled(m, v, n)[1].sqrt()): "That is the deviation; the variance is wanted.",
-    }, pool_case),
+    Held("bank-clip", 2, "The result", (clipped, clipped_by_rows), {
+        lambda g, most: g.clamp(-most, most): "Each entry is clipped, which turns a row: its length is what must be.",
+        lambda g, most: g * most / g.norm(dim=1, keepdim=True): "Short rows are made longer; they stay as they are.",
+        lambda g, most: g * min(1.0, float(most / g.norm())): "All rows are clipped by one factor; each has its own length.",
+        lambda g, most: g * (most / g.square().sum(1, keepdim=True)).clamp(max=1): "The root of the sum of squares is missing.",
+        lambda g, most: g * (g.norm(dim=1, keepdim=True) <= most): "Long rows are dropped; they keep their direction.",
+        lambda g, most: g * (most / g.norm(dim=0)).clamp(max=1): "Columns are clipped in the place of rows.",
+        lambda g, most: g * (most / g.abs().sum(1, keepdim=True)).clamp(max=1): "That length sums absolute values; squares are meant, and their root.",
+    }, clip_case),
     Held("bank-welford", 2, ("count", "mean", "squares"), (one_more, one_more_by_share), {
         lambda n, m, s, x: (n + 1, one_more(n, m, s, x)[1], s + (x - m) ** 2): "The old mean is used twice: the product takes the distance from both means.",
         lambda n, m, s, x: (n + 1, one_more(n, m, s, x)[1], s + (x - one_more(n, m, s, x)[1]) ** 2): "The new mean is used twice: the product takes the distance from both means.",
@@ -206,15 +204,14 @@ BANK = [
         lambda k, m, v, g, s, e: (folded(k, m, v, g, s, e)[0], s + m * g / (v + e).sqrt()): "The running mean is taken off, not added.",
         lambda k, m, v, g, s, e: folded(k, m, v, torch.ones_like(g), s, e): "The gain is lost.",
     }, fold_case),
-    Held("bank-mixed-stream", 1, ("variance", "share"), (stream, stream_closed), {
-        lambda a, b, n: stream(a**0.5, b**0.5, n): "A factor of the stream comes into the variance as its square.",
-        lambda a, b, n: (stream(a, b, n)[0], b**2 / stream(a, b, n)[0]): "That is the share of the last branch: the first shrinks with the stream.",
-        lambda a, b, n: (stream(a, b, n)[0], stream(a, b, n)[1] * a**2): "The first branch is multiplied once more than it must be.",
-        lambda a, b, n: (stream(a, b, n)[0] - a ** (2 * n), stream(a, b, n)[1]): "The stream starts with a variance of 1; it is missing.",
-        lambda a, b, n: (1 + n * b**2, b**2 / (1 + n * b**2)): "The stream itself is multiplied, too.",
-        lambda a, b, n: stream(b, a, n): "The two weights are exchanged.",
-        lambda a, b, n: (stream(a, b, n)[0], stream(a, b, n)[1] * stream(a, b, n)[0]): "That is the size of the first branch, not its share.",
-    }, lambda face: (face.number(0.6, 1.2), face.number(0.3, 0.9), face.integer(3, 9))),
+    Held("bank-peak", 1, "The number", (peak, peak_in_one_line), {
+        lambda n, every: n: "That is the number without checkpoints.",
+        lambda n, every: math.ceil(n / every): "Those are the checkpoints alone; the inputs of a segment come beside them.",
+        lambda n, every: every: "Those are the inputs of one segment; the checkpoints before it are there, too.",
+        lambda n, every: n - math.ceil(n / every): "Those are the inputs that the forward pass does not keep.",
+        lambda n, every: math.ceil(n / every) + every - 1: "When the first full segment is computed anew, the checkpoint of the shorter one is gone.",
+        lambda n, every: math.ceil(n / every) - 1 + n % every: "That is the last segment, which is the shortest; look at those before it, too.",
+    }, peak_case, None, 0),
     Held("bank-overflow", 1, "The number", (safe, safe_by_counting), {
         lambda x: 65504 / x**2: "A number of features is whole.",
         lambda x: math.ceil(65504 / x**2): "One too many: the last one does not fit.",
