@@ -9,6 +9,7 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 from unittest import mock
 
 import torch
@@ -60,12 +61,12 @@ class Bare(torch.autograd.Function):
     """The least that a norm written in Python costs: it allocates and keeps what a norm does, and computes nothing."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight, x.new_empty(2 * len(x)))
         return torch.empty_like(x)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, _ = ctx.saved_tensors
         return torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
 
@@ -98,7 +99,7 @@ def forward_and_backward(call: Callable[[], object], inputs: Sequence[Tensor]) -
     return lambda: torch.autograd.grad(call(), inputs, gradients)
 
 
-def measure(device: torch.device | str, turns: int = 30, repeats: int = 50) -> list[dict]:
+def measure(device: torch.device, turns: int = 30, repeats: int = 50) -> list[dict]:
     """Return rows of the record: what each operation costs the processor, and its ratio to torch's layer_norm.
 
     Parameters

@@ -50,7 +50,7 @@ def draw(path: str | Path, png: str | Path) -> "Figure":
     return fig
 
 
-def draw_panel(ax: "Axes", rows: list[dict], peak: float | None, ceiling: float | None) -> None:
+def draw_panel(ax: "Axes", rows: list[dict], peak: float | None, ceiling: float) -> None:
     """Draw one pass: a mark for each shape and dtype, hollow once the colours begin again."""
     from resnorm_lib.bench.cases import OPS
     from resnorm_lib.plot import COLORS, style_of
@@ -66,7 +66,7 @@ def draw_panel(ax: "Axes", rows: list[dict], peak: float | None, ceiling: float 
     ax.set_ylim(bottom=0)
 
 
-def share(row: dict, peak: bool) -> float:
+def share(row: dict, peak: float | None) -> float:
     """Return the share that a row reaches, by its CUDA graph if there is one: at small sizes a launch takes longest."""
     best = row["graph"] if row["graph"] and "median_s" in row["graph"] else row
     return best["share_of_peak" if peak else "share_of_copy"]

@@ -116,7 +116,7 @@ def loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def passes(model: nn.Module, x: Tensor, target: Tensor) -> Callable[[], object]:
-    def forward_and_backward() -> Callable[[], object]:
+    def forward_and_backward() -> None:
         model.zero_grad()
         loss(model(x), target).backward()
 

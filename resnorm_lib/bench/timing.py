@@ -9,7 +9,7 @@ takes longer than Python needs to launch the call, so that launches do not count
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -34,10 +34,13 @@ def processor_time() -> float:
 
 
 def in_turns(
-    calls: dict[str, Callable[[], object]], seconds: Callable[[Callable[[], object]], float], turns: int, warm_up: int
+    calls: Mapping[str, Callable[[], object]],
+    seconds: Callable[[Callable[[], object]], float],
+    turns: int,
+    warm_up: int,
 ) -> dict[str, list[float]]:
     """Return the ``seconds`` of each call, a list by name: in each turn each runs once, so that drift falls on all."""
-    times = {name: [] for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(warm_up + turns):
         for name, call in calls.items():
             times[name].append(seconds(call))
@@ -90,7 +93,8 @@ class Clock:
         return summary(times)
 
     def _cpu_times(self, call: Callable[[], object]) -> list[float]:
-        times, end = [], time.perf_counter() + self.seconds
+        times: list[float] = []
+        end = time.perf_counter() + self.seconds
         while len(times) < 5 or (len(times) < self.runs and time.perf_counter() < end):
             self.cold.max()
             times.append(self.once(call))

@@ -36,7 +36,7 @@ def rms_norm_chain(x: Tensor, w: Tensor, eps: float = EPS) -> Tensor:
 def after_add(norm: Version, add: Version = torch.add) -> Version:
     """Return a function that adds and then normalizes, in two operations. It returns the norm and the sum."""
 
-    def add_norm(x, r, *parameters):
+    def add_norm(x: Tensor, r: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
         s = add(r, x)
         return norm(s, *parameters), s
 
@@ -68,13 +68,13 @@ def chain(case: Case) -> Version:
 def torch_eager(case: Case) -> Version:
     """Return what one writes in torch, with its own fused norms."""
 
-    def rms(x, w):
+    def rms(x: Tensor, w: Tensor) -> Tensor:
         return F.rms_norm(x, w.shape, w, EPS)
 
-    def layer(x, w, b):
+    def layer(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return F.layer_norm(x, w.shape, w, b, EPS)
 
-    def fp32(x, r, w):
+    def fp32(x: Tensor, r: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         s = r + x
         return F.rms_norm(s, w.shape, w.to(s.dtype), EPS).to(x.dtype), s
 

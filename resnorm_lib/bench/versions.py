@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from resnorm_lib import ops
 from resnorm_lib.bench.cases import EPS, SCALE, Case
@@ -28,7 +29,7 @@ __all__ = ["VERSIONS"]
 def ours(case: Case) -> Version:
     """Return our operation."""
 
-    def add(x, r, w, b=None, **options):
+    def add(x: Tensor, r: Tensor, w: Tensor, b: Tensor | None = None, **options) -> Tensor | tuple[Tensor, Tensor]:
         norm = "layer" if case.op == "add_layer_norm" else "rms"
         return ops.add_norm(x, r, w, b, norm=norm, eps=EPS, **options)
 
@@ -70,23 +71,23 @@ def liger(case: Case) -> Version:
     """Return the operation of Liger-Kernel, told not to overwrite the incoming gradient, as it does by default."""
     functional = "liger_kernel.transformers.functional"
 
-    def rms():
+    def rms() -> Version:
         function = imported(functional, "liger_rms_norm")
         return lambda x, w: function(x, w, EPS, in_place=False)
 
-    def layer():
+    def layer() -> Version:
         function = imported(functional, "liger_layer_norm")
         return lambda x, w, b: function(x, w, b, EPS)
 
-    def add_rms():
+    def add_rms() -> Version:
         function = imported("liger_kernel.ops.fused_add_rms_norm", "LigerFusedAddRMSNormFunction").apply
         return lambda x, r, w: function(x, r, w, EPS, 0.0, "llama", False)
 
-    def group():
+    def group() -> Version:
         function = imported(functional, "liger_group_norm")
         return lambda x, w, b: function(x, w, b, case.shape[1], case.groups, EPS)
 
-    def dyt():
+    def dyt() -> Version:
         return imported(functional, "liger_dyt")
 
     table = {"rms_norm": rms, "layer_norm": layer, "add_rms_norm": add_rms, "group_norm": group, "dyt": dyt}
@@ -96,15 +97,15 @@ def liger(case: Case) -> Version:
 def flash_attention(case: Case) -> Version:
     """Return the Triton kernel of flash-attention."""
 
-    def bare(x, w, b=None):
+    def bare(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         return function()(x, w, b, eps=EPS, is_rms_norm="rms" in case.op)
 
-    def add(x, r, w, b=None):
+    def add(x: Tensor, r: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         options = {"residual_in_fp32": True} if case.op.endswith("fp32") else {}
         prenorm = not case.op.endswith("post")
         return function()(x, w, b, residual=r, eps=EPS, prenorm=prenorm, is_rms_norm="rms" in case.op, **options)
 
-    def function():
+    def function() -> Callable:
         return imported("flash_attn.ops.triton.layer_norm", "layer_norm_fn")
 
     def present(version: Version) -> Version:
@@ -119,15 +120,15 @@ def flash_attention(case: Case) -> Version:
 def quack(case: Case) -> Version:
     """Return the operation of quack. Its LayerNorm is left out, because it has no gradient."""
 
-    def rms():
+    def rms() -> Version:
         function = imported("quack.rmsnorm", "rmsnorm")
         return lambda x, w: function(x, w, eps=EPS)
 
-    def add():
+    def add() -> Version:
         function = imported("quack.rmsnorm", "rmsnorm")
         return lambda x, r, w: function(x, w, residual=r, eps=EPS, prenorm=not case.op.endswith("post"))
 
-    def fp32():
+    def fp32() -> Version:
         function = imported("quack.rmsnorm", "rmsnorm")
         wide = torch.float32
         return lambda x, r, w: function(x, w, residual=r, residual_dtype=wide, eps=EPS, prenorm=True)

@@ -38,8 +38,8 @@ class House:
             double(21)
     """
 
-    def __init__(self):
-        self._process = None
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
         self.apart = True  # whether all answers had no network
         self.shut = True  # whether all answers had no files but their own
 
@@ -98,7 +98,7 @@ class House:
 class _Link:
     """One child: requests go out, results come back, until its time is over."""
 
-    def __init__(self, house: House, limits: Limits):
+    def __init__(self, house: House, limits: Limits) -> None:
         self.limits, self.functions, self.arguments = limits, [], ()
         self._folder = tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True)
         self._socket, theirs = socket.socketpair()
@@ -180,7 +180,7 @@ class _Link:
 class Handle:
     """An object that stays in the child: it can be called, asked for attributes, and listed."""
 
-    def __init__(self, link: _Link, number: int, kinds: list[str]):
+    def __init__(self, link: _Link, number: int, kinds: list[str]) -> None:
         self._link, self._number, self._kinds = link, number, kinds
 
     @property

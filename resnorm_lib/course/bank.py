@@ -76,7 +76,8 @@ def load(folder: Path | None) -> tuple[dict[str, Held], dict[str, str]]:
 
     Each of its Python files may define ``BANK``, a list of :class:`Held`, and ``WORDS``, answers by label.
     """
-    held, words = {}, {}
+    held: dict[str, Held] = {}
+    words: dict[str, str] = {}
     for module in _modules(folder) if folder else ():
         held |= {each.label: each for each in getattr(module, "BANK", ())}
         words |= getattr(module, "WORDS", {})

@@ -69,7 +69,7 @@ def run_cells(cells: list[str], others: list[str]) -> dict[str, Any]:
 class Worker:
     """Serves one answer: runs what it is asked to, and keeps what cannot travel."""
 
-    def __init__(self, link: socket.socket):
+    def __init__(self, link: socket.socket) -> None:
         self.link, self.objects, self.arguments = link, [], ()
 
     def serve(self) -> None:

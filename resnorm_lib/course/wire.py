@@ -53,7 +53,7 @@ def _exactly(link: socket, length: int) -> bytes:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, functions: list[Callable]):
+    def __init__(self, file: io.BytesIO, functions: list[Callable]) -> None:
         super().__init__(file)
         self.functions = functions
 
@@ -69,7 +69,7 @@ def _belongs_to_torch(function: Callable) -> bool:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, function: Callable[[int], Callable]):
+    def __init__(self, file: io.BytesIO, function: Callable[[int], Callable]) -> None:
         super().__init__(file)
         self.persistent_load = function
 

@@ -63,11 +63,11 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
 
 class _ChannelsLastGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
         return dy.contiguous(memory_format=torch.channels_last)
 
 

@@ -27,7 +27,7 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 INTERPRETED = HAS_TRITON and os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
 
 chosen = "auto"  # what kernels.mode() says; read, not called, where a call would cost time
-_capable = {}  # device index -> whether its chip is new enough
+_capable: dict[int, bool] = {}  # device index -> whether its chip is new enough
 
 
 class KernelsUnavailable(RuntimeError):

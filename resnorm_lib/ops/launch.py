@@ -56,8 +56,8 @@ def next_power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length() if n > 1 else 1
 
 
-_forced = {}  # fields that tests replace, to reach every path with small tensors
-_planners = []
+_forced: dict[str, Any] = {}  # fields that tests replace, to reach every path with small tensors
+_planners: list[Any] = []  # functions with a cache
 
 
 def planned(function: Callable) -> Callable:
@@ -147,7 +147,7 @@ def _row_backward(n: int, itemsize: int, tensors: int, sums: int) -> Rows:
 
 current_device = getattr(torch._C, "_cuda_getDevice", None)  # a torch without CUDA has neither
 current_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-_processors = {}
+_processors: dict[int, int] = {}  # device index -> how many it has
 
 
 def num_programs(tiles: int, device: torch.device, per_sm: int = 1) -> int:
@@ -209,7 +209,7 @@ class Plan:
     profiler has hooked itself into launches.
     """
 
-    direct = None  # whether kept code is run; unknown until the first launch
+    direct: bool | None = None  # whether kept code is run; unknown until the first launch
 
     def __init__(self, kernel: Any, config: Rows | None = None, **constants: Any) -> None:
         if config is not None:
@@ -217,7 +217,7 @@ class Plan:
             constants.update(num_warps=config.num_warps, maxnreg=config.registers)
         self.kernel, self.config, self.options = kernel, config, constants
         self.constants = tuple(constants[name] for name in kernel.arg_names if name in constants)
-        self.kept = {}
+        self.kept: dict[tuple[int, bool], tuple] = {}
 
     def __call__(self, programs: int | tuple[int, ...], x: Tensor, *arguments: Any) -> None:
         """Launch on the device of ``x``. A traced operation gets the kernel as a node of its graph."""
@@ -234,7 +234,8 @@ class Plan:
                 self._launch(grid, x.device.index, arguments)
 
     def _launch(self, grid: tuple[int, ...], index: int, arguments: tuple) -> None:
-        bits, is_long, places = 0, False, []
+        bits, is_long = 0, False
+        places: list[int | None] = []
         for argument in arguments:
             if argument is None:
                 places.append(None)

@@ -1,5 +1,7 @@
 """Synchronized batch normalization written out, for any device: torch's own refuses tensors of a CPU."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -63,7 +65,7 @@ class _Standardize(torch.autograd.Function):
     """x of shape (N, ..., C) -> x-hat, and mean, variance and count of each channel over all processes."""
 
     @staticmethod
-    def forward(ctx, x, eps):
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows = x.flatten(0, -2)
         count = rows.new_full((1,), len(rows))
         mine = torch.cat([rows.mean(0), rows.var(0, correction=0), count])
@@ -81,7 +83,7 @@ class _Standardize(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dx_hat, *_):
+    def backward(ctx: Any, dx_hat: Tensor, *_) -> tuple[Tensor, None]:
         x_hat, deviation, count = ctx.saved_tensors
         sums = torch.stack([dx_hat, dx_hat * x_hat]).flatten(1, -2).sum(1)
         dist.all_reduce(sums)

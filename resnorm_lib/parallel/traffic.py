@@ -1,6 +1,8 @@
 """Count the messages that a program really sends between processes: how many, and how large."""
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -40,9 +42,16 @@ class Traffic(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls, self.bytes = Counter(), Counter()
+        self.calls: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        operation: torch._ops.OpOverload,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         if any(kind.__name__ == "DTensor" for kind in types):  # by name: importing the class takes a second
             return NotImplemented  # it comes back here with the operations on its parts
         space, _, name = operation.name().partition("::")

@@ -22,7 +22,8 @@ class Training:
     """Model, optimizer, the generator that draws the data, and the losses so far: all that the next step depends on."""
 
     def __init__(self, rows: int) -> None:
-        self.rows, self.losses = rows, []
+        self.rows = rows
+        self.losses: list[float] = []
         self.model = network("layer")
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-3)
         self.generator = runtime.generator(4)

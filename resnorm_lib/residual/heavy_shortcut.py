@@ -113,7 +113,7 @@ def profile_admin(model: nn.Module, *args: Any, **kwargs) -> None:
     schemes = [block.scheme for block in residual_blocks(model) if isinstance(block.scheme, Admin)]
     if not schemes:
         raise ValueError("model has no block with scheme='admin', so that there is nothing to profile.")
-    variance = {}  # of the weighted sum before the norm, in each half of the network
+    variance: dict[str, float] = {}  # of the weighted sum before the norm, in each half of the network
 
     def measure(scheme: Scheme, args: tuple) -> tuple[Tensor, Branch, Branch]:
         x, branch, shortcut = args

@@ -68,7 +68,9 @@ class _Recomputed(torch.autograd.Function):
     """Run the blocks and keep the first and the last state; the backward pass recomputes the others."""
 
     @staticmethod
-    def forward(ctx, blocks, context, a, b, *tensors):
+    def forward(
+        ctx: Any, blocks: list[nn.Module], context: dict, a: Tensor, b: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
         ctx.blocks, ctx.context, ctx.random, ctx.samples = blocks, context, [], []
         kind = a.device.type
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
@@ -87,7 +89,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_p, grad_q):
+    def backward(ctx: Any, grad_p: Tensor, grad_q: Tensor) -> tuple[Tensor | None, ...]:
         a, b, p, q, *tensors = ctx.saved_tensors
         largest, grads, apart = _largest(a, b, p, q), [], []
         for block, numbers, sample in zip(*map(reversed, (ctx.blocks, ctx.random, ctx.samples))):

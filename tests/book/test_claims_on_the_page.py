@@ -1,11 +1,21 @@
 """What the page makes of printed claims: ticks, sentences, sources that are links, and the code folded."""
 
+import re
+
 import nbformat
 import pytest
 from sphinx.application import Sphinx
 
+from book._tools.cells import read
+from book._tools.seeds import claim_lines
+from tests.book import sources
+
 CODE = "claim('a.b', 'one is small', 1, at_most=2)"
 LINES = "holds  a.b  one is small  1 <= 2  (10 seeds: 0.5 to 1)  [he2016deep]\n"
+BEFORE = "also|and|but|it|its|nor|so|that|their|they|these|this|those|too|which|the same|without it|without them"
+AFTER = "by|of|over|than"  # the number that follows would have to end the sentence
+LEANS = re.compile(rf"^({BEFORE})\b|: (it|its|they|the same)\b|(\b({AFTER})|[.,:])$", re.IGNORECASE)
+LATER = {"bias_to_the_identity", "degradation", "residual_connections", "which_shortcut"}  # still to be mended
 BIB = "@article{he2016deep, author={Kaiming He}, title={Deep}, journal={CVPR}, year={2016}}"
 
 
@@ -52,3 +62,17 @@ def test_what_else_is_printed_stays_as_it_was(page):
 
 def test_the_code_of_claims_alone_is_folded_under_a_name_of_its_own(page):
     assert page.count("Show the check") == 1
+
+
+@pytest.mark.parametrize("path", [path for path in sources.chapters() if path.stem not in LATER], ids=lambda p: p.stem)
+def test_what_is_claimed_can_be_read_without_the_lines_around_it(path):
+    said = [line.statement for line in claim_lines(read(path))]
+    assert said
+    assert [sentence for sentence in said if LEANS.search(sentence) or len(sentence.split()) < 4] == []
+
+
+@pytest.mark.parametrize(
+    "sentence", ["the same with BN", "and after 4 epochs at most half", "BN: it does", "LN is off by", "one is two."]
+)
+def test_a_claim_that_leans_on_another_is_found(sentence):
+    assert LEANS.search(sentence)

@@ -23,12 +23,12 @@ class TanhOrErf(torch.autograd.Function):
     """The function of autograd behind :func:`tanh_or_erf`."""
 
     @staticmethod
-    def forward(ctx, *inputs):
+    def forward(ctx: Any, *inputs) -> Tensor:
         ctx.save_for_backward(*inputs)
         return launch.forward(*inputs)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         if is_eager(dy):
             return gradients(ctx, dy, launch.backward)
         from resnorm_lib.ops.elementwise.registered import through_operation

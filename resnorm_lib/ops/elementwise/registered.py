@@ -20,7 +20,7 @@ def tanh_or_erf(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor |
 
 
 @tanh_or_erf.register_fake
-def _(x, alpha, shift, weight, bias):
+def _(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x.new_empty(x.shape)
 
 
@@ -48,7 +48,18 @@ def tanh_or_erf_backward(
 
 
 @tanh_or_erf_backward.register_fake
-def _(dy, x, alpha, shift, weight, n, wants_alpha, wants_shift, wants_weight, wants_bias):
+def _(
+    dy: Tensor,
+    x: Tensor,
+    alpha: Tensor,
+    shift: Tensor | None,
+    weight: Tensor | None,
+    n: int,
+    wants_alpha: bool,
+    wants_shift: bool,
+    wants_weight: bool,
+    wants_bias: bool,
+) -> tuple[Tensor, ...]:
     sizes = zip((1, 1, n, n), (wants_alpha, wants_shift, wants_weight, wants_bias))
     wide = statistics_dtype(x)
     parameters = (x.new_empty(size, dtype=wide) if wanted else x.new_empty(0) for size, wanted in sizes)
@@ -60,11 +71,11 @@ def through_operation(*inputs: Any) -> tuple[Tensor, ...]:
     return tanh_or_erf_backward(*inputs[:-1], *inputs[-1])
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx, dy):
+def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     return gradients(ctx, dy, through_operation)
 
 

@@ -25,14 +25,14 @@ class GroupNorm(torch.autograd.Function):
     """The function of autograd behind :func:`group_norm`."""
 
     @staticmethod
-    def forward(ctx, x, num_groups, weight, bias, eps):
+    def forward(ctx: Any, x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         y, statistics = launch.forward(x, num_groups, weight, bias, eps)
         ctx.num_groups, ctx.eps = num_groups, eps
         ctx.save_for_backward(x, weight, bias, statistics)
         return y
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         if is_eager(dy):
             return gradients(ctx, dy, launch.backward)
         from resnorm_lib.ops.group_norm.registered import through_operation

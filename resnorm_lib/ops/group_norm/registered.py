@@ -29,7 +29,7 @@ def as_layout(x: Tensor, y: Tensor) -> Tensor:
 
 
 @group_norm.register_fake
-def _(x, num_groups, weight, bias, eps):
+def _(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
     statistics = x.new_empty(2 * len(x) * num_groups, dtype=statistics_dtype(x))
     return launch.like(x, launch.as_samples(x)[1].channels_last), statistics
 
@@ -55,7 +55,15 @@ def group_norm_backward(
 
 
 @group_norm_backward.register_fake
-def _(dy, x, statistics, weight, num_groups, wants_weight, wants_bias):
+def _(
+    dy: Tensor,
+    x: Tensor,
+    statistics: Tensor,
+    weight: Tensor | None,
+    num_groups: int,
+    wants_weight: bool,
+    wants_bias: bool,
+) -> tuple[Tensor, ...]:
     parameters = (
         x.new_empty(x.shape[1], dtype=statistics_dtype(x)) if wanted else x.new_empty(0)
         for wanted in (wants_weight, wants_bias)
@@ -68,14 +76,14 @@ def through_operation(*inputs: Any) -> tuple[Tensor, ...]:
     return group_norm_backward(*inputs[:-1], *inputs[-1])
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     x, ctx.num_groups, weight, bias, ctx.eps = inputs
     _, statistics = output
     ctx.save_for_backward(x, weight, bias, statistics)
     ctx.mark_non_differentiable(statistics)
 
 
-def _backward(ctx, dy, dstatistics):
+def _backward(ctx: Any, dy: Tensor, dstatistics: Tensor) -> tuple[Tensor | None, ...]:
     return gradients(ctx, dy, through_operation)
 
 

@@ -1,5 +1,7 @@
 """A residual add and the norm after it as an operation of torch: ``resnorm::add_norm``. Imported when it first runs."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.library import triton_op
@@ -33,12 +35,21 @@ def add_norm(
 
 
 @add_norm.register_fake
-def _(x, residual, weight, bias, eps, rms, zero_centered_gain, keep):
+def _(
+    x: Tensor,
+    residual: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    rms: bool,
+    zero_centered_gain: bool,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     s = x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, residual.dtype))
     return x.new_empty(x.shape), s if keep else residual.new_empty(0), fake_statistics(s, rms)
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
     x, residual, weight, bias, *settings, keep = inputs
     _, s, statistics = output
     if not keep:
@@ -49,7 +60,7 @@ def _setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx, dy, ds, dstatistics):
+def _backward(ctx: Any, dy: Tensor | None, ds: Tensor | None, dstatistics: Tensor | None) -> tuple[Tensor | None, ...]:
     return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], through_operation), *(None,) * 4
 
 

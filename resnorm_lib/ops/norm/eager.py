@@ -37,7 +37,15 @@ class FusedNorm(torch.autograd.Function):
     """The function of autograd behind :func:`fused_norm`."""
 
     @staticmethod
-    def forward(ctx, x, residual, weight, bias, settings, keep):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        settings: Settings,
+        keep: bool,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         y, s, statistics = launch.forward(x, residual, weight, bias, settings, keep)
         ctx.settings, ctx.dtypes = settings, (x.dtype, None if residual is None else residual.dtype)
         ctx.save_for_backward(s if keep else x, weight, bias, statistics)
@@ -45,7 +53,7 @@ class FusedNorm(torch.autograd.Function):
         return (y, s) if keep else y
 
     @staticmethod
-    def backward(ctx, dy, ds=None):
+    def backward(ctx: Any, dy: Tensor | None, ds: Tensor | None = None) -> tuple[Tensor | None, ...]:
         if is_eager(dy, ds):
             return *gradients(ctx, dy, ds, ctx.needs_input_grad[2:4], launch.backward), None, None
         from resnorm_lib.ops.norm.registered import through_operation

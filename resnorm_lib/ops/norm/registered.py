@@ -5,6 +5,7 @@ To register a Triton operation torch imports its compiler, which takes a second.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,9 @@ def norm(
 
 
 @norm.register_fake
-def _(x, weight, bias, eps, rms, zero_centered_gain):
+def _(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, rms: bool, zero_centered_gain: bool
+) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), fake_statistics(x, rms)
 
 
@@ -67,7 +70,19 @@ def norm_backward(
 
 
 @norm_backward.register_fake
-def _(dy, ds, s, statistics, weight, rms, zero_centered_gain, x_dtype, parameter_dtype, wants_weight, wants_bias):
+def _(
+    dy: Tensor,
+    ds: Tensor | None,
+    s: Tensor,
+    statistics: Tensor,
+    weight: Tensor | None,
+    rms: bool,
+    zero_centered_gain: bool,
+    x_dtype: torch.dtype,
+    parameter_dtype: torch.dtype,
+    wants_weight: bool,
+    wants_bias: bool,
+) -> tuple[Tensor, ...]:
     dr = s.new_empty(0 if x_dtype == s.dtype else s.shape)
     sizes = (s.shape[-1] if wanted else 0 for wanted in (wants_weight, wants_bias))
     parameters = (s.new_empty(size, dtype=parameter_dtype if size else s.dtype) for size in sizes)
@@ -89,7 +104,7 @@ def through_operation(
     return norm_backward(dy, ds, s, statistics, weight, *settings[1:], x_dtype, parameter_dtype, *wanted)
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     x, weight, bias, *settings = inputs
     _, statistics = output
     ctx.settings, ctx.dtypes = Settings(*settings), (x.dtype, None)
@@ -97,7 +112,7 @@ def _setup(ctx, inputs, output):
     ctx.mark_non_differentiable(statistics)
 
 
-def _backward(ctx, dy, dstatistics):
+def _backward(ctx: Any, dy: Tensor, dstatistics: Tensor) -> tuple[Tensor | None, ...]:
     dx, _, dw, db = gradients(ctx, dy, None, ctx.needs_input_grad[1:3], through_operation)
     return dx, dw, db, None, None, None
 
