@@ -6,7 +6,9 @@ gradient with respect to each input of the forward, in the same order.
 """
 
 import pkgutil
+from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __all__ = []
 
@@ -17,3 +19,7 @@ for _file in pkgutil.iter_modules(__path__, f"{__name__}."):
         _own = {key: f for key, f in _values if key[0] != "_" and getattr(f, "__module__", "") == _file.name}
         globals().update(_own)
         __all__ += _own
+
+if TYPE_CHECKING:  # what reads types runs no loop
+
+    def __getattr__(name: str) -> Callable[..., Any]: ...
