@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from resnorm_lib.engine.datasets import image_task
+from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments import get
 from resnorm_lib.experiments.degradation import build, gradient_sizes
 from resnorm_lib.residual import residual_blocks
@@ -107,6 +109,22 @@ def test_a_trial_notes_errors_as_it_learns_and_gradients_by_block():
             blocks, sizes = trial.curve(f"gradient_{when}")
             assert blocks == [1, 2, 3]
             assert sizes[0] / sizes[-1] == pytest.approx(trial.summary[f"gradient_{when}"], rel=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["rates", "adam"])
+def test_a_sweep_notes_three_times_the_error_by_which_a_rate_is_chosen(preset):
+    config = EXPERIMENT.config(preset, depths=(2,), epochs=2, learning_rates=[0.01])
+    for trial in EXPERIMENT.run(config, preset=preset).trials:
+        steps, errors = trial.curve("val_error")
+        assert steps == [10, 20, 30]
+        assert errors[-1] == trial.summary["val_error"] != trial.summary["test_error"]
+
+
+@pytest.mark.parametrize("preset", ["rates", "adam"])
+def test_a_sweep_looks_after_200_400_and_600_steps(preset):
+    config = EXPERIMENT.config(preset)
+    task = image_task("digits", config.batch_size, TrialLog("toy", 0, torch.device("cpu")), held=config.held)
+    assert (config.epochs * task.steps, config.evaluations) == (600, 3)
 
 
 def test_the_optimizer_is_a_setting():
