@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from types import SimpleNamespace
 
 import jsonschema
@@ -46,8 +47,12 @@ def call(*words, package=experiments):
 
 @contextmanager
 def started(*command):
-    """A process in a group of its own; whatever is left of the group at the end is killed."""
+    """A process in a group of its own; whatever is left of the group at the end is killed.
+
+    It listens to Ctrl+C, which a shell makes all that it starts in the background ignore, these tests as well.
+    """
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    options["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen([sys.executable, "-m", *map(str, command)], **options) as process:
         try:
             yield process
