@@ -6,14 +6,12 @@ And one thing that needs none: the compiler for an H100 runs anywhere, and says 
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 
 from resnorm_lib.ops import add_norm, kernels, layer_norm, rms_norm
-from resnorm_lib.ops.dispatch import HAS_TRITON
 from tests.ops.cases import LOW, assert_as_good_as_torch, gpu, gradients, needs_kernels, random
 
 NORMS = {"layer": layer_norm, "rms": rms_norm}
@@ -122,9 +120,6 @@ def test_automatic_means_kernels_on_a_gpu_and_torch_in_float64():
 
 
 @needs_kernels
-@pytest.mark.skipif(
-    HAS_TRITON and version("triton").startswith("3.2."), reason="Triton 3.2 is told what to compile in another way"
-)
 @pytest.mark.parametrize("program", [*(("compiled", str(n)) for n in (1000, 16384, 65536)), ("compiled_others",)])
 def test_the_compiler_for_an_h100_takes_the_kernels(program, tmp_path):
     """Their shared memory is within 227 KiB, and they move 16 bytes at a time. A process of its own: see there."""
