@@ -3,6 +3,7 @@
 ``torchrun --nproc-per-node 8 -m resnorm_lib.experiments run NAME --preset gpu --seeds 8 --out runs``
 """
 
+import atexit
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Worker:
         if self.world > 1:
             if not dist.is_initialized():
                 dist.init_process_group("gloo")
+                atexit.register(_leave)
             shares = [None] * self.world if self.rank == 0 else None
             dist.gather_object(run.trials, shares)
             if self.rank == 0:
@@ -59,3 +61,9 @@ def here() -> Worker:
     """Return the :class:`Worker` that this process is, from the variables that torchrun sets."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     return Worker(*(int(os.environ[name]) for name in names)) if all(name in os.environ for name in names) else Worker()
+
+
+def _leave() -> None:
+    """Leave the group, whose threads may otherwise abort the process that ends."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -35,6 +35,7 @@ def page(tmp_path_factory):
         app = Sphinx(
             folder, None, folder / "out", folder / "doctrees", "html", status=None, warning=warnings,
             confoverrides={"extensions": ["myst_nb", "sphinxcontrib.bibtex", "book._ext.claims"],
+                           "source_suffix": {".ipynb": "myst-nb"},  # Sphinx keeps one default for all its builds
                            "nb_execution_mode": "off", "bibtex_bibfiles": ["refs.bib"],
                            "bibtex_reference_style": "author_year"},
         )  # fmt: skip

@@ -110,6 +110,7 @@ def test_a_link_to_a_finding_leads_to_its_address_and_an_unknown_one_is_told(tmp
         app = Sphinx(
             tmp_path, None, tmp_path / "out", tmp_path / "doctrees", "html", status=None, warning=warnings,
             confoverrides={"extensions": ["myst_parser", "sphinx_design", "book._ext.errata", "book._ext.erratum"],
+                           "source_suffix": {".md": "markdown"},  # Sphinx keeps one default for all its builds
                            "myst_enable_extensions": ["colon_fence"]},
         )  # fmt: skip
         app.build()
