@@ -113,7 +113,7 @@ def test_an_answer_that_returns_nothing_is_asked_for_its_return():
         answers.call(lambda: None)
 
 
-SAID = {"autograd": "without autograd", "layers": "No layers", "pad": "without `F.pad`"}
+SAID = {"autograd": "without autograd", "layers": "No layers", "pad": "without `functional.pad`"}
 
 
 def statement(exercise):
