@@ -85,7 +85,7 @@ class Arm:
 
 PRESETS = {
     "cpu": Config(),
-    "rates": Config(extra_depths=(), learning_rates=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)),
+    "rates": Config(learning_rates=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)),
     "long": Config(extra_depths=(), kinds=("post", "post-warmup", "pre", "deepnorm", "ln-scaling"), steps=800),
     # Captured, not compiled: to compile a network of this size takes longer than its 500 steps.
     "gpu": Config(
