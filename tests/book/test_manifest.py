@@ -91,12 +91,6 @@ def test_every_experiment_belongs_to_a_chapter_and_has_tests():
     assert {name.removeprefix("test_") for name in stems("tests/experiments")} == marked
 
 
-def test_every_recorded_run_belongs_to_a_chapter():
-    known = {chapter.name for chapter in MANIFEST if chapter.experiment}
-    known |= {"fast_on_a_gpu", "kernels"}
-    assert {name.rpartition("-")[0] for name in stems("book/recorded", "*-?pu.json")} <= known
-
-
 def test_the_links_of_findings_are_those_of_the_manifest():
     explained = {subject: heading(chapter.name) for chapter in MANIFEST for subject in chapter.findings}
     assert explained == CHAPTERS
