@@ -12,9 +12,11 @@ Six environment variables decide, and nothing else does:
 Importing this module imports no torch and changes nothing: :func:`start` does both.
 """
 
+import getpass
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,7 +132,21 @@ def fix_arithmetic() -> bool:
     if not native() and "torch" not in sys.modules and platform.machine() in ("x86_64", "AMD64"):
         for name, value in ARITHMETIC.items():
             os.environ.setdefault(name, value)
+        _keep_compiled_code_apart()
     return all(os.environ.get(name) == value for name, value in ARITHMETIC.items())
+
+
+def _keep_compiled_code_apart() -> None:
+    """Give what torch.compile makes for these instructions a folder of its own, in the one that it would use.
+
+    Its cache does not ask for which instructions a piece of code was written. Code for vectors of 16 numbers, compiled
+    for vectors of 8, computes wrong numbers without a word; the other way round it writes past the end of a tensor.
+    """
+    instructions = ARITHMETIC["ATEN_CPU_CAPABILITY"]
+    own = Path(tempfile.gettempdir(), f"torchinductor_{getattr(os, 'getuid', getpass.getuser)()}")
+    folder = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or own)
+    if folder.name != instructions:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / instructions)
 
 
 def native() -> bool:

@@ -1,6 +1,7 @@
 """The six settings: what they give, and the sentence that a wrong one gets."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -123,6 +124,40 @@ def test_the_command_line_of_the_experiments_computes_alike_too():
     code += "runpy.run_module('resnorm_lib.experiments', run_name='__main__')\n"
     code += "import torch\nprint(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())"
     assert plain(code)[-1] == "AVX2 1"
+
+
+COMPILED = """
+from resnorm_lib import runtime
+runtime.start()
+import torch
+torch.set_num_threads(1)
+def norm(x):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+x = torch.randn(64, 1024, generator=torch.Generator().manual_seed(0))
+error = (torch.compile(norm)(x) - norm(x)).abs().max()
+print(torch.backends.cpu.get_cpu_capability(), error.item())
+"""
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs the compiler that torch.compile uses")
+def test_code_compiled_for_other_instructions_is_not_taken(tmp_path):
+    """From a common folder the error is 1e38; where the native process comes last, it aborts."""
+    one = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # that compile: nothing to start
+    for mode in ("native", "same"):
+        name, error = plain(COMPILED, RESNORM_ARITHMETIC=mode, **one, TORCHINDUCTOR_CACHE_DIR=str(tmp_path))[-1].split()
+        if mode == "native" and name != "AVX512":
+            pytest.skip("This processor has one set of instructions.")
+        assert float(error) < 1e-5
+
+
+def test_compiled_code_has_a_folder_for_its_instructions(tmp_path):
+    code = "from resnorm_lib import runtime; import os; runtime.fix_arithmetic()\n"
+    code += "print(os.environ.get('TORCHINDUCTOR_CACHE_DIR'))"
+    assert plain(code, TORCHINDUCTOR_CACHE_DIR=str(tmp_path)) == [str(tmp_path / "avx2")]
+    assert plain(code, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "avx2")) == [str(tmp_path / "avx2")]
+    native = plain(code, RESNORM_ARITHMETIC="native", TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
+    assert native == [str(tmp_path)]
 
 
 def test_native_arithmetic_is_the_machine_s_own_and_is_said():

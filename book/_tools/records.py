@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from book._tools.manifest import ROOT, chapters
@@ -15,8 +15,11 @@ BENCH = {  # records of the benchmark, and the modules that measure them
     "bench.json": "resnorm_lib.bench.ratios",
     "fast_on_a_gpu-cpu.json": "resnorm_lib.bench",
     "fast_on_a_gpu-gpu.json": "resnorm_lib.bench",
+    "fast_on_a_gpu-host-cpu.json": "resnorm_lib.bench.host",
+    "fast_on_a_gpu-host.json": "resnorm_lib.bench.host",
 }
 SEEDS = 3  # that a reader's processor can do, and that show a range
+NO_RUNS = {"frameworks.json", "seeds.json"}  # these have tests of their own
 
 
 def recorded(folder=FOLDER):
@@ -45,7 +48,7 @@ def faults(path):
         return [f"{path.name} {what}." for what in found]
     if run.preset == "cpu" and len(run.seeds) < SEEDS:
         found.append(f"has {len(run.seeds)} of {SEEDS} seeds")
-    if run.config.keys() - usual or experiment.config(run.preset, **usual) != preset:
+    if run.config.keys() - usual or json.dumps(usual) != json.dumps(asdict(preset)):
         found.append("was made with other settings than those of its preset")
     if run.code.get("experiment") != current(experiment)["experiment"]:
         found.append("belongs to other code of its experiment")
@@ -64,18 +67,37 @@ def is_unsure(run):
     return run.preset != "gpu" and "arithmetic" not in run.machine
 
 
-def old_benchmarks(folder=FOLDER):
-    """Return a sentence for each record of the benchmark that other code has made."""
-    found = []
-    for path in filter(Path.exists, map(folder.joinpath, BENCH)):
-        record = json.loads(path.read_text())
-        then, today = record["code"], of_experiment(BENCH[path.name])
-        if then["experiment"] != today["experiment"]:
-            command = record["machine"]["command"]
-            found.append(f"{path.name} belongs to other code of the benchmark. Record it anew: {command}")
-        elif then["library"] != today["library"]:
-            found.append(f"{path.name}: the library has changed since.")
-    return found
+def strangers(folder=FOLDER):
+    """Return the names of the records that belong to no experiment and not to the benchmark."""
+    known = {path.name for path in recorded(folder)} | BENCH.keys() | NO_RUNS
+    return sorted({path.name for path in folder.glob("*.json")} - known)
+
+
+def missing(folder=FOLDER):
+    """Return the names of the records that an experiment must have, and has not."""
+    names = [f"{chapter.name}-cpu.json" for chapter in chapters() if chapter.experiment]
+    return [name for name in names if not (folder / name).exists()]
+
+
+def benchmarks(folder=FOLDER):
+    """Return the paths of the records of the benchmark."""
+    return list(filter(Path.exists, map(folder.joinpath, BENCH)))
+
+
+def old_benchmark(path):
+    """Return a sentence for a record of the benchmark that other code made, and whether that is a fault, or None.
+
+    It is none of a GPU's, which is made anew when there is a GPU, nor where only the library has changed.
+    """
+    record = json.loads(path.read_text())
+    then, today = record["code"], of_experiment(BENCH[path.name])
+    if then["experiment"] != today["experiment"]:
+        command = record["machine"]["command"]
+        sentence = f"{path.name} belongs to other code of the benchmark. Record it anew: {command}"
+        return sentence, record["machine"]["driver"] is None
+    if then["library"] != today["library"]:
+        return f"{path.name}: the library has changed since.", False
+    return None
 
 
 def current(experiment):
@@ -85,11 +107,15 @@ def current(experiment):
 
 def main():
     """Print each fault and each record that is older than the library, and exit with 1 if there is a fault."""
+    old = [told for told in map(old_benchmark, benchmarks()) if told]
     found = [sentence for path in recorded() for sentence in faults(path)]
+    found += [sentence for sentence, is_fault in old if is_fault]
+    found += [f"{name} is missing." for name in missing()] + [f"{name} belongs to nothing." for name in strangers()]
     runs = {path.name: read(path) for path in recorded()}
     aged = [f"{name}: the library has changed since." for name, run in runs.items() if has_aged(run)]
     aged += [f"{name}: made in the machine's own arithmetic." for name, run in runs.items() if is_unsure(run)]
-    print("\n".join([*found, *aged, *old_benchmarks()]) or "All records belong to today's code.")
+    aged += [sentence for sentence, is_fault in old if not is_fault]
+    print("\n".join([*found, *aged]) or "All records belong to today's code.")
     sys.exit(bool(found))
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_actor", "check_gate", "check_returns", "check_state_values"]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, several
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_fixup_start", "check_shares"]
 
@@ -53,7 +53,7 @@ def _fixup(branches: list, head: torch.Tensor) -> tuple[list, torch.Tensor]:
 def _mistaken(before: torch.Tensor, depth: int, maps: int, place: int) -> list[tuple[torch.Tensor, str]]:
     """Return what known mistakes make of a matrix, and the sentence that names each."""
     return [
-        (before, "It is still He's." if place < maps else "The last matrix of a branch must be 0."),
+        (before, "It is still its He initialization." if place < maps else "The last matrix of a branch must be 0."),
         (depth ** (-1 / (2 * maps - 2)) * before, "The last matrix of a branch is not scaled: it must be 0."),
         (0 * before, "Only the last matrix is 0: with all of them 0 no gradient passes the branch."),
         (depth**-0.5 * before, "The exponent is -1/(2m - 2), with m matrices in a branch."),
@@ -63,7 +63,7 @@ def _mistaken(before: torch.Tensor, depth: int, maps: int, place: int) -> list[t
 
 @exercise("exercise-ident-fixup", points=2, right=_fixup)
 def check_fixup_start(answer: Callable, face: Draw) -> str:
-    """Check ``answer(branches, head)``: the matrices of Fixup from those of He's initialisation, without changing them.
+    """Check ``answer(branches, head)``: the matrices of Fixup from those of He initialization, without changing them.
 
     The verdict is wrong if a matrix is wrong, or one that was given has changed.
     """

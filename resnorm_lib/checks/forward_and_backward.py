@@ -7,9 +7,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import call, expect_close, several
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import call, expect_close, several
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_concat_back", "check_direction_error", "check_post_norm_back", "check_rms_norm_back"]
 

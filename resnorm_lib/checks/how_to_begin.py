@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several, shown_wrong, to_array
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, several, shown_wrong, to_array
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = [
     "check_branch_factor",

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from resnorm_lib import reference
-from resnorm_lib.checks.answers import call, expect_close, several, shown_wrong, to_array
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import call, expect_close, several, shown_wrong, to_array
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_folded_centring", "check_layer_norm_backward", "check_same_path"]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from resnorm_lib._precision import HALF
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
-from resnorm_lib.checks.face import Draw, current
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, shown_wrong, to_array
+from resnorm_lib.checks.judge.face import Draw, current
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_lost_share", "check_scaled_rms_norm", "check_shifted_variance", "check_stochastic_round"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
-from resnorm_lib.checks.face import Draw, current
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, shown_wrong, to_array
+from resnorm_lib.checks.judge.face import Draw, current
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_chunk_to_send", "check_split_layer_norm", "check_sync_backward", "check_weighted_average"]
 

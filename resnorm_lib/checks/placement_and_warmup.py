@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from resnorm_lib.checks.answers import call, expect_close
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import call, expect_close
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_perturbation", "check_warmup_rate"]
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, shown_wrong
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_branch_shares", "check_dead_share", "check_twins"]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, several, shown_wrong
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, several, shown_wrong
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_concat_weights", "check_residual_backward", "check_safe_add"]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, shown_wrong
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 from resnorm_lib.models import ResNet
 
 __all__ = [

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.given import Ahead
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, shown_wrong
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.given import Ahead
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_causal_mask", "check_first_leak", "check_layer_weights", "check_parallel"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
-from resnorm_lib.checks.answers import Wrong, call, expect_close, shown_wrong, to_array
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import Wrong, call, expect_close, shown_wrong, to_array
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 from resnorm_lib.experiments.vision.boxes import Found, iou, suppress
 
 __all__ = ["check_flow_pair", "check_iou", "check_midpoint", "check_suppress", "check_zero_block"]

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from resnorm_lib.checks.answers import call, expect_close, several, to_array
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import call, expect_close, several, to_array
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["check_dropout_shortcut", "check_gate_bias"]
 

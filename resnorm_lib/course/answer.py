@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnorm_lib.checks.answers import REBUILT, Wrong
-from resnorm_lib.checks.arguments import leaves
-from resnorm_lib.checks.face import current
+from resnorm_lib.checks.judge.answers import REBUILT, Wrong
+from resnorm_lib.checks.judge.arguments import leaves
+from resnorm_lib.checks.judge.face import current
 from resnorm_lib.course import wire
 from resnorm_lib.course.limits import LIMITS, Limits
 

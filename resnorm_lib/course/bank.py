@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from resnorm_lib.checks import Wrong
-from resnorm_lib.checks.answers import TOLERANCE, call
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.references import expect
-from resnorm_lib.checks.registry import exercise
+from resnorm_lib.checks.judge.answers import TOLERANCE, call
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.references import expect
+from resnorm_lib.checks.judge.registry import exercise
 
 __all__ = ["VARIABLE", "Held", "drive", "load", "named"]
 

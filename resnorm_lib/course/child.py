@@ -7,6 +7,7 @@ or a secret: what it is sent are the cells of one hand-in and the arguments of o
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -18,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnorm_lib.checks.arguments import gradients, leaves, overwritten, structure, values
-from resnorm_lib.checks.rules import watched
+from resnorm_lib.checks.judge.arguments import gradients, leaves, overwritten, structure, values
+from resnorm_lib.checks.judge.rules import watched
 from resnorm_lib.course import wire
 from resnorm_lib.course.files import close_files
 from resnorm_lib.course.limits import Limits, close_network, confine
@@ -42,15 +43,14 @@ def _hide_checks() -> None:
     """Put stand-ins in the place of the checks, whose sources hold what is expected; what answers are given stays."""
     import resnorm_lib
     from resnorm_lib import checks
-    from resnorm_lib.checks import given
+    from resnorm_lib.checks.judge import given
 
-    folder = os.path.dirname(checks.__file__)
-    names = [name.removesuffix(".py") for name in os.listdir(folder) if name.endswith(".py")]
-    hidden = sys.modules["resnorm_lib.checks"] = resnorm_lib.checks = _NoChecks("resnorm_lib.checks")
-    for name in names:
-        module = sys.modules[f"resnorm_lib.checks.{name}"] = _NoChecks(name)
-        setattr(hidden, name, module)
-    sys.modules[given.__name__] = hidden.given = given
+    names = [info.name for info in pkgutil.walk_packages(checks.__path__, f"{checks.__name__}.")]
+    sys.modules[checks.__name__] = resnorm_lib.checks = _NoChecks(checks.__name__)
+    for name in names:  # a folder before what lies in it
+        above, _, last = name.rpartition(".")
+        module = sys.modules[name] = given if name == given.__name__ else _NoChecks(name)
+        setattr(sys.modules[above], last, module)
 
 
 def run_cells(cells: list[str], others: list[str]) -> dict[str, Any]:

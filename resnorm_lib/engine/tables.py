@@ -1,6 +1,7 @@
 """Tables of runs: one run, two runs side by side, and the paper beside a recorded run and this one."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from resnorm_lib._arguments import choice
@@ -54,7 +55,7 @@ def beside_paper(
         [
             "",
             "paper",
-            "recorded, " + recorded.machine["device"] if recorded else "recorded",
+            "recorded, " + short(recorded.machine["device"]) if recorded else "recorded",
             f"here, {run.preset} preset",
         ]
     ]
@@ -70,6 +71,17 @@ def beside_paper(
             ]
         )
     return f"{what.title}\n{aligned(rows)}"
+
+
+def short(device: str) -> str:
+    """Return the name of a device without its maker, its memory and what was remarked of it, for the head of a column.
+
+    Examples
+    --------
+    >>> short("NVIDIA H100 80GB HBM3 (shared by two runs)")
+    'H100'
+    """
+    return re.sub(r"^NVIDIA |\s\d+GB.*|\s\(.*", "", device)
 
 
 def beside_record(experiment: Experiment, metrics: Sequence[str], run: Run, record: Run | None = None) -> str:

@@ -81,7 +81,7 @@ class Ends(nn.Module):
 
     stages = ()
 
-    def __init__(self, in_features: int, width: int):
+    def __init__(self, in_features: int, width: int) -> None:
         super().__init__()
         self.embed, self.head = _linear_in(in_features, width), _linear_out(width)
 
@@ -106,7 +106,7 @@ class Perceptron(nn.Module):
         As for :class:`resnorm_lib.residual.Residual`.
     """
 
-    def __init__(self, in_features: int, width: int, depth: int, scheme: str, norm: str):
+    def __init__(self, in_features: int, width: int, depth: int, scheme: str, norm: str) -> None:
         super().__init__()
         self.embed = _linear_in(in_features, width)
         self.blocks = ResidualStack([_branch(width, norm) for _ in range(depth)], width, scheme, norm=norm)
@@ -181,7 +181,7 @@ def branch_shares(model: nn.Module, x: Tensor) -> Tensor:
     """
     shares, model = [], copy.deepcopy(model).train()
 
-    def note(block, inputs, output):
+    def note(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if inputs[0].shape == output.shape:
             before, after = _centred(inputs[0]), _centred(output)
             rest = after - (before * after).mean() / before.square().mean() * before

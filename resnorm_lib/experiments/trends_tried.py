@@ -119,7 +119,7 @@ def mixing_gain(model: nn.Module, x: Tensor) -> Tensor:
     """
     products = []
 
-    def multiply(scheme, inputs):
+    def multiply(scheme: nn.Module, inputs: tuple) -> None:
         mixing = scheme.maps(inputs[0][0])[2].squeeze(-1).movedim((0, 1), (-2, -1)).float()  # (..., n, n)
         products.append(mixing @ products[-1] if products else mixing)
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import number
+from resnorm_lib._precision import upcast
+from resnorm_lib.ops._checks import is_floating, shape_error
 
 __all__ = ["ReversibleInstanceNorm"]
 
@@ -25,11 +27,14 @@ class ReversibleInstanceNorm(nn.Module):
     model : nn.Module
         F, which maps windows (N, T) to forecasts (N, H) of the same series.
     eps : number, default 1e-5
+        With 0 a window that is constant, whose standard deviation is 0, gives NaN.
+    device, dtype : optional
+        Of the parameters ``weight`` and ``bias``, both of shape (1,); F keeps its own.
 
     Raises
     ------
     ValueError
-        If eps is negative.
+        If eps is negative, or the windows are not of floating point or have no axis of time.
 
     Examples
     --------
@@ -39,13 +44,29 @@ class ReversibleInstanceNorm(nn.Module):
     True
     """
 
-    def __init__(self, model: nn.Module, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 1e-5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.model, self.eps = model, number("eps", eps, at_least=0)
-        self.weight, self.bias = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(()))
+        self.weight = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Put the two learned numbers back to 1 and 0. The model has its own start."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(-1, keepdim=True)
-        deviation = (x.var(-1, correction=0, keepdim=True) + self.eps).sqrt()
-        forecast = self.model((x - mean) / deviation * self.weight + self.bias)
-        return (forecast - self.bias) / self.weight * deviation + mean
+        if not is_floating(x) or not x.dim():
+            raise shape_error(x, "its last axis must be time")
+        z = upcast(x)  # statistics in float32
+        mean = z.mean(-1, keepdim=True)
+        deviation = (z.var(-1, correction=0, keepdim=True) + self.eps).sqrt()
+        forecast = upcast(self.model(((z - mean) / deviation * self.weight + self.bias).to(x.dtype)))
+        return ((forecast - self.bias) / self.weight * deviation + mean).to(x.dtype)

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from book._tools.cells import read
-from book._tools.manifest import ROOT
+from book._tools.manifest import ROOT, chapters
 from resnorm_lib.checks import (
     Wrong,
-    answers,
     degradation,
     family_of_norms,
     layer_norm_mathematics,
@@ -19,6 +18,7 @@ from resnorm_lib.checks import (
     residual_connections,
     residual_networks,
 )
+from resnorm_lib.checks.judge import answers
 from tests.book.answers import EXERCISES
 
 
@@ -75,6 +75,12 @@ def test_a_wrong_answer_is_told_its_mistake(check, answer, told):
     verdict = check(answer)
     assert not verdict
     assert re.search(told, verdict.sentence)
+
+
+def test_a_file_beside_the_folder_of_the_judge_is_a_chapter_s():
+    files = {path.stem for path in (ROOT / "resnorm_lib/checks").glob("*.py")} - {"__init__"}
+    assert files == {exercise.chapter for exercise in registry().values()}
+    assert files <= {chapter.name for chapter in chapters()}
 
 
 def test_every_registered_check_has_answers_here_and_only_these():
@@ -184,5 +190,5 @@ BROKEN = [
 def test_an_answer_that_does_what_is_ruled_out_is_told_so_and_is_else_right(check, answer, told, monkeypatch):
     assert told in check(answer).sentence
     assert told in check(answer, seed="one").sentence
-    monkeypatch.setattr("resnorm_lib.checks.answers.watched", lambda _: nullcontext([]))
+    monkeypatch.setattr("resnorm_lib.checks.judge.answers.watched", lambda _: nullcontext([]))
     assert check(answer)

@@ -225,25 +225,69 @@ def test_make_gpu_hands_on_the_time_that_it_is_given(checkout, tmp_path):
     assert told.read_text().splitlines()[-1] == "-m resnorm_lib.bench.gpu --budget 7m"
 
 
-OF_THE_BOOK = [f"tests/book/test_{name}.py" for name in ("sources", "manifest", "commands")]
+OF_THE_BOOK = quick.OF_THE_BOOK
 
 
 @pytest.mark.parametrize(
     ("name", "tests"),
     [
         ("resnorm_lib/norms/rms_norm.py", ["tests/norms", "resnorm_lib/norms/rms_norm.py", "tests/test_floors.py"]),
-        ("resnorm_lib/plot.py", ["tests/test_plot.py", "resnorm_lib/plot.py", "tests/test_floors.py"]),
         ("chapters/degradation.ipynb", ["tests/book/test_chapters.py", "chapters/degradation.ipynb"]),
         ("tests/norms/cases.py", ["tests/norms"]),
         ("tests/book/answers/degradation.py", ["tests/course/test_graders.py", "tests/book/test_checks.py"]),
         ("conftest.py", ["tests/book/test_nbval.py", "tests/book/test_figures.py"]),
         ("book/_ext/front.py", ["tests/book/test_front.py", "tests/book/test_ext.py", *OF_THE_BOOK]),
-        ("requirements.txt", OF_THE_BOOK),
-        ("README.md", []),
+        ("tests/course/instructor/claims.py", ["tests/course"]),
+        ("resnorm_lib/data/co2.txt", ["tests/data", "tests/test_floors.py"]),
+        ("book/_tools/printed/pdf.py", ["tests/book/test_printed.py", *OF_THE_BOOK]),
+        ("book/_tools/situations/loops.py", ["tests/book/test_situations.py", *OF_THE_BOOK]),
+        ("book/_tools/course/exercises.py", ["tests/book/test_course.py", "tests/course/test_bank.py", *OF_THE_BOOK]),
+        # deleted
+        ("resnorm_lib/norms/gone.py", ["tests/norms", "tests/test_floors.py"]),
+        ("tests/norms/test_gone.py", ["tests/norms"]),
+        ("chapters/gone.ipynb", ["tests/book/test_chapters.py", *OF_THE_BOOK]),
     ],
 )
 def test_make_quick_tests_what_has_changed(name, tests):
     assert quick.tests_of(name) == tests
+
+
+@pytest.mark.parametrize(
+    ("name", "tests"),
+    [
+        ("resnorm_lib/plot.py", {"tests/test_plot.py", "tests/probes", "resnorm_lib/plot.py"}),
+        (
+            "resnorm_lib/_precision.py",
+            {"tests/ops", "tests/norms", "resnorm_lib/_precision.py", "tests/test_floors.py"},
+        ),
+        ("resnorm_lib/_arguments.py", {"tests/norms", "tests/residual", "tests/models", "tests/engine"}),
+        ("resnorm_lib/__init__.py", {"tests/test_imports.py", "tests/test_types.py"}),
+        ("book/_tools/cells.py", {"tests/book/test_chapters.py", "tests/book/test_records.py"}),
+        ("requirements.txt", {*OF_THE_BOOK}),
+        ("book/recorded/degradation-cpu.json", {"tests/book/test_records.py", *OF_THE_BOOK}),
+        ("book/recorded/seeds.json", {"tests/book/test_records.py", "tests/book/test_claims_on_the_page.py"}),
+    ],
+)
+def test_make_quick_tests_the_rooms_that_use_what_has_changed(name, tests):
+    assert tests <= {*quick.tests_of(name)}
+
+
+def test_make_quick_sees_what_was_deleted_or_renamed_in_a_first_commit_too(tmp_path, monkeypatch):
+    def git(*command):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *command], cwd=tmp_path, check=True)
+
+    monkeypatch.setattr(quick, "ROOT", tmp_path)
+    for name in ("kept", "gone", "old"):
+        (tmp_path / name).write_text(f"{name}\n" * 9)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    assert quick.changed() == ["gone", "kept", "old"]
+    git("rm", "-q", "gone")
+    git("mv", "old", "new")
+    assert sorted(quick.changed()) == ["gone", "new", "old"]
+    git("commit", "-qm", "second")
+    assert sorted(quick.changed()) == ["gone", "new", "old"]
 
 
 def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(tmp_path):

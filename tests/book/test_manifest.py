@@ -1,5 +1,6 @@
 """The manifest, the notebooks, the table of contents and the library say the same of every chapter."""
 
+import ast
 import pkgutil
 import re
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ from book._tools import manifest
 from book._tools.cells import read
 from book._tools.manifest import ROOT, chapters, heading
 from resnorm_lib.checks import registry
+from resnorm_lib.experiments import EXPERIMENTS, get
 from resnorm_lib.probes.findings import CHAPTERS
 from tests.book import sources
 
@@ -89,12 +91,6 @@ def test_every_experiment_belongs_to_a_chapter_and_has_tests():
     assert {name.removeprefix("test_") for name in stems("tests/experiments")} == marked
 
 
-def test_every_recorded_run_belongs_to_a_chapter():
-    known = {chapter.name for chapter in MANIFEST if chapter.experiment}
-    known |= {"fast_on_a_gpu", "kernels"}
-    assert {name.rpartition("-")[0] for name in stems("book/recorded", "*-?pu.json")} <= known
-
-
 def test_the_links_of_findings_are_those_of_the_manifest():
     explained = {subject: heading(chapter.name) for chapter in MANIFEST for subject in chapter.findings}
     assert explained == CHAPTERS
@@ -144,3 +140,40 @@ def test_the_plan_of_the_course_fits_its_weeks_and_has_what_its_chapters_need():
         assert len(rows) == len(some)
         assert weeks == sorted(weeks)
         assert set(weeks) == set(range(1, count + 1))
+
+
+def gpu_changes(path):
+    """Return what the preset "gpu" changes in a chapter: the "size" of what is trained, the "device" alone, or None."""
+    cells = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    nodes = [node for source in cells for node in ast.walk(ast.parse(source))]
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    own = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    if any(map(asks_for_the_preset, nodes)):
+        return "size"
+    return "device" if "device" in names - own else None
+
+
+def asks_for_the_preset(node):
+    """Whether this is runtime.preset(), or an experiment's config() or run() whose preset is nowhere named."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    owner = getattr(node.func.value, "id", None)
+    if (owner, node.func.attr) == ("runtime", "preset"):
+        return True
+    named = any(isinstance(arg, ast.Constant | ast.Name) for arg in node.args) or "preset" in {
+        k.arg for k in node.keywords
+    }
+    return node.func.attr in ("config", "run") and owner != "subprocess" and not named
+
+
+def test_the_page_on_running_says_what_a_gpu_changes_in_which_chapter():
+    page = (ROOT / "book/how_to_run.md").read_text(encoding="utf-8")
+    size, device, nothing = re.findall(r"^\| (?:the tensors are|nothing:).*$", page, re.MULTILINE)
+    found = {path.stem: gpu_changes(path) for path in sources.chapters()}
+    for row, change in ((size, "size"), (device, "device")):
+        listed = re.findall(r"chapters/(\w+)", row)
+        assert sorted(listed) == sorted(name for name, what in found.items() if what == change)
+    assert "all others" in nothing
+    named = re.search(r"where `NAME` is (.+)\.$", page, re.MULTILINE)[1]
+    without = [name for name in EXPERIMENTS if found[name] != "size" and "gpu" in get(name).presets]
+    assert sorted(re.findall(r"`(\w+)`", named)) == sorted(without)

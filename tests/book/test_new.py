@@ -10,7 +10,7 @@ import pytest
 from book._tools.cells import read
 from book._tools.new import new
 from resnorm_lib import checks
-from resnorm_lib.checks.registry import Exercise, registry
+from resnorm_lib.checks.judge.registry import Exercise, registry
 from tests.book import notebooks, planted, test_chapters
 from tests.book.sources import ROOT
 from tests.course.test_graders import wrong_answers

@@ -101,16 +101,55 @@ def test_a_change_of_the_library_is_said_but_is_no_fault(honest):
     assert records.has_aged(run)
 
 
-def test_a_record_of_the_benchmark_that_other_code_made_is_named_with_the_command_that_made_it(tmp_path):
-    today = records.of_experiment("resnorm_lib.bench.ratios")
-    record = {"code": today, "machine": {"command": "python -m resnorm_lib.bench ratios --out bench.json"}}
-    expected = {
-        "experiment": "bench.json belongs to other code of the benchmark. "
-        "Record it anew: python -m resnorm_lib.bench ratios --out bench.json",
-        "library": "bench.json: the library has changed since.",
-    }
-    write_document(record, tmp_path / "bench.json")
-    assert records.old_benchmarks(tmp_path) == []
-    for part, sentence in expected.items():
-        write_document(record | {"code": today | {part: "0"}}, tmp_path / "bench.json")
-        assert records.old_benchmarks(tmp_path) == [sentence]
+@pytest.mark.parametrize("path", records.benchmarks(), ids=lambda path: path.stem)
+def test_a_record_of_the_benchmark_belongs_to_its_code(path):
+    sentence, is_fault = records.old_benchmark(path) or ("", False)
+    assert not is_fault, sentence
+
+
+def test_every_experiment_has_its_record_and_every_record_is_one_s():
+    assert records.missing() == []
+    assert records.strangers() == []
+
+
+def test_a_record_that_is_missing_or_belongs_to_nothing_is_named(tmp_path):
+    for path in records.FOLDER.glob("*.json"):
+        if path.name != "trends_tried-cpu.json":
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "nobody-rates.json").touch()
+    (tmp_path / "kernels-cpu.json").touch()
+    assert records.missing(tmp_path) == ["trends_tried-cpu.json"]
+    assert records.strangers(tmp_path) == ["kernels-cpu.json", "nobody-rates.json"]
+
+
+COMMAND = "python -m resnorm_lib.bench ratios --out bench.json"
+OLD = f"bench.json belongs to other code of the benchmark. Record it anew: {COMMAND}"
+
+
+@pytest.mark.parametrize(
+    ("part", "driver", "told"),
+    [
+        (None, None, None),
+        ("experiment", None, (OLD, True)),
+        ("experiment", "580.159", (OLD, False)),  # of a GPU
+        ("library", None, ("bench.json: the library has changed since.", False)),
+    ],
+)
+def test_a_record_of_the_benchmark_that_other_code_made_is_named_with_its_command(part, driver, told, tmp_path):
+    code = records.of_experiment("resnorm_lib.bench.ratios") | ({part: "0"} if part else {})
+    write_document({"code": code, "machine": {"command": COMMAND, "driver": driver}}, tmp_path / "bench.json")
+    [path] = records.benchmarks(tmp_path)
+    assert records.old_benchmark(path) == told
+
+
+def test_make_stale_fails_for_each_kind_of_fault(monkeypatch, capsys):
+    monkeypatch.setattr(records, "recorded", lambda folder=None: [])
+    monkeypatch.setattr(records, "missing", lambda: ["my_subject-cpu.json"])
+    monkeypatch.setattr(records, "strangers", lambda: ["nobody-rates.json"])
+    monkeypatch.setattr(records, "benchmarks", lambda: [records.FOLDER / "bench.json"])
+    monkeypatch.setattr(records, "old_benchmark", lambda path: (OLD, True))
+    with pytest.raises(SystemExit, match="True"):
+        records.main()
+    assert capsys.readouterr().out.splitlines() == [
+        OLD, "my_subject-cpu.json is missing.", "nobody-rates.json belongs to nothing."
+    ]  # fmt: skip

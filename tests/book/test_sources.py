@@ -1,8 +1,12 @@
 """The files of the project agree with each other, and a planted disagreement is named."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 
+from book._tools.manifest import ROOT
 from tests.book import planted, sources
 
 CHECKS = [
@@ -79,3 +83,19 @@ def test_a_lax_comparison_is_named_wherever_it_is_started(name, project):
 def test_a_project_that_never_compares_is_named(project):
     write(project / "Makefile", "test:\n\tpython -m pytest --nbval-lax\n")
     assert "No command of the project runs --nbval." in sources.nbval_is_strict(project)
+
+
+def ruff_finds(file, source):
+    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename", file, "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize("line", ["from ..models import MLP", "from . import stack", "from .stack import Stack"])
+def test_an_import_that_the_floors_cannot_read_is_refused(line):
+    """``tests/test_floors.py`` and the fingerprints of records read names that begin with resnorm_lib."""
+    assert "TID252" in ruff_finds("resnorm_lib/norms/new.py", line)
+
+
+def test_no_file_of_the_experiments_is_spared_its_types():
+    for path in (ROOT / "resnorm_lib/experiments").rglob("*.py"):
+        assert "ANN" in ruff_finds(str(path.relative_to(ROOT)), "def f(x):\n    return x\n"), path

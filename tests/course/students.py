@@ -44,7 +44,8 @@ def both(first=DISTANCE, second=SHARE):
 
 def handed_back(line):
     """Return an answer that first runs a line, and then gives what would be right if the checks believed it."""
-    return f"import numpy as np\nimport resnorm_lib.checks.answers as answers\n{line}\ndef distance(x):\n    return 0.0"
+    head = "import numpy as np\nimport resnorm_lib.checks.judge.answers as answers"
+    return f"{head}\n{line}\ndef distance(x):\n    return 0.0"
 
 
 # student: (what is handed in, points)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnorm_lib.checks.answers import HIDDEN
+from resnorm_lib.checks.judge.answers import HIDDEN
 from tests.book.answers import EXERCISES
 from tests.course.test_graders import OTHER_KINDS, right_answers, wrong_answers
 

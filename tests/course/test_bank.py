@@ -15,7 +15,7 @@ from book._tools.course import __main__ as course
 from book._tools.course.bank import banks, read_bank, unanswered
 from book._tools.course.exercises import POINTS, exercises
 from book._tools.course.notebooks import assignment, notebook
-from resnorm_lib.checks.answers import HIDDEN
+from resnorm_lib.checks.judge.answers import HIDDEN
 from resnorm_lib.course.bank import VARIABLE, drive, load, named
 from resnorm_lib.course.grade import checks, grade
 from resnorm_lib.course.limits import Limits

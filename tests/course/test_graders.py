@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resnorm_lib._precision import HALF
-from resnorm_lib.checks.answers import HIDDEN
+from resnorm_lib.checks.judge.answers import HIDDEN
 from resnorm_lib.course.limits import Limits
 from tests.book.answers import EXERCISES
 from tests.course import variants
@@ -153,7 +153,7 @@ def test_results_of_a_classmate_are_worth_nothing(check):
     assert not check(variants.replayed(answer, check), seed="another secret")
 
 
-PATCHES = """import numpy as np, torch, resnorm_lib.checks.answers as answers
+PATCHES = """import numpy as np, torch, resnorm_lib.checks.judge.answers as answers
 np.allclose = torch.allclose = torch.equal = answers.agree = answers.expect_close = lambda *a, **k: True
 """
 ATTACKS = {

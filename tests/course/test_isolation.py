@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from resnorm_lib.checks.answers import Wrong, call
-from resnorm_lib.checks.face import Draw, shown
+from resnorm_lib.checks.judge.answers import Wrong, call
+from resnorm_lib.checks.judge.face import Draw, shown
 from resnorm_lib.course import files, wire
 from resnorm_lib.course.limits import Limits
 
@@ -109,9 +109,10 @@ def test_there_is_no_network(house):
 def test_neither_checks_nor_the_surroundings_are_there(house, monkeypatch):
     monkeypatch.setenv("RESNORM_INSTRUCTOR", "/nowhere")
     source = """def f():
-    import os, resnorm_lib.checks.rank_collapse as checks
-    return str(checks.check_distance(1)), len(os.listdir()), os.environ.get("RESNORM_INSTRUCTOR")"""
-    assert run(house, source) == ("None", 0, None)
+    import os, resnorm_lib.checks.rank_collapse as checks, resnorm_lib.checks.judge.references as references
+    told = str(checks.check_distance(1)), str(references.expect(1))
+    return *told, len(os.listdir()), os.environ.get("RESNORM_INSTRUCTOR")"""
+    assert run(house, source) == ("None", "None", 0, None)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,8 @@ def test_neither_checks_nor_the_surroundings_are_there(house, monkeypatch):
     ["open(place + '/secret.txt').read()", "open(place + '/new.txt', 'w')", "os.listdir(place)",
      "os.remove(place + '/secret.txt')", "os.rename(place + '/secret.txt', 'mine')",
      "os.truncate(place + '/secret.txt', 0)", "open('/proc/1/environ').read()",
-     "open(resnorm_lib.__path__[0] + '/checks/rank_collapse.py').read()"],
+     "open(resnorm_lib.__path__[0] + '/checks/rank_collapse.py').read()",
+     "open(resnorm_lib.__path__[0] + '/checks/judge/face.py').read()"],
 )  # fmt: skip
 def test_files_of_the_judge_are_out_of_reach(house, tmp_path, line):
     (tmp_path / "secret.txt").write_text("word")

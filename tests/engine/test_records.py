@@ -119,10 +119,10 @@ def test_three_columns_are_paper_recorded_and_here():
         "10.500 (10.000 to 11.000)",
     ]
     there = hand_made()
-    there.machine = {"device": "NVIDIA H100"}
+    there.machine = {"device": "NVIDIA H100 80GB HBM3 (shared)"}
     there.trials = there.trials[:1]
     text = tables.beside_paper(EXPERIMENT, "total", hand_made(), there)
-    assert "recorded, NVIDIA H100" in text
+    assert "  recorded, H100  " in text
     assert "not yet recorded" not in text
     with pytest.raises(ValueError, match="metric is 'totle'"):
         tables.beside_paper(EXPERIMENT, "totle", hand_made())

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from resnorm_lib.residual.scheme import State
+
 __all__ = ["context_loss", "output_without_layer", "spread", "unigram_loss"]
 
 
@@ -33,7 +35,7 @@ def output_without_layer(model: nn.Module, layer: int | None, x: Tensor, amp: bo
         return model.head(model.final_norm(model.blocks.close(state)))
 
 
-def _past_layer(block, state):
+def _past_layer(block: nn.Module, state: State) -> State:
     """Return the stream past a block. The norm of the embeddings, which peri_ln puts into the first block, stays."""
     return block.scheme.norm_in(state) if hasattr(block.scheme, "norm_in") else state
 

@@ -16,7 +16,7 @@ __all__ = ["evaluate_in_batches", "replace_norms", "with_precise_statistics"]
 class _AlwaysInTraining(GhostBatchNorm):
     """Statistics of the parts in evaluation too, to measure the function that was trained."""
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> "_AlwaysInTraining":
         return super().train()
 
 

@@ -16,7 +16,7 @@ __all__ = ["MAKE", "Factor", "Gate", "log_product", "mean_factors"]
 class Factor(nn.Module):
     r""":math:`\lambda x`."""
 
-    def __init__(self, factor: float):
+    def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = factor
 
@@ -27,7 +27,7 @@ class Factor(nn.Module):
 class Gate(nn.Module):
     r""":math:`(1 - g(x)) \odot x` with :math:`g(x) = \sigma(W x + b)`: a gate on the shortcut alone."""
 
-    def __init__(self, dim: int, axis: int | None, bias: float):
+    def __init__(self, dim: int, axis: int | None, bias: float) -> None:
         super().__init__()
         self.gate = FeatureLinear(dim, axis, bias)
 
@@ -84,7 +84,7 @@ def mean_factors(model: nn.Module, x: Tensor) -> list[float] | None:
     return factors
 
 
-def _note(factors, place, gate, inputs, output):
+def _note(factors: list, place: int, gate: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     factors[place] = (1 - torch.sigmoid(output)).mean().item()
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnorm_lib.checks.answers import call
+from resnorm_lib.checks.judge.answers import call
 from resnorm_lib.course.bank import Held
 
 

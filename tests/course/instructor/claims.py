@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from resnorm_lib.checks.answers import call
+from resnorm_lib.checks.judge.answers import call
 from resnorm_lib.course.bank import Held
 
 

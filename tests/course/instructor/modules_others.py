@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from resnorm_lib.checks import Wrong
-from resnorm_lib.checks.answers import call
+from resnorm_lib.checks.judge.answers import call
 from resnorm_lib.course.bank import Held, drive
 
 

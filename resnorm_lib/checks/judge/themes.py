@@ -10,8 +10,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from resnorm_lib.checks.face import Draw
-from resnorm_lib.checks.slips import slips
+from resnorm_lib.checks.judge.face import Draw
+from resnorm_lib.checks.judge.slips import slips
 
 __all__ = ["common", "of", "wrong_results"]
 
@@ -84,8 +84,8 @@ def wrong_results(right: Callable, arguments: tuple, what: str) -> Iterator[tupl
     """Yield the results of wrong answers that are made from a right one, and the sentence that names each mistake.
 
     Arguments are ignored, exchanged, or one step off; and within the function an axis is another, ``eps`` stands
-    outside the root, a root, a ReLU or a transposition is missing (:mod:`resnorm_lib.checks.slips`). What is no array
-    of real numbers is left out.
+    outside the root, a root, a ReLU or a transposition is missing (:mod:`resnorm_lib.checks.judge.slips`). What is no
+    array of real numbers is left out.
     """
     for result, sentence in _made(right, arguments, what):
         try:

@@ -4,9 +4,9 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from resnorm_lib.checks import themes
-from resnorm_lib.checks.answers import TOLERANCE, Wrong, agree, call, expect_close, several
-from resnorm_lib.checks.face import Draw, shown
+from resnorm_lib.checks.judge import themes
+from resnorm_lib.checks.judge.answers import TOLERANCE, Wrong, agree, call, expect_close, several
+from resnorm_lib.checks.judge.face import Draw, shown
 
 __all__ = ["expect"]
 
@@ -22,7 +22,7 @@ def expect(
 ) -> None:
     """Compare an answer with a right one on the same arguments, and with wrong ones that name its mistake.
 
-    Beside ``mistakes`` those are tried that any answer may contain (:mod:`resnorm_lib.checks.themes`).
+    Beside ``mistakes`` those are tried that any answer may contain (:mod:`resnorm_lib.checks.judge.themes`).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def expect(
     >>> expect(lambda n: n - 1, lambda n: n, 5, what="The count")
     Traceback (most recent call last):
         ...
-    resnorm_lib.checks.answers.Wrong: The count is that of n - 1: one step fewer.
+    resnorm_lib.checks.judge.answers.Wrong: The count is that of n - 1: one step fewer.
     """
     used, tried = use or _by_name(what), []
     got = used(answer, *arguments)

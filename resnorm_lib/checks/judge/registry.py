@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 
-from resnorm_lib.checks.answers import Wrong
-from resnorm_lib.checks.face import Draw, shown
-from resnorm_lib.checks.rules import RULES
+from resnorm_lib.checks.judge.answers import Wrong
+from resnorm_lib.checks.judge.face import Draw, shown
+from resnorm_lib.checks.judge.rules import RULES
 
 __all__ = ["Exercise", "Verdict", "exercise", "registry"]
 
@@ -47,10 +47,10 @@ def exercise(
 ) -> Callable[[Callable], Callable[..., Verdict]]:
     """Register a check for the exercise with this label.
 
-    The check takes an answer and a :class:`~resnorm_lib.checks.face.Draw` for its arguments, raises
-    :class:`~resnorm_lib.checks.answers.Wrong` with a sentence where the answer is wrong, and returns what was right, as
-    the end of a sentence. Registered, it takes an answer, and a seed for its hidden face: drawn arguments, float64 and
-    float32. It returns a :class:`Verdict` and raises nothing.
+    The check takes an answer and a :class:`~resnorm_lib.checks.judge.face.Draw` for its arguments, raises
+    :class:`~resnorm_lib.checks.judge.answers.Wrong` with a sentence where the answer is wrong, and returns what was
+    right, as the end of a sentence. Registered, it takes an answer, and a seed for its hidden face: drawn arguments,
+    float64 and float32. It returns a :class:`Verdict` and raises nothing.
 
     Parameters
     ----------
@@ -58,13 +58,13 @@ def exercise(
     points : int
     right : function, optional
         A right answer, written with torch where it works on tensors: from it the mistakes that any answer may contain
-        are made (:mod:`resnorm_lib.checks.themes`), so that the check need not list them.
+        are made (:mod:`resnorm_lib.checks.judge.themes`), so that the check need not list them.
     without : tuple of str
-        What the statement rules out, of ``resnorm_lib.checks.rules``: an answer that does it is wrong.
+        What the statement rules out, of ``resnorm_lib.checks.judge.rules``: an answer that does it is wrong.
 
     Examples
     --------
-    >>> from resnorm_lib.checks.references import expect
+    >>> from resnorm_lib.checks.judge.references import expect
     >>> @exercise("exercise-demo-double", points=1)
     ... def check_double(answer, face):
     ...     for number in face.cases(2, drawn=lambda: face.number(1, 9)):
@@ -121,7 +121,7 @@ def registry() -> dict[str, Exercise]:
     """
     import resnorm_lib.checks as package
 
-    chapters = {info.name for info in pkgutil.iter_modules(package.__path__)} - {"registry"}  # its example is none
+    chapters = {info.name for info in pkgutil.iter_modules(package.__path__) if not info.ispkg}
     for name in sorted(chapters):
         importlib.import_module(f"{package.__name__}.{name}")
     return {label: found for label, found in _EXERCISES.items() if found.chapter in chapters}

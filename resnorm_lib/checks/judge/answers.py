@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnorm_lib.checks import themes
-from resnorm_lib.checks.arguments import gradients, overwritten, structure, values
-from resnorm_lib.checks.face import current
-from resnorm_lib.checks.rules import watched
+from resnorm_lib.checks.judge import themes
+from resnorm_lib.checks.judge.arguments import gradients, overwritten, structure, values
+from resnorm_lib.checks.judge.face import current
+from resnorm_lib.checks.judge.rules import watched
 
 __all__ = ["REBUILT", "TOLERANCE", "Wrong", "agree", "call", "expect_close", "several", "shown_wrong", "to_array"]
 
@@ -44,7 +44,7 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: t
         Which arguments the answer is to change; then it need not return anything.
     at : tuple of int
         At which arguments the gradient of the result is wanted; then a pair is returned, of the result and of what
-        ``resnorm_lib.checks.arguments.gradients`` says. An answer that runs elsewhere gives them from there.
+        ``resnorm_lib.checks.judge.arguments.gradients`` says. An answer that runs elsewhere gives them from there.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def expect_close(
         What is compared, as the subject of a sentence: "The output".
     mistakes : iterable of (array, str)
         What a known mistake would have given, and the sentence that names the mistake. Those that any answer may
-        contain (:mod:`resnorm_lib.checks.themes`) are tried after them, on what the answer was called with last.
+        contain (:mod:`resnorm_lib.checks.judge.themes`) are tried after them, on what the answer was called with last.
     tolerance : float
         Largest difference, relative to the largest entry of ``wanted``.
 
@@ -191,7 +191,7 @@ def expect_close(
     >>> expect_close(3.0, 4.0, "The sum", mistakes=[(3.0, "One term is missing.")])
     Traceback (most recent call last):
         ...
-    resnorm_lib.checks.answers.Wrong: One term is missing.
+    resnorm_lib.checks.judge.answers.Wrong: One term is missing.
     """
     got, wanted = to_array(got), to_array(wanted)
     if got.shape != wanted.shape and got.size == wanted.size == 1:

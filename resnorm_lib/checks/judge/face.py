@@ -35,7 +35,7 @@ class Draw:
         self._draw = self.numpy(0)
         self.right: Callable | None = None  # a right answer
         self.asked: tuple = ()  # what the answer was called with last
-        self.without: tuple[str, ...] = ()  # what the exercise rules out, of resnorm_lib.checks.rules
+        self.without: tuple[str, ...] = ()  # what the exercise rules out, of resnorm_lib.checks.judge.rules
 
     def numpy(self, number: int) -> np.random.Generator:
         """Return NumPy's generator number ``number`` of this face."""
