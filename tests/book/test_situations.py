@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from book._tools.situations import alone, loops
+from book._tools.situations import alone, loops, together
 from book._tools.situations.__main__ import PAGE
 from book._tools.situations.outcomes import (
     ALONE,
+    NOTED,
     NOTES,
+    RIGHT,
     SITUATIONS,
     TOGETHER,
     WRONG,
@@ -19,6 +21,7 @@ from book._tools.situations.outcomes import (
 from book._tools.situations.page import markdown, read
 from book._tools.situations.subjects import INNER, Subject, subjects
 from resnorm_lib import norms
+from resnorm_lib.residual import SCHEMES
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of what a note on the page explains
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -85,3 +88,23 @@ def test_a_fault_would_be_seen(monkeypatch):
     with pytest.raises(ValueError, match="own_loop scheme pre_norm: AssertionError"):
         markdown({cell: found})
     assert read(markdown({cell: Outcome("✓")})) == {cell: "✓"}
+
+
+def test_a_norm_whose_hook_is_passed_by_would_be_seen(monkeypatch):
+    def forward(self, x, branch, shortcut):
+        return shortcut(x) + branch(self.norm.forward(x))
+
+    row = Subject("pre_norm", "scheme")
+    assert outcome(alone.hooks, row).sign == RIGHT
+    monkeypatch.setattr(SCHEMES["pre_norm"], "forward", forward)
+    assert "a hook was not called, of 0.scheme.norm, 1." in outcome(alone.hooks, row).text
+
+
+def own_sign(*signs):
+    rank = torch.distributed.get_rank()
+    return signs[rank], f"process {rank}"
+
+
+def test_a_fault_of_either_process_would_be_seen():
+    found = together.in_two_processes([(WRONG, RIGHT), (RIGHT, WRONG), (NOTED, WRONG), (RIGHT, RIGHT)], own_sign)
+    assert found == [(WRONG, "process 0"), (WRONG, "process 1"), (WRONG, "process 1"), (RIGHT, "process 0")]
