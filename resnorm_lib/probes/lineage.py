@@ -96,7 +96,7 @@ class Lineage:
         return node is not None and node.reference() is tensor
 
     def strange(self, tensor: Tensor) -> bool:
-        """Whether no call that was seen has made the tensor, and it is neither an input nor a weight."""
+        """Return whether no call that was seen has made the tensor, and it is neither an input nor a weight."""
         return not self.knows(tensor) and id(tensor) not in self.weights
 
     def of(self, tensor: Tensor) -> Node:

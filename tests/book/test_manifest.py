@@ -172,7 +172,7 @@ def gpu_changes(path):
 
 
 def asks_for_the_preset(node):
-    """Whether this is runtime.preset(), or an experiment's config() or run() whose preset is nowhere named."""
+    """Return whether this is runtime.preset(), or an experiment's config() or run() whose preset is nowhere named."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
     owner = getattr(node.func.value, "id", None)
