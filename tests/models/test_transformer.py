@@ -116,6 +116,12 @@ def test_a_gpt2_whose_head_is_not_the_embedding_keeps_its_head():
     assert "head.weight" not in gpt2_state_dict(weights | {"lm_head.weight": weights["wte.weight"].clone()})
 
 
+@pytest.mark.parametrize("shape", [(VOCAB + 1, DIM), (VOCAB, DIM + 1), (VOCAB,)], ids=str)
+def test_a_gpt2_whose_head_does_not_fit_is_refused(shape):
+    with pytest.raises(ValueError, match=rf"lm_head.weight has shape .* must have the shape \({VOCAB}, {DIM}\)"):
+        from_gpt2(gpt2_weights() | {"lm_head.weight": draw(*shape)}, HEADS)
+
+
 def test_what_the_weights_of_a_gpt2_do_not_tell_can_be_said():
     weights, tokens = gpt2_weights(), words(3, LONGEST, VOCAB)
     model = from_gpt2(weights, HEADS, activation="relu", norm=partial(LayerNorm, eps=0.1))
