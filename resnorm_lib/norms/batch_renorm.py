@@ -87,6 +87,7 @@ class BatchRenorm(OptionalBias, _BatchNorm):
     def __init__(
         self,
         num_features: int,
+        *,
         r_max: float = 3.0,
         d_max: float = 5.0,
         eps: float = 1e-5,
@@ -94,7 +95,6 @@ class BatchRenorm(OptionalBias, _BatchNorm):
         affine: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
         bias: bool = True,
     ) -> None:
         checked = channel_arguments(num_features, eps, momentum, affine, False)

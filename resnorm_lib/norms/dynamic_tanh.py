@@ -83,6 +83,7 @@ class DynamicTanh(_PointwiseAffine):
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
+        *,
         alpha_init_value: float = 0.5,
         elementwise_affine: bool = True,
         device: torch.device | str | None = None,
@@ -129,6 +130,7 @@ class Derf(_PointwiseAffine):
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
+        *,
         alpha_init_value: float = 0.5,
         shift_init_value: float = 0.0,
         elementwise_affine: bool = True,
