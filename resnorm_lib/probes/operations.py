@@ -21,6 +21,8 @@ __all__ = [
     "gives_itself",
     "hides_a_sum",
     "is_linear",
+    "is_neutral",
+    "is_of_data",
     "is_relu",
     "mixes",
     "plain_name",
@@ -59,6 +61,9 @@ SUMS_INSIDE = {
     *("addcmul", "addcdiv", "addmm", "addmv", "addr", "addbmm", "baddbmm", "lerp", "rsub", "index_add"),
     *("scatter_add", "scatter_reduce", "index_put", "foreach_add", "foreach_sub"),
 }
+# These make a tensor of a list, an array or bytes.
+OF_DATA = {"tensor", "as_tensor", "asarray", "frombuffer", "new_tensor"}
+NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1, "truediv": 1}
 DROPOUTS = {"dropout", "alpha_dropout", "feature_dropout"}  # give back the input itself where nothing is dropped
 RELU_LIKE = {"relu", "relu6", "threshold", "clamp_min"}
 OTHER_NAMES = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul", "subtract": "sub", "multiply": "mul"}
@@ -116,6 +121,18 @@ def is_relu(name: str, args: tuple, kwargs: dict[str, Any]) -> bool:
 def aliases(name: str, source: Tensor, result: Tensor) -> bool:
     """Return whether the result holds the same values in another shape, dtype or place."""
     return name in SAME_VALUE and isinstance(result, torch.Tensor) and source.numel() == result.numel()
+
+
+def is_of_data(name: str, sources: Sequence[Tensor]) -> bool:
+    """Return whether the call makes a tensor of data in which torch does not see what it was computed from."""
+    return name in OF_DATA and not sources
+
+
+def is_neutral(name: str, args: tuple, kwargs: dict[str, Any]) -> bool:
+    """Return whether the call adds 0 or multiplies by 1, as Python's sum begins: 0 + x."""
+    if name not in NEUTRAL or kwargs or len(args) != 2 or not isinstance(args[0], Tensor):
+        return False
+    return type(args[1]) in (int, float) and args[1] == NEUTRAL[name]
 
 
 def feature_axis_after(name: str, before: int | None) -> int | None:
