@@ -11,9 +11,9 @@ HALF = (torch.float16, torch.bfloat16)
 Values = TypeVar("Values", Tensor, Tensor | None)
 
 
-def statistics_dtype(x: Tensor) -> torch.dtype:
+def statistics_dtype(x: Tensor | torch.dtype) -> torch.dtype:
     """Return the dtype of means, sums and variances of ``x``: float64 for float64, float32 for all narrower dtypes."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+    return torch.float64 if (x if isinstance(x, torch.dtype) else x.dtype) == torch.float64 else torch.float32
 
 
 def upcast(x: Values) -> Values:

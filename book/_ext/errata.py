@@ -144,11 +144,15 @@ class Of(Generated):
     required_arguments = 1
 
     def text(self, register):
-        what = self.arguments[0]
-        own = [finding for finding in register["findings"] if what in (finding["root"], *finding["chapters"])]
-        lines = [f"- {{erratum}}`{finding['id']}`: {flat(finding['claim'])}" for finding in own]
-        title = f"{len(own)} entries of the register of errata belong here"
-        return "\n".join([f":::{{admonition}} {title}", ":class: dropdown erratum", "", *lines, ":::"]) if own else ""
+        return treated(self.arguments[0], register)
+
+
+def treated(what, register):
+    """Return a folded list of the findings that a chapter treats, or that spring from one confusion."""
+    own = [finding for finding in register["findings"] if what in (finding["root"], *finding["chapters"])]
+    lines = [f"- {{erratum}}`{finding['id']}`: {flat(finding['claim'])}" for finding in own]
+    title = f"{len(own)} entries of the register of errata belong here"
+    return "\n".join([f":::{{admonition}} {title}", ":class: dropdown erratum", "", *lines, ":::"]) if own else ""
 
 
 class Right(Generated):

@@ -86,15 +86,21 @@ class Models(SphinxDirective):
 
     label, columns, caption = "", (), ""
 
-    def rows(self):
+    @classmethod
+    def rows(cls):
         return load()
+
+    @classmethod
+    def text(cls):
+        """Return the table, and below it why a cell is empty, as texts in MyST."""
+        rows, caption = cls.rows(), " ".join(f"{cls.caption} {SOURCES}".split())
+        text = [f"::::{{table}} {caption}\n:name: {cls.label}\n\n{table(rows, cls.columns)}\n::::"]
+        empty = missing(rows, cls.columns)
+        return [*text, f"Where a cell is empty: {' '.join(empty)}"] if empty else text
 
     def run(self):
         self.env.note_dependency(str(DATA))
-        rows, caption = self.rows(), " ".join(f"{self.caption} {SOURCES}".split())
-        text = [f"::::{{table}} {caption}\n:name: {self.label}\n\n{table(rows, self.columns)}\n::::"]
-        empty = missing(rows, self.columns)
-        return parsed(self, [*text, f"Where a cell is empty: {' '.join(empty)}"] if empty else text)
+        return parsed(self, self.text())
 
 
 class RealModels(Models):
@@ -111,7 +117,8 @@ class OpenModels(Models):
     label, columns = "table-open-models", ("norm", "eps", "placement", "qk", "positions", "feed-forward")
     caption = "What a layer has in ten open language models."
 
-    def rows(self):
+    @classmethod
+    def rows(cls):
         return [row for row in load() if "positions" in row]
 
 

@@ -12,12 +12,12 @@ def chapters(root=ROOT, teaching=False):
 
 
 def is_appendix(path):
-    """Whether a chapter is for looking things up, by the articles' sections or by questions: it has no exercises."""
+    """Return whether a chapter is for looking things up, by article or by question: it has no exercises."""
     return shows_errata(path) or path.stem == "questions"
 
 
 def shows_errata(path):
-    """Whether a chapter shows what an article gets wrong, in the order of the article."""
+    """Return whether a chapter shows what an article gets wrong, in the order of the article."""
     return path.stem.startswith("errata_")
 
 

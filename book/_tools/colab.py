@@ -50,7 +50,8 @@ def convert(notebook, name, address=""):
     for cell in notebook.cells:
         cells += [code(cell)] if cell.cell_type == "code" else prose(cell, names)
         if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
-            cells.append(nbformat.v4.new_markdown_cell(f"*Figure.* {plain(caption, names)}"))
+            called = names.called(cell.metadata["mystnb"]["figure"]["name"])
+            cells.append(nbformat.v4.new_markdown_cell(f"*{called}.* {plain(caption, names)}"))
     page = f"{address}chapters/{name}.html"
     where = f"The [page of the chapter]({page}) has its outputs." if address else "Its page has the outputs."
     beside = f"{address}run/" if address else ""

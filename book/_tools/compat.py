@@ -50,9 +50,19 @@ def table(project):
 
 
 def interpreter(python):
-    """Return the path of a Python of this version: the running one, or one on the PATH."""
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return sys.executable if python == running else shutil.which(f"python{python}")
+    """Return the path of a Python of this version: the running one, or one on the PATH that says so itself.
+
+    A name alone proves nothing: pyenv puts one there for each version that it knows, and it fails where none is chosen.
+    """
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    path = shutil.which(f"python{python}")
+    ask = [path, "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, check=False).stdout if path else ""
+    except OSError:  # not for this machine, or no program
+        return None
+    return path if said.strip() == python else None
 
 
 def passes(row, wheel):

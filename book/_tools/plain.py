@@ -11,7 +11,9 @@ ROLE = re.compile(r"\{([\w:-]+)\}`([^`]+)`")
 EXPLICIT = re.compile(r"(.+?)\s*<(.+)>", re.DOTALL)
 TARGET = re.compile(r"^\(([\w:-]+)\)=\n+", re.MULTILINE)
 FORMULA = re.compile(r"\$\$(.+?)\$\$[ \t]*\(([\w:-]+)\)", re.DOTALL)
-ELSEWHERE = "*The page of the book has a table or a list here.*"
+STILL = re.compile(r"Without scripts this (\w+) stands still\.")
+MOVES = r"On the chapter's page a \1 here can be moved."
+NAMES_OF_CODE = ("func", "class", "meth", "mod")
 
 
 def plain(text, names):
@@ -42,21 +44,23 @@ def without_directives(lines, names):
 
 def directive(name, argument, options, body, names):
     """Return what stands for a directive whose body is plain already."""
-    if name == "exercise":
-        return f"**{names.called(options['label']).capitalize()}** {argument}\n\n{body}"
+    if name == "exercise" or name.startswith("prf:"):
+        return f"**{names.called(options['label'])}** {argument}\n\n{body}"
     if name in ("solution", "solution-start"):
         title = f"Solution of {names.called(argument)}"
         return folded(title, body) if name == "solution" else f"**{title}** (folded: open the cells that follow)"
     if name == "solution-end":
         return ""
     if name == "container":
-        return body
+        return STILL.sub(MOVES, body) if "movable" in argument else body
+    if name == "table":
+        return f"*{names.called(options['name'])}.* {argument}\n\n{body}"
     if name == "admonition" and "dropdown" in options.get("class", ""):
         return folded(argument, body)
     if name in ("admonition", "note", "tip", "warning", "hint"):
         title = argument if name == "admonition" else name.capitalize()
         return "\n".join(f"> {line}".rstrip() for line in [f"**{title}**", "", *body.split("\n")])
-    return ELSEWHERE
+    return plain(names.generated(name, argument), names)
 
 
 def folded(title, body):
@@ -70,11 +74,15 @@ def role(name, content, names):
         return names.cited(re.split(r"\s*,\s*", content), in_brackets=name != "cite:t")
     if name == "eq":
         return names.equation(content)
-    if name.startswith("py:") or name == "erratum":
-        return f"`{content.lstrip('~')}`"
+    if name.startswith("py:") or name in NAMES_OF_CODE:
+        return f"`{content.rpartition('.')[2] if content.startswith('~') else content}`"
+    if name == "erratum":
+        return f"`{content}`"
     if explicit:
         return explicit[1]
     if name == "section":
         page, _, heading = content.partition("#")
         return ": ".join(filter(None, [names.title(page), heading]))
-    return names.title(content) if name in ("doc", "ref") else names.called(content)
+    if name == "doc" or (name == "ref" and not names.has(content)):
+        return names.title(content)
+    return names.called(content)

@@ -58,12 +58,12 @@ def faults(path):
 
 
 def has_aged(run):
-    """Whether the library that an experiment uses has changed since its record."""
+    """Return whether the library that an experiment uses has changed since its record."""
     return run.code.get("library") != current(get(run.experiment))["library"]
 
 
 def is_unsure(run):
-    """Whether a processor's record does not say in which arithmetic it was made: before November 2026, its own."""
+    """Return whether a processor's record does not say its arithmetic: before November 2026, the machine's own."""
     return run.preset != "gpu" and "arithmetic" not in run.machine
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
-from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, stack_of_layers
+from resnorm_lib.models.transformer import TokenEmbedding, TransformerEncoder, stack_of_layers, told_of_biases
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
 from resnorm_lib.norms.registry import Norm
 
@@ -25,7 +26,7 @@ class EncoderDecoder(nn.Module):
     source_vocab, target_vocab, dim, encoder_depth, decoder_depth, num_heads, context_length : int
         Numbers of words, width, layers of each half, heads, longest sequence. A decoder's layer has three branches:
         attention to itself, attention to the encoder's output, and a feed-forward.
-    hidden, scheme, norm, activation, qk_norm, dropout, device, dtype, **options
+    hidden, scheme, norm, activation, qk_norm, dropout, bias, device, dtype, **options
         As for :class:`resnorm_lib.models.TransformerEncoder`.
     tied : bool, default True
         Tie the output weights to the embeddings of the target's words.
@@ -49,6 +50,7 @@ class EncoderDecoder(nn.Module):
     torch.Size([1, 5, 40])
     """
 
+    @meta_at_once
     def __init__(
         self,
         source_vocab: int,
@@ -66,6 +68,7 @@ class EncoderDecoder(nn.Module):
         qk_norm: Norm = None,
         dropout: float = 0.0,
         tied: bool = True,
+        bias: bool | float = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
@@ -75,8 +78,10 @@ class EncoderDecoder(nn.Module):
         positive_int("decoder_depth", decoder_depth)
         positive_int("source_vocab", source_vocab)
         positive_int("target_vocab", target_vocab)
-        feed_forward = {"hidden": hidden, "activation": activation, "dropout": dropout}
-        attention = {"qk_norm": qk_norm, "dropout": dropout}
+        biases, options = told_of_biases(bias, options)
+        common = {"dropout": dropout} | biases
+        feed_forward = {"hidden": hidden, "activation": activation} | common
+        attention = {"qk_norm": qk_norm} | common
         self.encoder = TransformerEncoder(
             source_vocab,
             dim,

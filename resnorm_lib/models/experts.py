@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import choice, positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.gated_feed_forward import GatedFeedForward
 from resnorm_lib.models.transformer_branches import linear, start, width
 
@@ -29,6 +30,8 @@ class Experts(nn.Module):
     ----------
     dim, hidden, reads, writes, activation, dropout
         Of each expert: as for ``GatedFeedForward``.
+    bias, device, dtype
+        Of the experts and of the linear map of the scores: as for ``GatedFeedForward``.
     num_experts, num_chosen : int
         Experts, and how many of them a token chooses.
     shared : bool, default False
@@ -46,6 +49,7 @@ class Experts(nn.Module):
     torch.Size([1, 5, 8])
     """
 
+    @meta_at_once
     def __init__(
         self,
         dim: int,
@@ -56,15 +60,20 @@ class Experts(nn.Module):
         shared: bool = False,
         scores: str = "softmax",
         reads: int | None = None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         if positive_int("num_chosen", num_chosen) > positive_int("num_experts", num_experts):
             raise ValueError(f"num_chosen is {num_chosen}, but there are {num_experts} experts.")
         self.num_chosen, self.scores = num_chosen, choice("scores", scores, SCORES)
-        self.router = linear(width("reads", reads, dim), num_experts)
+        self.router = linear(width("reads", reads, dim), num_experts, bias=bias)
         count = num_experts + bool(shared)
-        self.experts = nn.ModuleList(GatedFeedForward(dim, hidden, reads=reads, **options) for _ in range(count))
+        options |= {"reads": reads, "bias": bias}
+        self.experts = nn.ModuleList(GatedFeedForward(dim, hidden, **options) for _ in range(count))
+        self.to(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Give the router another start, as in Glorot and Bengio (2010); each expert resets itself."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.transformer_branches import FeedForward, linear, start
 
 __all__ = ["GatedFeedForward"]
@@ -17,7 +18,7 @@ class GatedFeedForward(FeedForward):
 
     Parameters
     ----------
-    dim, hidden, reads, writes, activation, dropout
+    dim, hidden, reads, writes, activation, dropout, bias, device, dtype
         As for :class:`FeedForward`.
 
     Raises
@@ -32,9 +33,11 @@ class GatedFeedForward(FeedForward):
     torch.Size([1, 5, 8])
     """
 
+    @meta_at_once
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.gate = linear(self.up.in_features, self.up.out_features)
+        self.gate = linear(self.up.in_features, self.up.out_features, bias=self.up.bias is not None)
+        self.gate.to(self.up.weight)
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""

@@ -101,7 +101,8 @@ def from_gpt2(state: Mapping[str, Tensor], num_heads: int, **options) -> Decoder
 def _check_shapes(sizes: dict, depth: int, wanted: dict) -> None:
     """Raise unless each weight of a GPT-2 of this depth is there and has the shape that the model wants."""
     layers = [f"h.{layer}.{part}" for layer in range(depth) for part in LAYER]
-    for key in [f"{part}.{kind}" for part in ("ln_f", *layers) for kind in ("weight", "bias")] + ["wpe.weight"]:
+    keys = [f"{part}.{kind}" for part in ("ln_f", *layers) for kind in ("weight", "bias")] + ["wpe.weight"]
+    for key in keys + ["lm_head.weight"] * ("head.weight" in wanted):
         place, transposes = _place(key)
         if place not in wanted:
             raise ValueError(f"{key} has no place in a DecoderLM with these options.")

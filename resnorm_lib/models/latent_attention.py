@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from resnorm_lib._arguments import flag, positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.rotary import rotate
 from resnorm_lib.models.transformer_branches import _Attention, linear, start, width
 from resnorm_lib.norms.registry import Norm, make_norm
@@ -34,7 +35,7 @@ class LatentAttention(_Attention):
         Features of a head that the position turns; not used if ``rotary`` is off.
     norm : str, class or callable, default "rms"
         The norm N of the short vectors.
-    reads, writes, causal, rotary, dropout
+    reads, writes, causal, rotary, dropout, bias, device, dtype
         As for ``SelfAttention``.
 
     Raises
@@ -51,6 +52,7 @@ class LatentAttention(_Attention):
 
     mixes_values = True
 
+    @meta_at_once
     def __init__(
         self,
         dim: int,
@@ -66,6 +68,9 @@ class LatentAttention(_Attention):
         rotary: bool = False,
         qk_norm: None = None,
         dropout: float = 0.0,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(dim, num_heads, None, dropout)
         if qk_norm is not None:
@@ -75,13 +80,14 @@ class LatentAttention(_Attention):
         self.causal, reads = flag("causal", causal), width("reads", reads, dim)
         self.rotary_dim = rotary_dim if flag("rotary", rotary) else 0
         self.key_value_rank = positive_int("key_value_rank", key_value_rank)
-        self.query_down = linear(reads, positive_int("query_rank", query_rank))
+        self.query_down = linear(reads, positive_int("query_rank", query_rank), bias=bias)
         self.query_norm = make_norm(norm, query_rank)
-        self.query = linear(query_rank, dim + num_heads * self.rotary_dim)
-        self.key_value_down = linear(reads, key_value_rank + self.rotary_dim)
+        self.query = linear(query_rank, dim + num_heads * self.rotary_dim, bias=bias)
+        self.key_value_down = linear(reads, key_value_rank + self.rotary_dim, bias=bias)
         self.key_value_norm = make_norm(norm, key_value_rank)
-        self.key_value = linear(key_value_rank, dim, parts=2)
-        self.output_projection = linear(dim, width("writes", writes, dim))
+        self.key_value = linear(key_value_rank, dim, parts=2, bias=bias)
+        self.output_projection = linear(dim, width("writes", writes, dim), bias=bias)
+        self.to(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
@@ -106,4 +112,4 @@ class LatentAttention(_Attention):
             q, q_turned = q.split((q.shape[-1] - self.rotary_dim, self.rotary_dim), -1)
             turned = rotate(turned).unsqueeze(-3).expand(*k.shape[:-1], -1)
             q, k = torch.cat([q, rotate(q_turned)], -1), torch.cat([k, turned], -1)
-        return self.write(self.look(q, k, v, **self.sight(x, padding)))
+        return self.write(self.scaled_dot_product(q, k, v, **self.mask(x, padding)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual import ResidualStack, branch_widths
 from resnorm_lib.residual.branch import output_projection
@@ -49,6 +50,7 @@ class MLP(nn.Module):
     torch.Size([5, 10])
     """
 
+    @meta_at_once
     def __init__(
         self,
         in_features: int,

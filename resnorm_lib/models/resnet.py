@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import choice, number, positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.resnet_blocks import BLOCKS, convolution, scheme_norm, without
 from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual import BranchPosition, Stack, branch_widths, feature_norm, out_dim
@@ -64,6 +65,7 @@ class ResNet(nn.Module):
     torch.Size([2, 10])
     """
 
+    @meta_at_once
     def __init__(
         self,
         block: str = "basic",

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from resnorm_lib._precision import statistics_dtype
+
 __all__ = ["rotate"]
 
 
@@ -34,7 +36,7 @@ def rotate(x: Tensor, base: float = 10_000.0) -> Tensor:
     length, width = x.shape[-2:]
     if width % 2:
         raise ValueError(f"a head has {width} features, but rotary positions turn pairs of them: it must be even.")
-    exact = {"dtype": torch.promote_types(x.dtype, torch.float32), "device": x.device}
+    exact = {"dtype": statistics_dtype(x), "device": x.device}
     theta = base ** (-torch.arange(0, width, 2, **exact) / width)  # (e/2,)
     angle = torch.arange(length, **exact)[:, None] * theta  # (T, e/2)
     cos, sin = angle.cos(), angle.sin()

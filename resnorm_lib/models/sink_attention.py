@@ -36,14 +36,16 @@ class SinkAttention(SelfAttention):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.sink = nn.Parameter(torch.zeros(self.num_heads))
+        self.sink = nn.Parameter(self.output_projection.weight.new_zeros(self.num_heads))
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010), and set the sinks to zero."""
         super().reset_parameters()
         nn.init.zeros_(self.sink)
 
-    def look(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def scaled_dot_product(
+        self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
         nothing = torch.zeros_like(k[..., :1, :])  # the key scores 0, to which s is added; the value says nothing
         if is_causal:
             seen = earlier(q.shape[-2], q.device)
@@ -51,4 +53,6 @@ class SinkAttention(SelfAttention):
         if seen is not None:
             mask = mask.masked_fill(~seen, -torch.inf)
         sink = self.sink.to(q.dtype)[:, None, None].expand(*q.shape[:-1], 1)
-        return super().look(q, torch.cat([k, nothing], -2), torch.cat([v, nothing], -2), torch.cat([mask, sink], -1))
+        return super().scaled_dot_product(
+            q, torch.cat([k, nothing], -2), torch.cat([v, nothing], -2), torch.cat([mask, sink], -1)
+        )

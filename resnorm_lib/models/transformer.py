@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnorm_lib._arguments import choice, flag, number, positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.gated_feed_forward import GatedFeedForward
 from resnorm_lib.models.head import make_head, start_head
 from resnorm_lib.models.padding import check_padding
@@ -61,6 +62,16 @@ class TokenEmbedding(nn.Module):
         return self.dropout(x)
 
 
+def told_of_biases(bias: bool | float, options: dict) -> tuple[dict, dict]:
+    """Return what the branches are told of biases, and the options of the scheme, whose gate may start with a number.
+
+    Branches are told no default: one that somebody else wrote need not know the word.
+    """
+    if isinstance(bias, bool):
+        return ({} if bias else {"bias": False}), options
+    return {}, options | {"bias": bias}
+
+
 def stack_of_layers(
     branches: Sequence[Callable[..., nn.Module]],
     dim: int,
@@ -87,7 +98,7 @@ class TransformerEncoder(nn.Module):
     hidden : int, optional
         Width inside the feed-forward; four times ``dim`` by default.
     scheme, norm, device, dtype
-        As for :class:`resnorm_lib.residual.Residual`; weights are drawn on the CPU.
+        As for :class:`resnorm_lib.residual.Residual`; weights are drawn on the CPU in float32.
         A norm of channels (``"batch"``) takes every token as a sample, and refuses padding while it takes its
         statistics from the batch.
     activation : {"gelu", "gelu_tanh", "silu", "relu"}
@@ -103,6 +114,9 @@ class TransformerEncoder(nn.Module):
     qk_norm : {"rms", "layer"}, class or callable, optional
         Normalize the queries and keys of each head, by a norm that is built for the width of a head.
     dropout : number, default 0
+    bias : bool, default True
+        Of the linear maps in the branches. A norm has its own: ``norm=partial(LayerNorm, bias=False)``. A number is for
+        the scheme: the start of a gate's bias.
     role, other_depth
         As for :class:`resnorm_lib.residual.BranchPosition`, where the encoder is half of an encoder-decoder.
     **options
@@ -126,6 +140,7 @@ class TransformerEncoder(nn.Module):
 
     causal = False
 
+    @meta_at_once
     def __init__(
         self,
         vocab_size: int,
@@ -146,6 +161,7 @@ class TransformerEncoder(nn.Module):
         dropout: float = 0.0,
         role: str = "alone",
         other_depth: int = 0,
+        bias: bool | float = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
@@ -153,15 +169,17 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         rotary = choice("positions", positions, POSITIONS) == "rotary"
         self.embedding = TokenEmbedding(vocab_size, dim, context_length, dropout, learned_positions=not rotary)
-        heads = {"causal": self.causal, "rotary": rotary, "qk_norm": qk_norm, "dropout": dropout}
+        biases, options = told_of_biases(bias, options)
+        common = {"dropout": dropout} | biases
+        heads = {"causal": self.causal, "rotary": rotary, "qk_norm": qk_norm}
         if flag("gated", gated) and feed_forward is not None:
             raise ValueError(
                 "gated is True, but feed_forward says itself what the feed-forward is: give one of the two."
             )
         kind = feed_forward or (GatedFeedForward if gated else FeedForward)
         both = [
-            partial(attention or SelfAttention, dim, num_heads, **heads),
-            partial(kind, dim, hidden, activation=activation, dropout=dropout),
+            partial(attention or SelfAttention, dim, num_heads, **heads, **common),
+            partial(kind, dim, hidden, activation=activation, **common),
         ]
         self.blocks = stack_of_layers(both, dim, depth, scheme, norm, options, role=role, other_depth=other_depth)
         self.final_norm = self.blocks.make_final_norm(norm)
@@ -186,7 +204,7 @@ class DecoderLM(TransformerEncoder):
     """Map tokens (N, T) to logits (N, T, vocab_size) of the next token: a language model, whose attention is causal.
 
     With the defaults it has the shape of GPT-2: :func:`resnorm_lib.models.from_gpt2` loads its weights. With
-    ``norm="rms", positions="rotary", gated=True, activation="silu"`` it has that of LLaMA, but for its biases.
+    ``norm="rms", positions="rotary", gated=True, activation="silu", bias=False`` it has that of LLaMA.
 
     Parameters
     ----------
@@ -210,6 +228,7 @@ class DecoderLM(TransformerEncoder):
 
     causal = True
 
+    @meta_at_once
     def __init__(
         self,
         vocab_size: int,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import choice, flag, number, positive_int
+from resnorm_lib.models._device import meta_at_once
 from resnorm_lib.models.rotary import rotate
 from resnorm_lib.norms import QKNorm
 from resnorm_lib.norms.registry import Norm
@@ -22,16 +23,17 @@ QK_NORMS = ("rms", "layer")
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh")}
 
 
-def linear(reads: int, writes: int, parts: int = 1) -> nn.Linear:
+def linear(reads: int, writes: int, parts: int = 1, bias: bool = True) -> nn.Linear:
     """Return a linear layer, or several fused in one, initialised as by Glorot and Bengio (2010), with biases 0."""
-    return start(nn.Linear(reads, parts * writes), parts)
+    return start(nn.Linear(reads, parts * writes, bias=flag("bias", bias)), parts)
 
 
 def start(layer: nn.Linear, parts: int = 1) -> nn.Linear:
     """Return the layer after giving it this initialisation."""
     for weight in layer.weight.chunk(parts):
         nn.init.xavier_uniform_(weight)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -61,7 +63,9 @@ class _Attention(nn.Module):
     def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
 
-    def look(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def scaled_dot_product(
+        self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
         """Return what each head takes over from the values (N, heads, S, e), for the queries (N, heads, T, e)."""
         share = self.dropout.p if self.training else 0.0
         return F.scaled_dot_product_attention(q, k, v, seen, share, is_causal)
@@ -72,14 +76,14 @@ class _Attention(nn.Module):
             q, k = self.qk_norm(q, k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        return self.write(self.look(q, k, v, **mask))
+        return self.write(self.scaled_dot_product(q, k, v, **mask))
 
     def write(self, y: Tensor) -> Tensor:
         """Return what the heads (N, heads, T, e) write into the stream."""
         return self.dropout(self.output_projection(self.inner_norm(y.transpose(-3, -2).flatten(-2))))
 
-    def sight(self, x: Tensor, padding: Tensor | None) -> dict[str, Any]:
-        """Return what tells :meth:`look` which tokens of the sequence itself a token sees."""
+    def mask(self, x: Tensor, padding: Tensor | None) -> dict[str, Any]:
+        """Return what tells :meth:`scaled_dot_product` which tokens of the sequence itself a token sees."""
         if padding is None:
             return {"is_causal": self.causal}
         seen = ~padding[:, None, None, :]
@@ -105,6 +109,10 @@ class SelfAttention(_Attention):
         Normalize the queries and keys of each head: :class:`resnorm_lib.norms.QKNorm`.
     dropout : number, default 0
         Of the attention's weights and of the output.
+    bias : bool, default True
+        Of the linear maps.
+    device, dtype : optional
+        Of the parameters, which are drawn on the CPU in float32.
 
     Raises
     ------
@@ -119,6 +127,7 @@ class SelfAttention(_Attention):
 
     mixes_values = True
 
+    @meta_at_once
     def __init__(
         self,
         dim: int,
@@ -130,13 +139,17 @@ class SelfAttention(_Attention):
         rotary: bool = False,
         qk_norm: Norm = None,
         dropout: float = 0.0,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(dim, num_heads, qk_norm, dropout)
         self.causal, self.rotary = flag("causal", causal), flag("rotary", rotary)
         if rotary and dim // num_heads % 2:
             raise ValueError(f"dim / num_heads is {dim // num_heads}, but for rotary positions it must be even.")
-        self.qkv = linear(width("reads", reads, dim), dim, parts=3)
-        self.output_projection = linear(dim, width("writes", writes, dim))
+        self.qkv = linear(width("reads", reads, dim), dim, parts=3, bias=bias)
+        self.output_projection = linear(dim, width("writes", writes, dim), bias=bias)
+        self.to(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
@@ -150,7 +163,7 @@ class SelfAttention(_Attention):
         q, k, v = self.qkv(x).chunk(3, -1)
         if mix_values is not None:
             v = mix_values(v)
-        return self.attend(q, k, v, **self.sight(x, padding))
+        return self.attend(q, k, v, **self.mask(x, padding))
 
 
 class CrossAttention(_Attention):
@@ -158,7 +171,7 @@ class CrossAttention(_Attention):
 
     Parameters
     ----------
-    dim, num_heads, reads, writes, qk_norm, dropout
+    dim, num_heads, reads, writes, qk_norm, dropout, bias, device, dtype
         As for :class:`SelfAttention`.
     memory_dim : int, optional
         Width m of the memory; ``dim`` by default.
@@ -174,6 +187,7 @@ class CrossAttention(_Attention):
     torch.Size([1, 5, 8])
     """
 
+    @meta_at_once
     def __init__(
         self,
         dim: int,
@@ -184,11 +198,15 @@ class CrossAttention(_Attention):
         memory_dim: int | None = None,
         qk_norm: Norm = None,
         dropout: float = 0.0,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(dim, num_heads, qk_norm, dropout)
-        self.query = linear(width("reads", reads, dim), dim)
-        self.key_value = linear(width("memory_dim", memory_dim, dim), dim, parts=2)
-        self.output_projection = linear(dim, width("writes", writes, dim))
+        self.query = linear(width("reads", reads, dim), dim, bias=bias)
+        self.key_value = linear(width("memory_dim", memory_dim, dim), dim, parts=2, bias=bias)
+        self.output_projection = linear(dim, width("writes", writes, dim), bias=bias)
+        self.to(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""
@@ -221,6 +239,8 @@ class FeedForward(nn.Module):
         g; GPT-2 has the tanh approximation of GELU.
     dropout : number, default 0
         Of the output.
+    bias, device, dtype
+        As for :class:`SelfAttention`.
 
     Raises
     ------
@@ -233,6 +253,7 @@ class FeedForward(nn.Module):
     torch.Size([1, 5, 8])
     """
 
+    @meta_at_once
     def __init__(
         self,
         dim: int,
@@ -242,14 +263,18 @@ class FeedForward(nn.Module):
         writes: int | None = None,
         activation: str = "gelu",
         dropout: float = 0.0,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         hidden = width("hidden", hidden, 4 * positive_int("dim", dim))
-        self.up = linear(width("reads", reads, dim), hidden)
+        self.up = linear(width("reads", reads, dim), hidden, bias=bias)
         self.activation = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]()
         self.inner_norm = nn.Identity()
-        self.output_projection = linear(hidden, width("writes", writes, dim))
+        self.output_projection = linear(hidden, width("writes", writes, dim), bias=bias)
         self.dropout = nn.Dropout(number("dropout", dropout, at_least=0, at_most=1))
+        self.to(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Give the linear maps another start, as in Glorot and Bengio (2010)."""

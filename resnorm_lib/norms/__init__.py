@@ -1,7 +1,9 @@
 """Normalization layers as torch modules.
 
-Each has the defaults of the layer of the same name in :mod:`torch.nn`, is an instance of it and shares its state dict,
-and each keeps its statistics in float32 when the input is float16 or bfloat16. The formulas, forward and backward, are
+Each has the defaults of the layer of the same name in :mod:`torch.nn`, is an instance of it and shares its state dict.
+BatchNorm and InstanceNorm take any number of axes: each is an instance of the base class of torch's three, not of
+``BatchNorm2d`` (:class:`BatchNorm` says what to ask). All keep their statistics in float32 when the input is float16 or
+bfloat16. The formulas, forward and backward, are
 written out in :mod:`resnorm_lib.reference`; the tests hold these modules to them. ``torch.compile``, ``torch.export``
 and ``torch.jit.trace`` take all of them, ``torch.jit.script`` none. :func:`make_norm` builds any of these by name:
 """

@@ -55,6 +55,7 @@ class AdaNorm(nn.Module):
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
+        *,
         scale: float = 1.0,
         k: float = 0.1,
         eps: float = 1e-5,

@@ -70,6 +70,7 @@ class AdaptiveLayerNorm(nn.Module):
         self,
         dim: int,
         condition_features: int,
+        *,
         eps: float = 1e-6,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,

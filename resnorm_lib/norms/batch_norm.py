@@ -30,7 +30,8 @@ class BatchNorm(OptionalBias, _BatchNorm):
 
     where the running variance takes the unbiased estimate (m - 1 in the denominator). In evaluation the running
     statistics are used, and rows no longer depend on each other. One class for any number of axes: it shares the base
-    class and the state dict of :class:`torch.nn.BatchNorm1d`, ``2d`` and ``3d``.
+    class and the state dict of :class:`torch.nn.BatchNorm1d`, ``2d`` and ``3d``. So ``isinstance(module,
+    nn.BatchNorm2d)`` is False; ``isinstance(module, nn.modules.batchnorm._BatchNorm)`` finds these and torch's.
 
     Parameters
     ----------

@@ -1,5 +1,7 @@
 """Batch renormalization: batch normalization that computes in training what it computes in evaluation."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,6 +87,7 @@ class BatchRenorm(OptionalBias, _BatchNorm):
     def __init__(
         self,
         num_features: int,
+        *,
         r_max: float = 3.0,
         d_max: float = 5.0,
         eps: float = 1e-5,
@@ -92,7 +95,6 @@ class BatchRenorm(OptionalBias, _BatchNorm):
         affine: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
         bias: bool = True,
     ) -> None:
         checked = channel_arguments(num_features, eps, momentum, affine, False)
@@ -106,6 +108,15 @@ class BatchRenorm(OptionalBias, _BatchNorm):
         self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
         self.register_buffer("running_std", torch.ones(num_features, device=device, dtype=dtype))
         self.register_buffer("num_batches_tracked", torch.tensor(0, device=device))
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why there is no ``running_var``: a property cannot, because modules put their own words in its place."""
+        if name == "running_var":
+            raise AttributeError(
+                "BatchRenorm has no running_var: it averages the standard deviation, in running_std. So it cannot be "
+                "made another layer of torch's, such as SyncBatchNorm, with the same numbers."
+            )
+        return super().__getattr__(name)
 
     def reset_running_stats(self) -> None:
         """Put the running statistics back to mean 0 and standard deviation 1, of no batch."""

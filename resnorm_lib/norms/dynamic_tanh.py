@@ -13,7 +13,7 @@ from resnorm_lib.ops.elementwise.function import tanh_or_erf
 __all__ = ["Derf", "DynamicTanh"]
 
 
-class _Squash(nn.Module):
+class _PointwiseAffine(nn.Module):
     """The base of DynamicTanh and Derf: a learned scalar ``alpha``, a gain and a bias."""
 
     def __init__(
@@ -49,7 +49,7 @@ class _Squash(nn.Module):
 
 
 @named("dyt")
-class DynamicTanh(_Squash):
+class DynamicTanh(_PointwiseAffine):
     r"""Dynamic tanh of each entry, without any statistics.
 
     .. math:: y = w \odot \tanh(\alpha x) + b
@@ -83,6 +83,7 @@ class DynamicTanh(_Squash):
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
+        *,
         alpha_init_value: float = 0.5,
         elementwise_affine: bool = True,
         device: torch.device | str | None = None,
@@ -93,7 +94,7 @@ class DynamicTanh(_Squash):
 
 
 @named("derf")
-class Derf(_Squash):
+class Derf(_PointwiseAffine):
     r"""Dynamic erf of each entry: the rescaled Gaussian distribution function with a learned shift.
 
     .. math:: y = w \odot \operatorname{erf}(\alpha x + s) + b
@@ -129,6 +130,7 @@ class Derf(_Squash):
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
+        *,
         alpha_init_value: float = 0.5,
         shift_init_value: float = 0.0,
         elementwise_affine: bool = True,

@@ -59,13 +59,13 @@ class GhostBatchNorm(BatchNorm):
         self,
         num_features: int,
         ghost_batch_size: int = 32,
+        *,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
         bias: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)

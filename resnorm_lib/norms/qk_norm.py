@@ -106,6 +106,7 @@ class CosineQKNorm(nn.Module):
     def __init__(
         self,
         head_dim: int,
+        *,
         gain: float | None = None,
         eps: float = 1e-6,
         device: torch.device | str | None = None,

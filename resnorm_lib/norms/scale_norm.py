@@ -44,7 +44,7 @@ class ScaleNorm(nn.Module):
     """
 
     def __init__(
-        self, dim: int, eps: float = 1e-5, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        self, dim: int, *, eps: float = 1e-5, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
         self.dim = positive_int("dim", dim)

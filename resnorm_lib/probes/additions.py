@@ -158,7 +158,10 @@ def _beyond_gradients(a: Tensor, b: Tensor, nodes: tuple[Node, Node]) -> str | N
 
 
 def _has_edge(x: Tensor) -> bool:
-    """Whether autograd can give the gradient of x: not if x is a view, taken without gradients, of what has one."""
+    """Return whether autograd can give the gradient of x.
+
+    It cannot if x is a view that was taken without gradients of a tensor that has one.
+    """
     if not x.requires_grad:
         return False
     return x.grad_fn is not None or not (x._is_view() or torch.is_inference_mode_enabled())

@@ -53,6 +53,13 @@ def _about_the_search(report: Report) -> Findings:
             f"No residual stream was found{followed}: no + or - adds to a value what layers that mix features or "
             "tokens have computed from it",
         )
+    if report.turned and not report.streams:
+        some = ", ".join(report.turned[:3])
+        yield (
+            "search",
+            f"A value is subtracted from what layers have computed from it (in {some}): F(x) - x turns the stream "
+            "round in every block, and is not taken for one",
+        )
     if report.concatenations:
         some = ", ".join(dict.fromkeys(report.concatenations[:3]))
         yield (

@@ -14,6 +14,7 @@ from resnorm_lib.probes.operations import (
     feature_axis_after,
     gives_itself,
     is_linear,
+    is_of_data,
     mixes,
     work_of,
 )
@@ -25,7 +26,7 @@ class Node:
     """One value: the values it was computed from (``parents``), and a weak reference to the tensor."""
 
     __slots__ = (
-        *("alias", "axis", "cost", "cut", "index", "linear", "loose", "parents", "reference", "size"),
+        *("alias", "axis", "cost", "cut", "index", "linear", "loose", "outside", "parents", "reference", "size"),
         *("version", "weight", "work"),
     )
 
@@ -42,6 +43,7 @@ class Node:
         alias: bool = False,
         axis: int | None = None,
         linear: bool = False,
+        outside: bool = False,
     ) -> None:
         self.index, self.parents = index, parents
         self.loose = loose  # what it was computed from, if it is a mask or holds indices: no parents, for no gradient
@@ -51,6 +53,7 @@ class Node:
         self.weight = weight  # a parameter or a buffer, or computed from these alone
         self.alias = alias  # holds the same values as its only parent
         self.linear = linear  # a linear map of its first parent
+        self.outside = outside  # made of data that torch does not see, such as an array of NumPy's, and of weights
         self.axis = axis  # of the features; None: no call has revealed it
         self.reference, self.version, self.size = TensorWeakRef(tensor), _version(tensor), tensor.numel()
 
@@ -96,8 +99,8 @@ class Lineage:
         return node is not None and node.reference() is tensor
 
     def strange(self, tensor: Tensor) -> bool:
-        """Whether no call that was seen has made the tensor, and it is neither an input nor a weight."""
-        return not self.knows(tensor) and id(tensor) not in self.weights
+        """Return whether no call that was seen has made it, or one of other data, and it is no input and no weight."""
+        return self.nodes[id(tensor)].outside if self.knows(tensor) else id(tensor) not in self.weights
 
     def of(self, tensor: Tensor) -> Node:
         """Return the node of a tensor. A tensor that no call has made gets a new node without parents."""
@@ -123,6 +126,9 @@ class Lineage:
             cost = 0  # two linear maps in a row are one (a low-rank adapter)
         # A weight that is handed to every sample (learned queries) is an activation from there on.
         only_weights = bool(parents) and len(weights) == len(inputs) and name not in ("expand", "expand_as", "repeat")
+        outside = is_of_data(name, inputs) or (
+            any(node.outside for node in parents) and all(node.outside or node.weight for node in parents)
+        )
         axis = feature_axis_after(name, parents[0].axis if parents else None)
         made = []
         for result in results:
@@ -134,5 +140,6 @@ class Lineage:
                 continue
             alias = len(parents) == 1 and aliases(name, inputs[0], result) and not itself
             facts = {"cost": cost, "work": work, "weight": only_weights, "alias": alias, "axis": axis, "linear": linear}
+            facts["outside"] = outside
             made.append(self.add(result, parents, **facts))
         return made

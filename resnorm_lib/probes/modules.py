@@ -37,13 +37,13 @@ class Visit:
         self.mixes = self.norm_call = False
 
     def is_norm(self) -> bool:
-        """Whether a module without children is a norm: by its name, or since it takes a size and mixes no features."""
+        """Return whether a module without children is a norm: by name, or as it takes a size and mixes no features."""
         if self.mixes or self.norm_call or any(True for _ in self.module.children()):
             return False
         return "norm" in type(self.module).__name__.lower() or bool(self.calls & STATISTICS)
 
     def scales_only(self) -> bool:
-        """Whether the norm neither centres nor shifts, so that its output over its input is the weight over sigma."""
+        """Return whether the norm neither centres nor shifts: its output over its input is the weight over sigma."""
         shifts = any(part in name for name, _ in self.module.named_parameters() for part in ("bias", "beta", "shift"))
         return not shifts and not self.calls & CENTRING
 

@@ -21,6 +21,8 @@ __all__ = [
     "gives_itself",
     "hides_a_sum",
     "is_linear",
+    "is_neutral",
+    "is_of_data",
     "is_relu",
     "mixes",
     "plain_name",
@@ -59,6 +61,9 @@ SUMS_INSIDE = {
     *("addcmul", "addcdiv", "addmm", "addmv", "addr", "addbmm", "baddbmm", "lerp", "rsub", "index_add"),
     *("scatter_add", "scatter_reduce", "index_put", "foreach_add", "foreach_sub"),
 }
+# These make a tensor of a list, an array or bytes.
+OF_DATA = {"tensor", "as_tensor", "asarray", "frombuffer", "new_tensor"}
+NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1, "truediv": 1}
 DROPOUTS = {"dropout", "alpha_dropout", "feature_dropout"}  # give back the input itself where nothing is dropped
 RELU_LIKE = {"relu", "relu6", "threshold", "clamp_min"}
 OTHER_NAMES = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul", "subtract": "sub", "multiply": "mul"}
@@ -81,13 +86,13 @@ def plain_name(function: Callable, args: tuple = ()) -> str:
 
 
 def _keeps_order(index: object) -> bool:
-    """Whether the index is made of slices, numbers, ``None`` and ``...`` alone, so that no entry changes its place."""
+    """Return whether the index is made of slices, ``None`` and ``...`` alone, so that no entry changes its place."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(part is None or part is ... or isinstance(part, slice) for part in parts)
 
 
 def mixes(name: str, weights: Sequence[Tensor]) -> bool:
-    """Whether an output feature depends on several input features: a product, a convolution, a weight matrix."""
+    """Return whether an output feature depends on several input features: a product, a convolution, a weight matrix."""
     if name in PRODUCTS or name.startswith(("conv", "linear_")):  # linear_dynamic holds its weights packed
         return True
     matrix = any(weight.dim() > 1 and weight.is_floating_point() for weight in weights)
@@ -104,18 +109,30 @@ def work_of(name: str, mixed: int) -> int:
 
 
 def is_linear(name: str, weights: Sequence[Tensor]) -> bool:
-    """Whether the call applies a weight matrix to its first argument, and does nothing else."""
+    """Return whether the call applies a weight matrix to its first argument, and does nothing else."""
     return bool(weights) and (name in ("linear", "addmm", "mm", "matmul", "tensordot") or name.startswith("conv"))
 
 
 def is_relu(name: str, args: tuple, kwargs: dict[str, Any]) -> bool:
-    """Whether the call sets negative values to zero, as ReLU6 does, which is a hardtanh from 0."""
+    """Return whether the call sets negative values to zero, as ReLU6 does, which is a hardtanh from 0."""
     return name in RELU_LIKE or (name == "hardtanh" and kwargs.get("min_val", args[1] if len(args) > 1 else -1) == 0)
 
 
 def aliases(name: str, source: Tensor, result: Tensor) -> bool:
-    """Whether the result holds the same values in another shape, dtype or place."""
+    """Return whether the result holds the same values in another shape, dtype or place."""
     return name in SAME_VALUE and isinstance(result, torch.Tensor) and source.numel() == result.numel()
+
+
+def is_of_data(name: str, sources: Sequence[Tensor]) -> bool:
+    """Return whether the call makes a tensor of data in which torch does not see what it was computed from."""
+    return name in OF_DATA and not sources
+
+
+def is_neutral(name: str, args: tuple, kwargs: dict[str, Any]) -> bool:
+    """Return whether the call adds 0 or multiplies by 1, as Python's sum begins: 0 + x."""
+    if name not in NEUTRAL or kwargs or len(args) != 2 or not isinstance(args[0], Tensor):
+        return False
+    return type(args[1]) in (int, float) and args[1] == NEUTRAL[name]
 
 
 def feature_axis_after(name: str, before: int | None) -> int | None:
@@ -135,7 +152,7 @@ def values_of(name: str, tensors: list[Tensor]) -> list[Tensor]:
 
 
 def carries_no_gradient(tensor: Tensor) -> bool:
-    """Whether the tensor is a mask or holds indices: its derivative with respect to what it came from is 0.
+    """Return whether the tensor is a mask or holds indices: its derivative with respect to what it came from is 0.
 
     Smaller integers may be quantized values, which stand for the numbers they came from.
     """
@@ -143,12 +160,12 @@ def carries_no_gradient(tensor: Tensor) -> bool:
 
 
 def gives_itself(name: str, tensor: Tensor, known: "Node | None") -> bool:
-    """Whether a call that returned its argument left it alone: a cast to the same dtype, dropout of nothing."""
+    """Return whether a call that returned its argument left it alone: a cast to the same dtype, dropout of nothing."""
     if tensor.is_inference():  # counts no changes
         return name in SAME_VALUE | DROPOUTS
     return known is not None and known.tensor() is tensor
 
 
 def hides_a_sum(name: str) -> bool:
-    """Whether the call adds some of its operands, so that the addition itself is not seen."""
+    """Return whether the call adds some of its operands, so that the addition itself is not seen."""
     return name in SUMS_INSIDE

@@ -21,16 +21,19 @@ class Parting(NamedTuple):
     work: int  # if neither mixes features on every way: the most that the branch does on any; otherwise 0
 
     def is_identity(self) -> bool:
-        """Whether the shortcut hands the fork on as it was, perhaps in another shape or dtype."""
+        """Return whether the shortcut hands the fork on as it was, perhaps in another shape or dtype."""
         return self.way[0].value() is self.fork.value()
 
     def is_scaled(self) -> bool:
-        """Whether the shortcut hands on every entry of the fork, perhaps times a number or a weight."""
+        """Return whether the shortcut hands on every entry of the fork, perhaps times a number or a weight."""
         on_the_way = ([parent for parent in node.parents if not parent.weight] for node in self.way[:-1])
         return all(len(parents) == 1 for parents in on_the_way) and {node.size for node in self.way} == {self.fork.size}
 
     def is_sure(self) -> bool:
-        """Whether the branch does more than the shortcut: on every way, on some beside an identity, or mixes tokens."""
+        """Return whether the branch does more than the shortcut.
+
+        It does so on every way, or on some beside an identity, or it mixes tokens.
+        """
         known = {FEATURES: self.is_identity, TOKENS: self.is_scaled, AVERAGE: lambda: False}
         return not self.work or known[self.work]()
 

@@ -49,6 +49,8 @@ class Report:
         Modules whose calls could not be seen.
     unfollowed : dict
         From a reason why calls could not be followed to the modules that made them.
+    turned : tuple of str
+        Modules that subtract a value from what was computed from it.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Report:
         concatenations: tuple[str, ...],
         hidden: tuple[str, ...],
         unfollowed: dict[str, tuple[str, ...]],
+        turned: tuple[str, ...] = (),
     ) -> None:
         self.streams, self.skips, self.norms, self.units = streams, skips, norms, units
         self.loss, self.missing, self.concatenations = loss, missing, concatenations
-        self.hidden, self.unfollowed = hidden, unfollowed
+        self.hidden, self.unfollowed, self.turned = hidden, unfollowed, turned
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the points of all streams as dicts, each with the name of its stream."""
@@ -118,6 +121,7 @@ def make_report(watch: Watch, streams: list[list[Addition]], loss: Tensor | None
         concatenations=tuple(watch.concatenations),
         hidden=tuple(dict.fromkeys(watch.path.hidden)),
         unfollowed={reason: tuple(modules) for reason, modules in watch.unfollowed.items()},
+        turned=tuple(dict.fromkeys(watch.turned)),
     )
 
 

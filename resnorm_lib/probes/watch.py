@@ -13,14 +13,22 @@ from resnorm_lib.probes.additions import Additions
 from resnorm_lib.probes.lineage import Lineage
 from resnorm_lib.probes.modules import ModulePath, Visit, tensors_in
 from resnorm_lib.probes.norm_gains import NORM_CALLS, entrywise_slope, gain
-from resnorm_lib.probes.operations import CONCATENATIONS, as_torch, hides_a_sum, is_relu, plain_name, values_of
+from resnorm_lib.probes.operations import (
+    CONCATENATIONS,
+    as_torch,
+    hides_a_sum,
+    is_neutral,
+    is_relu,
+    plain_name,
+    values_of,
+)
 from resnorm_lib.probes.parting import carried, part
 from resnorm_lib.probes.statistics import dead_share, measuring
 from resnorm_lib.probes.streams import Addition
 
 __all__ = ["Watch"]
 
-UNSEEN = "an addend was made by calls that torch does not show, such as autograd.grad or code in C"
+UNSEEN = "an addend was made by calls that torch does not show, such as autograd.grad, NumPy or code in C"
 
 
 def _out_of_reach(tensor: Tensor) -> str | None:
@@ -50,6 +58,7 @@ class Watch(TorchFunctionMode):
         self.norms: list[dict[str, str | Tensor | None]] = []
         self.units: list[dict[str, str | int | Tensor]] = []
         self.concatenations: list[str] = []
+        self.turned: list[str] = []  # modules that subtract a value from what was computed from it
         self.unfollowed: dict[str, dict[str, None]] = {}  # reason: the modules in which a call could not be followed
 
     @contextmanager
@@ -62,6 +71,7 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         kwargs, known = kwargs or {}, as_torch(function)
         name = plain_name(known, args)
+        name = "identity" if is_neutral(name, args, kwargs) else name
         inputs = tensors_in(args, kwargs)
         if reason := next(filter(None, map(_out_of_reach, inputs)), None):
             self._on_unfollowed(reason)
@@ -90,7 +100,11 @@ class Watch(TorchFunctionMode):
         if both[0].shape == both[1].shape and both[0].dim() > 1 and any(map(self.lineage.strange, both)):
             self._on_unfollowed(UNSEEN)
         sign = 1 if name == "add" else -1
-        return self.additions.before(*both, sign * kwargs.get("alpha", 1))
+        alpha = sign * kwargs.get("alpha", 1)
+        if alpha < 0:
+            parting = part(*map(self.lineage.of, both))
+            self.turned += [self.path.name] if parting and not parting.first and not parting.work else []
+        return self.additions.before(*both, alpha)
 
     def _on_unfollowed(self, reason: str) -> None:
         self.unfollowed.setdefault(reason, {})[self.path.name] = None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnorm_lib._arguments import flag, positive_int
+from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.norms.registry import Norm
 from resnorm_lib.residual.position import BranchPosition
 from resnorm_lib.residual.registry import named
@@ -44,7 +45,7 @@ def sinkhorn(logits: Tensor, iterations: int = 20) -> Tensor:
     """
     if logits.dim() < 2 or logits.shape[-1] != logits.shape[-2]:
         raise ValueError(f"logits has shape {tuple(logits.shape)}, but the last two axes must be equal.")
-    log = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    log = logits.to(statistics_dtype(logits))
     for _ in range(positive_int("iterations", iterations)):
         log = log - log.logsumexp(-2, keepdim=True)
         log = log - log.logsumexp(-1, keepdim=True)

@@ -2,12 +2,12 @@
 
 import random
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 from torch.utils.checkpoint import get_device_states, set_device_states
 
@@ -131,21 +131,23 @@ def _again(ctx: Any, block: nn.Module, numbers: tuple, own: dict[str, Tensor], p
         state = (torch.zeros_like(p), read)  # so that the block gives back its update alone
         update = functional_call(block, own, (state,), ctx.context)[1]
     wanted = [tensor for tensor in own.values() if tensor.requires_grad]
-    if {id(leaf) for leaf in _leaves_behind(update)} - {id(read), *map(id, wanted)}:
+    # Edges, because hooks of saved tensors (checkpoints, save_on_cpu) give back other tensors on the same edges.
+    if _leads_elsewhere(update, {tuple(get_gradient_edge(tensor)[:2]) for tensor in (read, *wanted)}):
         raise ValueError("save_memory=True sends no gradient to a parameter that a branch uses without holding it.")
     return update.detach(), torch.autograd.grad(update, (read, *wanted), grad, allow_unused=True)
 
 
-def _leaves_behind(update: Tensor) -> Iterator[Tensor]:
-    """Return the leaves that autograd would reach from a tensor."""
-    seen, todo = set(), [update.grad_fn]
+def _leads_elsewhere(update: Tensor, known: set[tuple]) -> bool:
+    """Return whether autograd would reach a leaf from a tensor without passing one of the known edges."""
+    seen, todo = set(known), [(update.grad_fn, update.output_nr)]
     while todo:
-        node = todo.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            todo += [before for before, _ in node.next_functions]
+        node, number = todo.pop()
+        if node is not None and (node, number) not in seen:
             if hasattr(node, "variable"):
-                yield node.variable
+                return True
+            seen.add((node, number))
+            todo += node.next_functions
+    return False
 
 
 def _largest(*streams: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from resnorm_lib._arguments import choice
+from resnorm_lib.norms.registry import NORMS
 
 __all__ = ["SCHEMES", "named", "resolve_scheme", "scheme_table"]
 
@@ -64,5 +65,15 @@ def resolve_scheme(scheme: str | type | partial, options: dict) -> tuple[type, d
             shown = called if isinstance(called, str) else scheme.__name__
             raise ValueError(
                 f"the scheme {shown!r} has no option {option!r}; its options: {', '.join(known) or 'none'}."
+                f"{_of_a_norm(option)}"
             )
     return scheme, options
+
+
+def _of_a_norm(option: str) -> str:
+    """Return a sentence that says how a norm is given an option, or nothing if no norm has it."""
+    having = {name: norm for name, norm in NORMS.items() if option in inspect.signature(norm).parameters}
+    if not having:
+        return ""
+    norm = having.get("rms") or next(iter(having.values()))
+    return f" It is one of norms, and is given with the norm's class: norm=partial({norm.__name__}, {option}=...)."

@@ -169,7 +169,7 @@ def boxes_and_register_agree(root=ROOT):
 
 
 def lists(page):
-    """Whether a page of prose lists the findings that it treats."""
+    """Return whether a page of prose lists the findings that it treats."""
     own = f"book/{page.stem}"
     return any(
         each.argument == own for each in directives(page.read_text(encoding="utf-8")) if each.name == "errata-of"

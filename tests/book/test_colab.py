@@ -41,7 +41,7 @@ def test_answers_are_closed_and_outputs_are_left_to_the_reader(path):
 
 
 class Few:
-    """Names of a book of one formula."""
+    """Names of a book of one formula and one exercise."""
 
     def number(self, label):
         return 3
@@ -50,7 +50,13 @@ class Few:
         return "(3)"
 
     def called(self, label):
-        return "exercise 2"
+        return "Exercise 9.2"
+
+    def has(self, label):
+        return label == "exercise-x"
+
+    def generated(self, directive, argument):
+        return f"{{doc}}`{argument}` by {directive}"
 
     def title(self, target):
         return "The title"
@@ -65,13 +71,25 @@ WRITTEN = [
     ("By {eq}`eq-x`.", "By (3)."),
     ("{cite:t}`a2016, b2017` and {cite}`c2018`", "t:a2016+b2017 and p:c2018"),
     ("{doc}`the start <../book/index>` and {doc}`degradation`", "the start and The title"),
-    (":::{exercise} Sums\n:label: exercise-x\n\n(easy, 5 min) Add.\n:::", "**Exercise 2** Sums\n\n(easy, 5 min) Add."),
+    (
+        ":::{exercise} Sums\n:label: exercise-x\n\n(easy, 5 min) Add.\n:::",
+        "**Exercise 9.2** Sums\n\n(easy, 5 min) Add.",
+    ),
     (":::{admonition} Note\n:class: tip\nOne.\n\nTwo.\n:::", "> **Note**\n>\n> One.\n>\n> Two."),
     (
         "::::{solution} exercise-x\n:class: dropdown\nSo:\n:::{tip}\nIt.\n:::\n::::",
-        "<details>\n<summary>Solution of exercise 2</summary>\n\nSo:\n> **Tip**\n>\n> It.\n\n</details>",
+        "<details>\n<summary>Solution of Exercise 9.2</summary>\n\nSo:\n> **Tip**\n>\n> It.\n\n</details>",
     ),
     ("```python\nx = {}\n```", "```python\nx = {}\n```"),
+    ("{ref}`exercise-x` and {ref}`a-section`", "Exercise 9.2 and The title"),
+    ("{func}`~a.b.probe` and {class}`a.Net`", "`probe` and `a.Net`"),
+    (":::{prf:algorithm} Adding\n:label: alg-x\n\n| a |\n|---|\n:::", "**Exercise 9.2** Adding\n\n| a |\n|---|"),
+    ("::::{table} All.\n:name: table-x\n\n| a |\n|---|\n::::", "*Exercise 9.2.* All.\n\n| a |\n|---|"),
+    ("```{written} there\n```", "The title by written"),
+    (
+        ":::{container} movable plot-x\nWithout scripts this plot stands still.\n:::",
+        "On the chapter's page a plot here can be moved.",
+    ),
 ]
 
 
@@ -84,9 +102,37 @@ def test_names_are_those_of_the_book():
     names = Names("degradation")
     assert names.cited(["he2016deep"], in_brackets=False) == "He et al. (2016)"
     assert names.title("../chapters/residual_connections") == "Residual connections"
-    assert names.called("exercise-copy").endswith("of *Why depth is hard*")
-    with pytest.raises(ValueError, match="must be that of a formula"):
-        names.equation("eq-nowhere")
+    assert names.called("exercise-copy") == "Exercise 1.4 of *Why depth is hard*"
+    assert Names("the_two_together").called("table-real-models") == "Table 6.1"
+    assert Names("forward_and_backward").called("alg-hand-backward") == "Algorithm 7.2"
+
+
+def test_pages_without_a_number_are_counted_together():
+    assert Names("trends_tried").called("exercise-trends-division") == "Exercise 1"
+    assert Names("errata_article_2").called("fig-article-2-drawings") == "Fig. 14"
+
+
+UNKNOWN = {"equation": "must be that of a formula", "called": "must be that of something", "title": "must be a page"}
+
+
+@pytest.mark.parametrize("method", UNKNOWN)
+def test_what_has_no_name_is_named_and_not_shown_as_its_label(method):
+    with pytest.raises(ValueError, match=UNKNOWN[method]):
+        getattr(Names("degradation"), method)("fig-nowhere")
+
+
+def test_a_directive_that_plain_markdown_has_nothing_for_is_named():
+    with pytest.raises(ValueError, match="directive is 'chapter-map'"):
+        plain("```{chapter-map}\n```", Names("degradation"))
+
+
+def test_what_the_book_writes_itself_is_written_out():
+    models = plain("```{open-models}\n```", Names("transformer_block_by_block"))
+    assert models.startswith("*Table 11.1.* What a layer has")
+    assert "| [2019](https://" in models
+    entries = plain("```{errata-of} which-axes\n```", Names("errata_roots"))
+    assert entries.startswith("<details>")
+    assert "- `a1-ln-is-batch-norm`: " in entries
 
 
 def test_a_published_book_gives_its_address_to_the_first_cell():

@@ -1,12 +1,13 @@
 """What `make compat` tries is what pyproject.toml promises."""
 
+import os
 import re
 import tomllib
 
 import pytest
 import yaml
 
-from book._tools.compat import Row, table
+from book._tools.compat import Row, interpreter, table
 from tests.book.sources import ROOT
 
 PROJECT = {
@@ -25,6 +26,25 @@ def test_the_first_python_has_the_oldest_packages_and_every_python_the_newest():
 def test_the_oldest_python_that_is_allowed_must_be_among_those_that_are_tried():
     with pytest.raises(ValueError, match=r"no classifier of pyproject.toml names Python 3[.]10"):
         table(PROJECT | {"requires-python": ">=3.10"})
+
+
+@pytest.mark.parametrize(
+    ("does", "is_one"),
+    [
+        ("#!/bin/sh\necho 3.99", True),
+        ("#!/bin/sh\necho 'pyenv: python3.99: command not found' >&2\nexit 127", False),
+        ("#!/bin/sh\necho 3.98", False),
+        ("no program", False),
+    ],
+    ids=["right", "shim", "another", "broken"],
+)
+def test_a_python_is_one_that_runs_and_says_its_version(tmp_path, monkeypatch, does, is_one):
+    program = tmp_path / "python3.99"
+    program.write_text(does)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert interpreter("3.99") == (str(program) if is_one else None)
+    assert interpreter("3.97") is None
 
 
 def test_every_bound_of_the_project_is_tried():

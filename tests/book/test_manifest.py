@@ -35,8 +35,24 @@ def stems(folder, pattern="*.py"):
     return {path.stem for path in (ROOT / folder).glob(pattern) if not path.stem.startswith("_")}
 
 
+def unlisted(entries, notebooks):
+    """Return a sentence for each notebook without an entry, and for each entry without a notebook."""
+    found = [f"chapters/{name}.ipynb has no entry in book/chapters.yml: add one." for name in notebooks - entries]
+    found += [f"book/chapters.yml names {name}, but there is no chapters/{name}.ipynb." for name in entries - notebooks]
+    return sorted(found)
+
+
 def test_the_chapters_that_teach_are_those_of_the_manifest():
-    assert sorted(NAMES) == [path.stem for path in sources.chapters(teaching=True)], "add it to book/chapters.yml"
+    found = unlisted({*NAMES}, {path.stem for path in sources.chapters(teaching=True)})
+    assert not found, "\n".join(found)
+    assert len({*NAMES}) == len(NAMES)
+
+
+def test_a_chapter_without_an_entry_is_told_in_a_sentence():
+    assert unlisted({"degradation", "gone"}, {"degradation", "my_subject"}) == [
+        "book/chapters.yml names gone, but there is no chapters/gone.ipynb.",
+        "chapters/my_subject.ipynb has no entry in book/chapters.yml: add one.",
+    ]
 
 
 def test_the_table_of_contents_has_the_parts_and_the_order_of_the_manifest():
@@ -46,7 +62,9 @@ def test_the_table_of_contents_has_the_parts_and_the_order_of_the_manifest():
         for part in toc["parts"]
         for entry in part["chapters"]
     ]
-    assert [entry for entry in listed if entry[1] in NAMES] == [(chapter.part, chapter.name) for chapter in MANIFEST]
+    teach = [entry for entry in listed if entry[1] in NAMES]
+    wanted = [(chapter.part, chapter.name) for chapter in MANIFEST]
+    assert teach == wanted, "_toc.yml and book/chapters.yml must name the same chapters, in the same parts and order."
 
 
 @each_chapter
@@ -154,7 +172,7 @@ def gpu_changes(path):
 
 
 def asks_for_the_preset(node):
-    """Whether this is runtime.preset(), or an experiment's config() or run() whose preset is nowhere named."""
+    """Return whether this is runtime.preset(), or an experiment's config() or run() whose preset is nowhere named."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
     owner = getattr(node.func.value, "id", None)

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from book._tools.situations import alone, loops
+from book._tools.situations import alone, loops, together
 from book._tools.situations.__main__ import PAGE
 from book._tools.situations.outcomes import (
     ALONE,
+    NOTED,
     NOTES,
+    RIGHT,
     SITUATIONS,
     TOGETHER,
     WRONG,
@@ -19,6 +21,7 @@ from book._tools.situations.outcomes import (
 from book._tools.situations.page import markdown, read
 from book._tools.situations.subjects import INNER, Subject, subjects
 from resnorm_lib import norms
+from resnorm_lib.residual import SCHEMES
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of what a note on the page explains
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -40,9 +43,22 @@ def rows(situation):
     return [(situation, row) for row in chosen if applies(situation, row)]
 
 
+def not_in(page, wanted):
+    """Return a sentence that names the rows in which the page and the library differ, or nothing."""
+    rows = sorted({f"{kind} {name}" for _, kind, name in page ^ wanted})
+    return f"book/api/situations.md is not today's, in {', '.join(rows)}: make situations writes it." if rows else ""
+
+
+def test_a_norm_that_is_new_is_told_how_it_gets_its_row():
+    told = "book/api/situations.md is not today's, in norm mean_abs: make situations writes it."
+    assert not_in({("copies", "norm", "rms")}, {("copies", "norm", "rms"), ("copies", "norm", "mean_abs")}) == told
+    assert not_in({("copies", "norm", "rms")}, {("copies", "norm", "rms")}) == ""
+
+
 def test_every_scheme_and_every_norm_is_in_every_situation():
     pairs = [(situation, row) for situation in SITUATIONS for row in subjects() if applies(situation, row)]
-    assert {*SIGNS} == {(situation.__name__, row.kind, row.name) for situation, row in pairs}
+    found = not_in({*SIGNS}, {(situation.__name__, row.kind, row.name) for situation, row in pairs})
+    assert not found, found
     assert WRONG not in SIGNS.values()
 
 
@@ -85,3 +101,23 @@ def test_a_fault_would_be_seen(monkeypatch):
     with pytest.raises(ValueError, match="own_loop scheme pre_norm: AssertionError"):
         markdown({cell: found})
     assert read(markdown({cell: Outcome("✓")})) == {cell: "✓"}
+
+
+def test_a_norm_whose_hook_is_passed_by_would_be_seen(monkeypatch):
+    def forward(self, x, branch, shortcut):
+        return shortcut(x) + branch(self.norm.forward(x))
+
+    row = Subject("pre_norm", "scheme")
+    assert outcome(alone.hooks, row).sign == RIGHT
+    monkeypatch.setattr(SCHEMES["pre_norm"], "forward", forward)
+    assert "a hook was not called, of 0.scheme.norm, 1." in outcome(alone.hooks, row).text
+
+
+def own_sign(*signs):
+    rank = torch.distributed.get_rank()
+    return signs[rank], f"process {rank}"
+
+
+def test_a_fault_of_either_process_would_be_seen():
+    found = together.in_two_processes([(WRONG, RIGHT), (RIGHT, WRONG), (NOTED, WRONG), (RIGHT, RIGHT)], own_sign)
+    assert found == [(WRONG, "process 0"), (WRONG, "process 1"), (WRONG, "process 1"), (RIGHT, "process 0")]

@@ -1,5 +1,6 @@
 """The files of the project agree with each other, and a planted disagreement is named."""
 
+import re
 import subprocess
 import sys
 
@@ -99,3 +100,9 @@ def test_an_import_that_the_floors_cannot_read_is_refused(line):
 def test_no_file_of_the_experiments_is_spared_its_types():
     for path in (ROOT / "resnorm_lib/experiments").rglob("*.py"):
         assert "ANN" in ruff_finds(str(path.relative_to(ROOT)), "def f(x):\n    return x\n"), path
+
+
+def test_the_first_line_of_a_docstring_is_a_sentence():
+    files = [path for folder in ("resnorm_lib", "book", "tests") for path in (ROOT / folder).rglob("*.py")]
+    found = [path.name for path in files if re.search(r'"""' + "Whether ", path.read_text(encoding="utf-8"))]
+    assert not found, f"It says what a function returns with a verb: Return whether ... In {found}."

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
-from book._tools.situations.together import WORLD, in_two_processes
+from book._tools.situations.together import RIGHT, WORLD, WRONG, in_two_processes
 from resnorm_lib.models import DecoderLM
 
 
@@ -34,13 +34,13 @@ def outcome(tied, each_layer):
     try:
         gradients_agree(tied, each_layer)
     except (AssertionError, RuntimeError, ValueError) as error:
-        return "wrong", str(error)
-    return "right", ""
+        return WRONG, str(error)
+    return RIGHT, ""
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_sharded_language_model_has_the_gradients_of_the_whole():
     cases = [(True, False), (False, False), (False, True), (True, True)]
     *agree, (_, said) = in_two_processes(cases, outcome)
-    assert agree == [("right", "")] * 3
+    assert agree == [(RIGHT, "")] * 3
     assert "use fully_shard([module_a, module_b])" in said  # a tied head and its embedding belong into one group

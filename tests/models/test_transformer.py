@@ -10,7 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnorm_lib.models import DecoderLM, EncoderDecoder, TransformerEncoder, from_gpt2, gpt2_state_dict
+from resnorm_lib.models import (
+    MLP,
+    DecoderLM,
+    EncoderDecoder,
+    Experts,
+    LatentAttention,
+    ReversibleInstanceNorm,
+    SinkAttention,
+    TransformerEncoder,
+    cifar_resnet,
+    from_gpt2,
+    gpt2_state_dict,
+)
+from resnorm_lib.models.gated_feed_forward import GatedFeedForward
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
 from resnorm_lib.norms import BatchNorm, LayerNorm, RMSNorm
 from resnorm_lib.residual import profile_admin
@@ -101,6 +114,12 @@ def test_a_gpt2_whose_head_is_not_the_embedding_keeps_its_head():
     torch.testing.assert_close(from_gpt2(weights, HEADS)(tokens), gpt2_logits(weights, tokens), rtol=1e-11, atol=1e-11)
     assert "head.weight" in gpt2_state_dict(weights)
     assert "head.weight" not in gpt2_state_dict(weights | {"lm_head.weight": weights["wte.weight"].clone()})
+
+
+@pytest.mark.parametrize("shape", [(VOCAB + 1, DIM), (VOCAB, DIM + 1), (VOCAB,)], ids=str)
+def test_a_gpt2_whose_head_does_not_fit_is_refused(shape):
+    with pytest.raises(ValueError, match=rf"lm_head.weight has shape .* must have the shape \({VOCAB}, {DIM}\)"):
+        from_gpt2(gpt2_weights() | {"lm_head.weight": draw(*shape)}, HEADS)
 
 
 def test_what_the_weights_of_a_gpt2_do_not_tell_can_be_said():
@@ -400,6 +419,85 @@ def test_a_model_has_the_dtype_and_the_device_that_it_is_asked_for(scheme):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
     model = DecoderLM(20, 16, device="meta", **common)
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
+def test_a_model_on_the_meta_device_never_lies_in_memory(monkeypatch):
+    """Every layer with weights is built there: on the CPU a large model would not fit before it is moved."""
+    built = set()
+    for layer in (torch.nn.Linear, torch.nn.Embedding, LayerNorm, torch.nn.Conv2d, BatchNorm):
+        start = layer.__init__
+
+        def note(self, *args, _start=start, **options):
+            _start(self, *args, **options)
+            built.update(parameter.device.type for parameter in self.parameters())
+
+        monkeypatch.setattr(layer, "__init__", note)
+    common = {"num_heads": 2, "context_length": 8, "device": "meta"}
+    DecoderLM(20, 16, depth=2, tied=False, **common)
+    DecoderLM(20, 16, depth=2, gated=True, qk_norm="rms", scheme="hyper_connections", **common)
+    EncoderDecoder(20, 20, 16, encoder_depth=1, decoder_depth=1, **common)
+    MLP(8, 8, 2, out_features=2, device=torch.device("meta"))
+    cifar_resnet(20, device="meta")
+    assert built == {"meta"}
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        partial(SelfAttention, 8, 2, qk_norm="rms"),
+        partial(CrossAttention, 8, 2),
+        partial(FeedForward, 8),
+        partial(GatedFeedForward, 8),
+        partial(SinkAttention, 8, 2),
+        partial(LatentAttention, 8, 2, query_rank=6, key_value_rank=4, rotary_dim=2),
+        partial(Experts, 8, num_experts=3, num_chosen=2),
+        partial(ReversibleInstanceNorm, torch.nn.Identity()),
+    ],
+    ids=lambda build: build.func.__name__,
+)
+def test_a_part_has_the_dtype_and_the_device_that_it_is_asked_for(build, device, dtype):
+    found = {(parameter.device.type, parameter.dtype) for parameter in build(device=device, dtype=dtype).parameters()}
+    assert found == {(device, dtype or torch.float32)}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gated": True},
+        {"attention": SinkAttention, "feed_forward": partial(Experts, num_experts=3, num_chosen=2)},
+        {"attention": partial(LatentAttention, query_rank=6, key_value_rank=4, rotary_dim=2)},
+    ],
+)
+def test_without_biases_a_model_has_none(options):
+    common = {"num_heads": 2, "context_length": 8, "norm": partial(LayerNorm, bias=False), "bias": False}
+    model = DecoderLM(20, 16, depth=2, **common, **options)
+    assert not [name for name, _ in model.named_parameters() if name.endswith("bias")]
+    model.apply(lambda module: getattr(module, "reset_parameters", lambda: None)())
+    assert model(words(2, 8)).isfinite().all()
+    if not options:
+        translator = EncoderDecoder(20, 20, 16, encoder_depth=1, decoder_depth=1, **common)
+        assert not [name for name, _ in translator.named_parameters() if name.endswith("bias")]
+
+
+@pytest.mark.parametrize("bias", [0.0, -3])
+def test_a_number_is_the_bias_of_the_scheme_s_gate(bias):
+    common = {"num_heads": 2, "context_length": 8, "scheme": "highway", "bias": bias}
+    model = DecoderLM(20, 16, depth=2, **common)
+    translator = EncoderDecoder(20, 20, 16, encoder_depth=1, decoder_depth=1, **common)
+    for stack in (model.blocks, translator.encoder.blocks, translator.blocks):
+        assert stack[0].scheme.gate.bias.tolist() == [bias] * 16
+        assert stack[0].branch.output_projection.bias is not None
+
+
+def test_a_branch_that_knows_no_bias_is_asked_for_none():
+    class Own(SelfAttention):
+        def __init__(self, dim, num_heads, *, reads, writes, causal, rotary, qk_norm, dropout):
+            super().__init__(dim, num_heads, reads=reads, writes=writes, causal=causal)
+
+    assert DecoderLM(20, 16, depth=1, num_heads=2, context_length=8, attention=Own)(words(2, 8)).shape == (2, 8, 20)
 
 
 def test_the_same_seed_gives_the_same_weights_in_any_dtype():

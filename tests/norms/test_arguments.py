@@ -178,6 +178,16 @@ def test_make_norm_builds_each_norm_from_a_name_and_a_size(name):
     assert n.make_norm(name, 6)(x).shape == x.shape
 
 
+OF_TORCH = {"BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"}  # these keep torch's order
+
+
+@pytest.mark.parametrize("name", [x for x in n.__all__ if isinstance(getattr(n, x), type) and x not in OF_TORCH])
+def test_what_follows_the_sizes_of_our_own_norms_is_given_by_name(name):
+    parameters = inspect.signature(getattr(n, name)).parameters.values()
+    by_place = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    assert by_place[1:] in ([], ["ghost_batch_size"], ["norm"], ["condition_features"])
+
+
 def test_make_norm_passes_its_options_on():
     assert n.make_norm("layer", 6, eps=1e-3, elementwise_affine=False).eps == 1e-3
     assert n.make_norm("group", 6, num_groups=3).num_groups == 3

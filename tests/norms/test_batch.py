@@ -110,7 +110,7 @@ def test_batch_renorm_clips_and_moves_its_statistics():
 
 def test_batch_renorm_passes_no_gradient_through_its_correction():
     """Within the limits y is (x - mu) / sigma of the running statistics, yet its gradient is orthogonal to 1 and x."""
-    norm, (x,) = BatchRenorm(3, 100, 100, affine=False).double(), batches(6, 3, count=1)
+    norm, (x,) = BatchRenorm(3, r_max=100, d_max=100, affine=False).double(), batches(6, 3, count=1)
     x = x.double().requires_grad_()
     dy = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     norm(x).backward(dy)

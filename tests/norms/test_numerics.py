@@ -19,7 +19,7 @@ CENTRED = {  # norm, shape, and the axes that share a mean
     "batch_1d": (lambda: norms.BatchNorm(5, affine=False), (61, 5), (0,)),
     "batch_2d": (lambda: norms.BatchNorm(5, affine=False), (7, 5, 3, 3), (0, 2, 3)),
     "ghost_batch": (lambda: norms.GhostBatchNorm(5, 40, affine=False), (61, 5), (0,)),
-    "batch_renorm": (lambda: norms.BatchRenorm(5, 1, 0, affine=False), (61, 5), (0,)),
+    "batch_renorm": (lambda: norms.BatchRenorm(5, r_max=1, d_max=0, affine=False), (61, 5), (0,)),
     "group": (lambda: norms.GroupNorm(1, 5, affine=False), (3, 5, 13), (1, 2)),
     "instance": (lambda: norms.InstanceNorm(5), (3, 5, 61), (2,)),
     "weight_standardization": (lambda: norms.WeightStandardization(), (5, 61), (1,)),

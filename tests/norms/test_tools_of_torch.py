@@ -81,7 +81,8 @@ def test_conversion_to_synchronized_batch_norm_keeps_all_tensors(make):
 
 def test_batch_renorm_is_not_made_synchronized_batch_norm_in_silence():
     """Synchronized batch normalization is another layer, and batch renormalization has no running variance."""
-    with pytest.raises(AttributeError, match="running_var"):
+    assert not hasattr(n.BatchRenorm(4), "running_var")
+    with pytest.raises(AttributeError, match=r"standard deviation, in running_std\. So it cannot"):
         nn.SyncBatchNorm.convert_sync_batchnorm(n.BatchRenorm(4))
 
 

@@ -45,7 +45,7 @@ def compile_instead(plan, grid, x, *arguments):
 
 
 def is_wide(ptx):
-    """Whether some access to memory moves 16 bytes at once."""
+    """Return whether some access to memory moves 16 bytes at once."""
     return any(text in ptx for text in ("ld.global.v4", "v4.b32", "v2.b64", "cp.async.cg.shared.global"))
 
 

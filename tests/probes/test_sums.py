@@ -78,7 +78,22 @@ def test_a_sum_with_an_identity_shortcut_is_followed(rule):
     assert all(point.branch_ratio > 0 for point in stream.points[1:])
 
 
+NEUTRAL = {
+    "Python's sum": lambda x, f: sum([x, f(x)]),
+    "zero": lambda x, f: (x - 0) + f(x),
+    "one": lambda x, f: (1 * x / 1) + f(x),
+}
+
+
+@pytest.mark.parametrize("rule", NEUTRAL.values(), ids=NEUTRAL)
+def test_a_shortcut_that_adds_0_or_multiplies_by_1_is_an_identity(rule):
+    assert found(three(rule), tokens()) == [(3, {"identity"})]
+
+
 MODIFIED = {
+    "one more": lambda x, f: (x + 1) + f(x),
+    "halved": lambda x, f: 0.5 * x + f(x),
+    "the other way round": lambda x, f: f(x) + (0 - x),
     "masked stream": lambda x, f: x * (x > 0) + f(x),
     "scaled stream, pooled branch": lambda x, f: 2 * f.bias * x + F.avg_pool1d(x.mT, 3, 1, 1).mT,
     "two gates": lambda x, f: (1 - f(x).sigmoid()) * x + f(x).sigmoid() * f(x).tanh(),
@@ -112,6 +127,19 @@ TOLD = {
     "foreach": (lambda x, f: torch._foreach_add([x], [f(x)])[0], "foreach_add adds inside one call"),
     "sum of a stack": (lambda x, f: torch.stack([x, f(x)]).sum(0), "If a later call adds the parts"),
     "NumPy": (lambda x, f: x + torch.from_numpy(f(x).detach().numpy() * 1), "an addend was made by calls"),
+    "a tensor of an array": (lambda x, f: x + torch.tensor(f(x).detach().numpy()), "an addend was made by calls"),
+    "an array as a tensor": (lambda x, f: x + torch.asarray(f(x).detach().numpy()), "an addend was made by calls"),
+    "a list": (lambda x, f: x + torch.tensor(f(x).tolist()), "an addend was made by calls"),
+    "a list in another shape": (
+        lambda x, f: x + x.new_tensor(f(x).flatten().tolist()).view_as(x),
+        "an addend was made by calls",
+    ),
+    "a list of tensors": (
+        lambda x, f: x + torch.stack([torch.tensor(row.tolist()) for row in f(x)]),
+        "an addend was made by calls",
+    ),
+    "a branch without its input": (lambda x, f: f(x) - x, "A value is subtracted from what layers have computed"),
+    "the same by a call": (lambda x, f: torch.add(f(x), x, alpha=-1), "A value is subtracted from what layers"),
 }
 
 
@@ -130,7 +158,8 @@ NO_SUM = {
     "GELU by hand": lambda x, f: f(0.5 * x * (1 + torch.tanh(x + 0.04 * x**3))),
     "softmax by hand": lambda x, f: (f(x) - f(x).amax(-1, keepdim=True)).exp(),
     "a gate alone": lambda x, f: x * (1 + f(x)),
-    "the stream turned round": lambda x, f: f(x) - x,
+    "a table of numbers": lambda x, f: f(x) + torch.tensor([[0.5] * 8] * 5),
+    "a map of numbers": lambda x, f: f(x @ torch.tensor([[0.5] * 8] * 8)),
     "the identity within a weight": lambda x, f: x @ (torch.eye(8) + f.weight),
     "a norm as the branch": lambda x, f: x + F.layer_norm(x, (8,)),
     "two branches of one kind": lambda x, f: f(x).relu() + f(x).tanh(),

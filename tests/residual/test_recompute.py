@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from resnorm_lib.models import cifar_resnet
 from resnorm_lib.residual import BranchPosition, Residual, ResidualStack
@@ -162,6 +163,39 @@ def test_saving_memory_refuses_a_power_iteration():
     branches = [nn.utils.parametrizations.spectral_norm(linear(4, seed)) for seed in range(2)]
     with pytest.raises(ValueError, match="writes into a buffer"):
         gradients(branches, True)
+
+
+AROUND = {
+    "checkpoint": lambda stack, x: checkpoint(stack, x, use_reentrant=False),
+    "reentrant checkpoint": lambda stack, x: checkpoint(stack, x, use_reentrant=True),
+    "offloaded": lambda stack, x: offloaded(stack, x),
+    "lent": lambda stack, x: lent(stack, x),
+}
+
+
+def offloaded(stack, x):
+    with torch.autograd.graph.save_on_cpu():
+        return stack(x)
+
+
+def lent(stack, x):
+    """With weights that are computed, as in a step of meta-learning; some are outputs of one operation."""
+    weights = {name: 2 * parameter for name, parameter in stack.named_parameters()}
+    names = [name for name in weights if name.endswith("branch.0.weight")]
+    weights |= zip(names, torch.stack([weights[name] for name in names]).unbind())
+    assert len(names) > 1
+    return torch.func.functional_call(stack, weights, (x,))
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_saving_memory_within_what_hands_other_tensors_to_the_backward_pass(around):
+    found = []
+    for save in (False, True):
+        stack, x = disturb(make_stack("reversible", save_memory=save)), draw(5, 4).requires_grad_()
+        around(stack, 1 * x).square().sum().backward()
+        found.append([x.grad, *(parameter.grad for parameter in stack.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
 def test_saving_memory_refuses_a_parameter_that_no_block_holds():

@@ -242,7 +242,8 @@ def test_a_norm_acts_on_the_axis_that_it_is_told(norm, axis):
         ({"num_branches": True}, "num_branches is True, but it must be an integer"),
         ({"branch": torch.relu}, "branch is .*, but it must be an nn.Module"),
         ({"position": 3}, "position is 3, but it must be a BranchPosition"),
-        ({"slope": 0.1}, "the scheme 'pre_norm' has no option 'slope'; its options: none"),
+        ({"slope": 0.1}, "the scheme 'pre_norm' has no option 'slope'; its options: none\\.$"),
+        ({"eps": 1e-5}, r"options: none. It is one of norms, .*: norm=partial\(RMSNorm, eps=\.\.\.\)\.$"),
         ({"scheme": "layer_scale", "inital": 0.1}, "has no option 'inital'; its options: initial"),
         (
             {"scheme": "ln_scaling", "num_branches": 4},

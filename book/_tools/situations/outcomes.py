@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from book._tools.situations import alone, loops, together
 from book._tools.situations.subjects import Subject
+from book._tools.situations.together import NOTED, REFUSED, RIGHT, WRONG
 from resnorm_lib.residual import SCHEMES
 
-RIGHT, REFUSED, NOTED, WRONG = "✓", "✗", "*", "wrong"
 ALONE = (
     alone.dropout,
     alone.in_place,

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from book._tools.situations.subjects import Subject, numbers, same
 
 WORLD = 2
+SIGNS = RIGHT, REFUSED, NOTED, WRONG = "✓", "✗", "*", "wrong"  # of a cell, from the best to the worst
 
 
 def compare(model: nn.Module, parameters: nn.Module, subject: Subject) -> None:
@@ -89,8 +90,8 @@ def _work(rank, tasks, outcome, folder):
 
 
 def in_two_processes(tasks: list[tuple[Callable, Subject]], outcome: Callable) -> list[tuple[str, str]]:
-    """Return ``outcome`` of each pair of a situation and a subject: that of the first process that is not content."""
+    """Return ``outcome`` of each pair of a situation and a subject: that of the process where it is worst."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(_work, (tasks, outcome, folder), nprocs=WORLD)
         found = zip(*(json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(WORLD)))
-    return [tuple(min(pair, key=lambda one: one[0] == "right")) for pair in found]
+    return [tuple(max(pair, key=lambda one: SIGNS.index(one[0]))) for pair in found]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from resnorm_lib._arguments import number, positive_int
+from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating
 from resnorm_lib.ops.autograd import channels_last_gradient
 from resnorm_lib.ops.dispatch import is_eager, uses_kernels
@@ -73,7 +74,7 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
         weight = torch.ones_like(bias)  # without it the backward pass of torch 2.13 fails where there is a bias
     # torch.group_norm, because F.group_norm refuses groups of one element in a batch of one, and in no larger one.
     if x.device.type != "cpu" and any(p is not None and p.dtype != x.dtype for p in (weight, bias)):
-        wide = torch.promote_types(x.dtype, torch.float32)  # there torch takes parameters of the dtype of x alone
+        wide = statistics_dtype(x)  # there torch takes parameters of the dtype of x alone
         weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
         return torch.group_norm(x.to(wide), num_groups, weight, bias, eps).to(x.dtype)
     if x.is_contiguous() or x.device.type != "cpu":

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from resnorm_lib._arguments import flag, number
-from resnorm_lib._precision import HALF, upcast
+from resnorm_lib._precision import HALF, statistics_dtype, upcast
 from resnorm_lib.ops import dispatch
 from resnorm_lib.ops._checks import check_parameter, check_shapes, describe, is_floating, shape_error
 from resnorm_lib.ops.norm import torch_version
@@ -164,7 +164,7 @@ def _normalize(
     if alike and (weight is None or not zero_centered_gain):
         return _torch_norm(x, shape, weight, bias, eps, rms)
     # 1 + w must not round w away, and torch leaves its fused kernels, or refuses, where dtypes differ.
-    wide = torch.promote_types(torch.promote_types(x.dtype, (bias if weight is None else weight).dtype), torch.float32)
+    wide = statistics_dtype(torch.promote_types(x.dtype, (bias if weight is None else weight).dtype))
     weight, bias = (p if p is None else p.to(wide) for p in (weight, bias))
     weight = 1 + weight if zero_centered_gain and weight is not None else weight
     return _torch_norm(x.to(wide), shape, weight, bias, eps, rms).to(x.dtype)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
 from resnorm_lib.ops.launch import Plan, as_rows, dense, dtypes, empty, planned
 from resnorm_lib.ops.norm.torch_version import Settings
@@ -22,7 +23,7 @@ def forward_plan(
     from resnorm_lib.ops.norm import kernels
 
     dtype = kinds[0] if kinds[1] is None else torch.promote_types(*kinds[:2])
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    wide = statistics_dtype(dtype)
     config = launch.row_forward(n, dtype.itemsize)
     plan = Plan(
         kernels.norm_forward_chunked if config.chunked(n) else kernels.norm_forward, config,
