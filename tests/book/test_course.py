@@ -14,13 +14,15 @@ from book._tools.cells import read
 from book._tools.course import __main__ as course
 from book._tools.course.bank import banks
 from book._tools.course.exercises import exercises, predictions
-from book._tools.course.given import bound, free, lacking, named, needed, used
+from book._tools.course.given import lacking, named, needed
 from book._tools.course.notebooks import FACES, assignment, notebook
 from book._tools.course.rubrics import rubrics
 from book._tools.course.slides import slides, write_slides
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade
 from resnorm_lib.course.key import read_key
+from resnorm_lib.course.limits import Limits
+from resnorm_lib.course.names import bound, free, used
 from tests.book import sources
 
 CHAPTERS = [path for path in sources.chapters() if exercises(read(path))]
@@ -189,6 +191,25 @@ def test_the_grader_gives_instructors_full_marks_and_stubs_none(tmp_path):
     assert len(scores) == 2 * sum(len(each.tasks) for each in key.values())
     for score in scores:
         assert score.points == (score.worth if score.student == "instructor" else 0), score
+
+
+def test_an_answer_may_use_every_name_of_its_notebooks_first_cell(tmp_path):
+    key, uses = {}, {}
+    for path in CHAPTERS:
+        chapter = read(path)
+        made = notebook(path.stem, chapter, "instructor")
+        key[path.stem] = assignment(path.stem, chapter)._replace(tasks=assignment(path.stem, chapter).tasks[:1])
+        names = bound(next(cell.source for cell in made.cells if cell.id == "setup"))
+        uses[path.stem] = sorted(name for name in names if not name.startswith("_"))
+        for cell in made.cells:
+            if cell.id == key[path.stem].tasks[0].cell:
+                cell.source = f"KNOWN = ({', '.join(uses[path.stem])},)\n{cell.source}"
+        (tmp_path / "someone").mkdir(exist_ok=True)
+        nbformat.write(made, tmp_path / "someone" / path.name)
+    assert all(len(names) > 2 for names in uses.values())
+    with House() as house:
+        for score in grade(tmp_path, key, "secret", house, Limits(seconds=120)):
+            assert score.points == score.worth, score
 
 
 def test_what_an_exercise_needs_is_found_through_functions():

@@ -1,18 +1,20 @@
 """One assignment, three notebooks: for students, for instructors, and for nbgrader."""
 
+import json
 from collections.abc import Iterator
 
 import nbformat
 from nbformat import NotebookNode
 
 from book._tools.course.exercises import Exercise, Prediction, exercises, predictions
-from book._tools.course.given import lacking, named, needed, used
+from book._tools.course.given import lacking, named, needed
 from book._tools.course.rubrics import scheme
 from book._tools.names import Names
 from book._tools.plain import plain
-from resnorm_lib.course.key import Assignment, Task
+from resnorm_lib.course.key import SETUP, Assignment, Task
+from resnorm_lib.course.names import used
 
-__all__ = ["FACES", "assignment", "notebook", "prelude"]
+__all__ = ["FACES", "assignment", "notebook"]
 
 FACES = ("student", "instructor", "nbgrader")
 ALWAYS = "import math\n\nimport numpy as np\nimport torch"
@@ -46,7 +48,7 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
     title = names.title(chapter)
     introduction = source.metadata.get("introduction") or CHAPTER.format(title=title)
     cells = [_text("head", HEAD.format(title=title, introduction=introduction))]
-    cells.append(_code("setup", f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
+    cells.append(_code(SETUP, f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
     for number, each in enumerate(asked, 1):
         cells += _prediction(number, each, names, face)
     for each in tasks:
@@ -60,15 +62,9 @@ def assignment(chapter: str, source: NotebookNode) -> Assignment:
     tasks = []
     for each in exercises(source):
         if each.stub:
-            stub = _stub(each)
-            tasks.append(Task(each.label, each.name, each.points, f"answer-{each.slug}", stub, prelude(source, each)))
-    cells = [cell.id for cell in notebook(chapter, source, "student").cells]
+            tasks.append(Task(each.label, each.name, each.points, f"answer-{each.slug}", _stub(each)))
+    cells = [json.loads(json.dumps(cell)) for cell in notebook(chapter, source, "student").cells]
     return Assignment(chapter, Names(chapter).title(chapter), tasks, cells)
-
-
-def prelude(source: NotebookNode, exercise: Exercise) -> str:
-    """Return what runs before an answer: imports, and what the chapter defines for it."""
-    return f"{ALWAYS}\n{needed(source, [exercise.stub, exercise.answer])}".rstrip()
 
 
 def _setup(source: NotebookNode, tasks: list[Exercise]) -> str:
