@@ -1,7 +1,7 @@
 """``python -m book._tools.course FOLDER``: write what a teacher hands out and keeps (``make course``)."""
 
+import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,4 +58,6 @@ def _write(folder: Path, name: str, source: NotebookNode, faces: Sequence[str]) 
 
 
 if __name__ == "__main__":
-    write(Path(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Write what a teacher hands out and keeps.")
+    parser.add_argument("folder", type=Path, help="where it goes")
+    write(parser.parse_args().folder)
