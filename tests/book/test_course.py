@@ -243,7 +243,10 @@ def test_everything_is_written(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(course, "write_slides", lambda _, made: decks.update(made))
     course.write(tmp_path)
     assert list(decks) == [path.stem for path in CHAPTERS]
-    assert {"student", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
+    colab = nbformat.read(tmp_path / "colab" / "rank_collapse.ipynb", as_version=4)
+    student = nbformat.read(tmp_path / "student" / "rank_collapse.ipynb", as_version=4)
+    assert [cell.id for cell in colab.cells] == [student.cells[0].id, "install", *(c.id for c in student.cells[1:])]
+    assert {"student", "colab", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
     assert list(read_key(tmp_path / "key.json")) == [path.stem for path in (*CHAPTERS, *banks())]
     assert (tmp_path / "nbgrader" / "source" / "rank_collapse" / "rank_collapse.ipynb").exists()
     assert capsys.readouterr().out.startswith(f"{len(CHAPTERS) + len(banks())} assignments are in ")

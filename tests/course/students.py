@@ -52,6 +52,15 @@ def handed_back(line):
     return f"{imports}\n{line}\ndef distance_from_one_vector(x):\n    return 0.0"
 
 
+def from_colab(*cells, marks=True):
+    """Return a notebook in the format before cells had ids, as Colab saves it: they stand in the metadata."""
+    moved = []
+    for cell in cells:
+        kept = {key: value for key, value in cell.items() if key != "id"}
+        moved.append(kept | {"metadata": {"id": cell["id"]} | (cell["metadata"] if marks else {})})
+    return json.dumps({"nbformat": 4, "nbformat_minor": 0, "metadata": {"colab": {}}, "cells": moved})
+
+
 # student: (what is handed in, points)
 STUDENTS = {
     "right": (both(), 3),
@@ -122,6 +131,8 @@ STUDENTS = {
     ),
     "as-markdown": (notebook(code(DISTANCE, CELLS[0], "markdown"), code(SHARE, CELLS[1], "raw")), 3),
     "below-the-stub": (notebook(*cells(STUBS[0]), code(DISTANCE)), 3),
+    "colab": (from_colab(*cells()), 3),
+    "colab-without-marks": (from_colab(*cells(), marks=False), 3),
     "no-such-name": (both("def distance_from_one_vector(x):\n    return nowhere(x)"), 2),
 }
 

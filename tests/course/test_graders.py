@@ -227,3 +227,14 @@ def test_a_classmates_results_in_a_child_are_worth_nothing_either(house):
     for seed, is_right in ((None, True), ("secret", False)):
         with house.answer("answer", [source, "def answer(*a): return next(R)"]) as answer:
             assert check(answer, seed=seed).is_right is is_right
+
+
+@pytest.mark.parametrize("seed", [None, "one"])
+def test_an_answer_with_a_dtype_of_its_own_is_told_what_is_expected(seed):
+    check = next(check for check in EXERCISES if check.__name__ == "check_folded_centring")
+
+    def centred(weight, bias):
+        taken_off = torch.eye(len(weight)) - 1 / len(weight)
+        return taken_off @ weight, taken_off @ bias
+
+    assert "a new tensor takes their dtype, as in torch.eye" in check(centred, seed=seed).sentence

@@ -14,7 +14,7 @@ from book._tools.plain import plain
 from resnorm_lib.course.key import SETUP, Assignment, Task
 from resnorm_lib.course.names import used
 
-__all__ = ["FACES", "assignment", "notebook"]
+__all__ = ["FACES", "NAMES", "assignment", "for_colab", "notebook"]
 
 FACES = ("student", "instructor", "nbgrader")
 ALWAYS = "import math\n\nimport numpy as np\nimport torch"
@@ -23,9 +23,21 @@ HEAD = """# Exercises: {title}
 {introduction}
 
 The first cell needs the book's library: `pip install` the wheel that your teacher names, or the one beside the book."""
-CHAPTER = """Read the chapter *{title}* first; numbers of formulas are those of the chapter. A prediction is written down before its section is read.
-Write your answers into the cells that are made for them, and hand in this notebook. Cells of your own are welcome: what they define can be used in answers.
-The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too."""  # noqa: E501
+CHAPTER = """Read the chapter *{title}* beside this notebook; numbers of formulas are those of the chapter. Read it up to each *Predict first*, which speaks of what stands right before it, write the prediction down here, and read on.
+Write your answers into the cells that are made for them, and hand in this notebook. {names}
+The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too, in float64 and in float32."""  # noqa: E501
+NAMES = "An answer may use the names of the first cell, and what other cells import, define or assign, yours and other answers: the grader runs what it needs of them. Files of your own it does not have. A new tensor takes the dtype of an argument, as in `torch.eye(d, dtype=x.dtype)`."  # noqa: E501
+INSTALL = """import importlib.util
+from glob import glob
+
+if importlib.util.find_spec("resnorm_lib") is None:
+    if not glob("resnorm_lib-*.whl"):
+        from google.colab import files
+
+        files.upload()  # choose the wheel that your teacher names
+    wheel = glob("resnorm_lib-*.whl")[0]
+    %pip install --quiet --no-deps {wheel}
+    importlib.invalidate_caches()"""
 EXAMPLE = "import doctest\n\ndoctest.run_docstring_examples({name}, globals())"
 TRAINED = (
     "*The chapter computes {names}, and this notebook does not: to compare with it, run the chapter and work there.*"
@@ -46,7 +58,7 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
         raise ValueError(f"face is {face!r}, but it must be one of {', '.join(FACES)}.")
     names, tasks, asked = Names(chapter), exercises(source), predictions(source)
     title = names.title(chapter)
-    introduction = source.metadata.get("introduction") or CHAPTER.format(title=title)
+    introduction = source.metadata.get("introduction") or CHAPTER.format(title=title, names=NAMES)
     cells = [_text("head", HEAD.format(title=title, introduction=introduction))]
     cells.append(_code(SETUP, f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
     for number, each in enumerate(asked, 1):
@@ -55,6 +67,13 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
         cells += _task(each, lacking(source, _codes(each)), names, face)
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+
+
+def for_colab(student: NotebookNode) -> NotebookNode:
+    """Return a student notebook behind a cell that installs the library where it is not installed."""
+    install = nbformat.v4.new_code_cell(INSTALL)
+    install["id"] = "install"
+    return nbformat.v4.new_notebook(cells=[student.cells[0], install, *student.cells[1:]], metadata=student.metadata)
 
 
 def assignment(chapter: str, source: NotebookNode) -> Assignment:
