@@ -195,7 +195,7 @@ def crossing_case(face):
     spread = torch.linspace(-1, 1, seeds, dtype=torch.float64)
     # from the smallest size on: some won beyond doubt, one seed by seed, one by the means, one by a lucky seed, one lost
     won = [6.0, 5.0, 4.0, 3.0][-face.integer(3, 4) :]
-    gaps = torch.tensor([*won, 1.2, 1.2, -2.0, -6.0], dtype=torch.float64)
+    gaps = torch.tensor([*won, 1.2, 1.2, -2.0, *[-6.0] * face.integer(1, 5)], dtype=torch.float64)
     count, last = len(gaps), len(won) - 1
     gn = level + 0.1 * face.normal(count, 1) + spread
     bn = gn.flip(1) + (gaps + 0.1 * face.normal(count))[:, None]
@@ -204,7 +204,8 @@ def crossing_case(face):
     order = sorted(range(count), key=lambda _: face.number(0, 1))
     first = [place for place in order if place <= last]
     if first[0] in (0, last):  # of those that are won the first to be found is neither the smallest nor the largest
-        order[order.index(first[0])], order[order.index(1)] = 1, first[0]
+        here, there = order.index(first[0]), order.index(1)
+        order[here], order[there] = order[there], order[here]
     smallest = face.integer(1, 3)
     sizes = [2 ** (smallest + place) for place in order]
     return sizes, bn[order], gn[order], 16 + gn[order]
