@@ -16,6 +16,10 @@ TWO := -n 2 --dist loadfile
 SITE := $(OUT)/_build/html/index.html
 SOURCES := _config.yml _toc.yml $(shell find book chapters resnorm_lib -type f -not -path '*/.*' -not -name '*.pyc')
 
+ifeq ($(origin PYTHON)$(wildcard $(READY))$(filter address gpu readers,$(MAKECMDGOALS)),command line$(READY))
+$(info The environment $(VENV) is there already. To make it with $(PYTHON): make clean, then the same again.)
+endif
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help book serve lab quick test lint library notebooks site run seeds bench experiments stale situations gpu colab course print audit wheel compat readers new-chapter address browser clean
@@ -63,7 +67,7 @@ seeds: $(READY)  ## try every claim under ten seeds and natively, and write book
 bench: $(READY)  ## compare speed with plain torch, and write book/recorded/bench.json
 	$(BIN)/python -m resnorm_lib.bench ratios --out book/recorded/bench.json
 
-experiments: $(READY)  ## run every experiment on this processor, at several learning rates too, and record the runs in book/recorded
+experiments: $(READY)  ## run every experiment on this processor, at several learning rates too: half a day; overwrites the runs in book/recorded
 	$(BIN)/python -m resnorm_lib.experiments suite --preset cpu --seeds 3 --budget 30m --out book/recorded
 	for preset in rates adam long deep find read; do \
 		$(BIN)/python -m resnorm_lib.experiments suite --preset $$preset --seeds 2 --budget 2h --out book/recorded || exit 1; \
@@ -117,6 +121,7 @@ clean:  ## remove the environment and the built book
 $(READY): requirements.txt pyproject.toml
 	@command -v $(firstword $(PYTHON)) >/dev/null || { echo "There is no Python called \"$(PYTHON)\" here. Say which to use: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "This book needs Python 3.11 or newer, but \"$(PYTHON)\" is Python %d.%d. Say which to use: make PYTHON=python3.11" % v[:2])'
+	@echo "Installing what the book needs into $(VENV): up to ten minutes and a few GB the first time ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

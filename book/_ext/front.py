@@ -15,6 +15,8 @@ from resnorm_lib.plot import COLORS, figure
 
 RUN = manifest.ROOT / "book/recorded/degradation-cpu.json"
 SIZE = (7.2, 3.2)  # inches
+BLOCK = ("", "split N F add", ""), ""
+REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')  # names of parts of a drawing
 SUMS = "From the bottom up: a block normalizes its input, computes, and adds the result to what it was given."
 BOTH = "Loss against steps: with shortcuts it falls below 0.1, without them it stays near the start."
 
@@ -35,12 +37,20 @@ class FrontFigure(SphinxDirective):
 
 
 def drawing(run):
-    """Return the figure as SVG that a screen reader can describe."""
+    """Return the figure as two drawings in SVG, which stand below each other on a phone."""
+    (block, below), (losses, right) = figure(size=(2, SIZE[1])), figure(size=(SIZE[0] - 2, SIZE[1]))
+    draw_block(below, *BLOCK, height=5)
+    draw_losses(right, run)
+    return f'<div class="pair">{written(block, "sums", SUMS)}{written(losses, "losses", BOTH)}</div>'
+
+
+def written(fig, name, words):
+    """Return a figure as SVG that a screen reader can describe; its ids begin with its name."""
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "front"}):
-        draw(run).savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    return re.sub("<svg ", f'<svg role="img" aria-label="{SUMS} {BOTH}" ', svg[svg.index("<svg") :], count=1)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        fig.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = REFERENCE.sub(rf"\1{name}-", text.getvalue())
+    return re.sub("<svg ", f'<svg role="img" aria-label="{words}" ', svg[svg.index("<svg") :], count=1)
 
 
 def save_picture(path):
@@ -51,7 +61,7 @@ def save_picture(path):
 def draw(run):
     """Return a figure: a block, and the loss of forty."""
     fig, (left, right) = figure(1, 2, size=SIZE, gridspec_kw={"width_ratios": [1, 2.6]})
-    draw_block(left, ("", "split N F add", ""), "", height=5)
+    draw_block(left, *BLOCK, height=5)
     draw_losses(right, run)
     return fig
 

@@ -13,9 +13,21 @@ LONGEST = 160  # characters of a description that search engines show
 
 def describe(app, pagename, templatename, context, doctree):
     """Say what a page is about: the question of a chapter, or its first sentence."""
-    context["description"] = shortened(questions().get(pagename) or first_paragraph(doctree) or app.config.html_title)
+    said = questions().get(pagename) or first_paragraph(doctree) or beside(pagename, context.get("title", ""))
+    context["description"] = shortened(said or app.config.html_title)
     context["version_of_the_book"] = resnorm_lib.__version__
     context["author"] = app.config.author
+
+
+def beside(pagename, title):
+    """Return what a page is about that has no text of its own."""
+    if pagename.startswith("_modules/resnorm_lib"):
+        return f"The source code of {title}, with links to what it documents."
+    return {
+        "search": "Search the chapters, the glossary and the library.",
+        "genindex": "The terms of the glossary and the names of the library, from A to Z.",
+        "_modules/index": "The modules of the library whose source code is shown.",
+    }.get(pagename, "")
 
 
 @functools.cache

@@ -6,11 +6,15 @@ holds what `.github/workflows/publish.yml` published, and Colab opens notebooks 
 
 import re
 
-from book._tools.colab import ARCHIVE
+from docutils import nodes
+from docutils.parsers.rst import roles
+
+from book._tools.colab import ARCHIVE, WHEEL
 
 LINE = (
     '<p class="run-it">Run it: {colab}<a href="{notebook}" download>the notebook</a> for Jupyter and Colab, with '
-    '<a href="{archive}" download>the library and the recorded runs</a> beside it; <a href="{how}">how</a>.</p>'
+    '<a href="{archive}" download>the library and the recorded runs</a> beside it; <a href="{how}">how</a>. The '
+    'library alone: <a href="{wheel}" download>its wheel</a>, for <code>pip install {file}</code>.</p>'
 )
 COLAB = '<a href="https://colab.research.google.com/github/{}/blob/gh-pages/run/{}.ipynb">in Colab</a>, or '
 
@@ -29,11 +33,22 @@ def offer(app, pagename, templatename, context, doctree):
             colab=in_colab(app.config.html_theme_options.get("repository_url") or "", name),
             notebook=pathto(f"run/{name}.ipynb", 1),
             archive=pathto(f"run/{ARCHIVE}", 1),
+            wheel=pathto(f"run/{WHEEL}", 1),
+            file=WHEEL,
             how=f"{pathto('book/how_to_run')}#on-colab-or-in-any-jupyter",
         )
         context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
 
 
+def wheel(name, rawtext, text, lineno, inliner, options=None, content=None):
+    """Link to the wheel, which lies beside the pages when they are finished: ``{wheel}`pip install ...```."""
+    up = "../" * inliner.document.settings.env.docname.count("/")
+    link = nodes.reference("", "", refuri=f"{up}run/{WHEEL}", internal=True, classes=["wheel"])
+    link += nodes.literal("", f"{text} {WHEEL}")
+    return [link], []
+
+
 def setup(app):
+    roles.register_local_role("wheel", wheel)
     app.connect("html-page-context", offer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -31,13 +31,16 @@ def write(root, repository, pages):
     urls = "[project.urls]\nHomepage = \nRepository = \n\n[project.optional-dependencies]"
     substitute(root / "_config.yml", config)
     substitute(root / "CITATION.cff", cited, ("license: MIT", "repository-code: \nurl: \nlicense: MIT"))
+    named = [(r"^(  url) = .*", rf"\1 = {{{home}}},")]
+    substitute(root / "book/how_to_run.md", named, ("  note = {Version", "  url = {},\n  note = {Version"))
     substitute(root / "pyproject.toml", package, ("[project.optional-dependencies]", urls))
 
 
 def substitute(path, changes, first=("", "")):
     """Change lines of a file, after putting in the ones that it does not have."""
     text = path.read_text(encoding="utf-8")
-    text = text if first[1].split(" ")[0] in text else text.replace(*first, 1)
+    if not re.search(changes[0][0], text, flags=re.MULTILINE):
+        text = text.replace(*first, 1)
     for pattern, line in changes:
         text = re.sub(pattern, line, text, count=1, flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
@@ -45,6 +48,7 @@ def substitute(path, changes, first=("", "")):
 
 def main(words):
     repository, pages = ([word.rstrip("/") for word in words] + ["", ""])[:2]
+    repository = repository.removesuffix(".git")  # what git clones; the pages have no such name
     for name, address in [("URL", repository), ("PAGES", pages)]:
         if not re.fullmatch(r"https://[\w.-]+(/[\w./~-]+)?", address) and (name == "URL" or address):
             sys.exit(WRONG.format(name, address))

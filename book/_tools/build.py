@@ -4,6 +4,7 @@ It is rendered in ``OUT/_build/next``, where only what has changed is rendered a
 warning or an error stops it, the book that stood in ``OUT/_build/html`` stays, and the warnings are printed last.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -48,7 +49,9 @@ def beside(site):
 
 
 def main():
-    out = Path(*sys.argv[1:2])
+    parser = argparse.ArgumentParser(description="Render the book strictly.")
+    parser.add_argument("out", type=Path, nargs="?", default=Path(), help="the book goes into its _build/html")
+    out = parser.parse_args().out
     print("Rendering the book: two minutes the first time, then only what has changed ...", flush=True)
     if trouble := build(".", out, beside):
         sys.exit("\n".join([*trouble, f"The book was not rendered; {out / '_build/build.log'} has the whole report."]))

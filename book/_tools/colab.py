@@ -5,6 +5,7 @@ make, its solutions folded. Beside them lies an archive of the library's wheel a
 cell of each unpacks and installs.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -114,4 +115,6 @@ def write(folder):
 
 
 if __name__ == "__main__":
-    write(Path(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Write chapters as notebooks for plain Jupyter and Colab.")
+    parser.add_argument("folder", type=Path, help="where they go")
+    write(parser.parse_args().folder)

@@ -8,10 +8,12 @@ import base64
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from PIL import Image
 
 from book._tools.joined import join
+from book._tools.summaries import summarize
 
 UNUSED = [
     "**/*.map",  # of scripts and style sheets, for those who change the theme
@@ -30,11 +32,16 @@ NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows what mat
 SOURCE = re.compile(r"<semantics>(.*?)<annotation [^>]*>[^<]*</annotation></semantics>", re.DOTALL)
 FIGURE = re.compile(r'(_images/[^"/]+)\.png(?=")')
 SCRIPT = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+PRESS = re.compile(r' onclick="([\w.]+)\(\)"')  # _static/pages.js does what it names
 HANDLER = re.compile(r'<[a-z][^<>]*?\son[a-z]+="([^"]*)"')
 SECOND_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1" />'  # docutils has its own
 # The theme asks for the reader's colours when the page is drawn, and then once more: a flash, and work done twice.
 UNASKED = 'localStorage.getItem("theme") || ""'
 ASKED = 'localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
+BACK = re.compile(r'(<a class="viewcode-back" href=")([^"#]+)#([^"]+)"')
+ID = re.compile(r' id="([^"]+)"')
+JOINT = re.compile(r"(?<=[A-Za-z0-9])([._])(?=[A-Za-z])")  # where a long name may go on in the next line
+ENTRY = re.compile(r"(?<=\">)[^<]+(?=</a>)")
 CHARSET = re.compile(r"<meta charset=[^>]*>")
 # A page opened as a file is no site of its own for every browser: "file:" lets it load its neighbours.
 POLICY = (
@@ -55,10 +62,41 @@ def finish(site):
         page = path.read_text(encoding="utf-8")
         page = FIGURE.sub(r"\1.webp", NOTEBOOK.sub(r"run/\1", page))
         page = WORD.sub(r"\1", page).replace(NAMESPACE, "").replace(SECOND_VIEWPORT, "").replace(UNASKED, ASKED)
+        page = PRESS.sub(r' data-press="\1"', page)
         path.write_text(SOURCE.sub(r"\1", page), encoding="utf-8")
+    for path in (site / "_modules").rglob("*.html"):
+        path.write_text(led_back(site, path), encoding="utf-8")
+    if (index := site / "genindex.html").exists():
+        page = index.read_text(encoding="utf-8")
+        index.write_text(ENTRY.sub(lambda entry: JOINT.sub(r"\1<wbr>", entry[0]), page), encoding="utf-8")
+    summarize(site)
     join(site)
     for path in site.rglob("*.html"):
         path.write_text(guarded(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def led_back(site, path):
+    """Return a listing whose links to the documentation lead to where its objects stand on those pages.
+
+    Sphinx knows one module for each listing, that from which the first of its objects was documented.
+    """
+
+    module = ".".join(path.relative_to(site / "_modules").with_suffix("").parts)
+
+    def right(link):
+        ids, words = ids_of((path.parent / link[2]).resolve()), link[3].split(".")
+        ends = [".".join(words[start:]) for start in range(len(words))]
+        own = [f"{module}.{end}" for end in ends]
+        shorter = [each for end in ends for each in ids if each.endswith(f".{end}")]
+        name = next((name for name in [link[3], *own, *shorter] if name in ids), link[3])
+        return f'{link[1]}{link[2]}#{name}"'
+
+    return BACK.sub(right, path.read_text(encoding="utf-8"))
+
+
+@cache
+def ids_of(path):
+    return ID.findall(path.read_text(encoding="utf-8"))
 
 
 def lighten(figure):

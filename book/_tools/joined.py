@@ -26,10 +26,12 @@ AFTER = re.compile(
 LATER = re.compile(r'<script(?=[^>]*\bsrc=")(?![^>]*\bdefer\b)')
 # These belong to single pages; the second asks by which name it was loaded.
 ALONE = ("_static/errata.js", "_static/movable/start.js", "_static/searchtools.js", "_static/language_data.js")
+ALONE += ("_static/search.js", "_static/summaries.js")
 URL = re.compile(r"""url\(\s*["']?(?!data:|#)([^"')]+)["']?\s*\)""")
 WORD = re.compile(r"[\w-]+")
 NAME = re.compile(r"[.#]((?:[\w-]|\\.)+)")
 FUNCTION = re.compile(r":(?:not|is|where|has)\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]")
+DARK = re.compile(r"""\[data-theme=["']?dark["']?\]""")  # a script writes it into the page
 FORMULA = re.compile("<math[ >].*?</math>", re.DOTALL)
 TAG = re.compile("<[^<>]*>")
 ICON = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])", re.IGNORECASE)
@@ -40,9 +42,12 @@ def join(site):
     pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
     words = vocabulary(site, pages.values())
 
+    makers = {"css": cache(lambda names: sheet(site, names, words)), "js": lambda names: script(site, names)}
+    makers["dark.css"] = lambda names: dark(makers["css"](names))
+
     @cache
     def written(suffix, names):
-        text = sheet(site, names, words) if suffix == "css" else script(site, names)
+        text = makers[suffix](names)
         path = site / f"_static/book.{hashlib.sha256(text.encode()).hexdigest()[:12]}.{suffix}"
         path.write_text(text, encoding="utf-8")
         return path.relative_to(site).as_posix()
@@ -55,6 +60,9 @@ def join(site):
             continue
         up = SHEET.search(page)[1]
         style = f'\n<link rel="stylesheet" href="{up}{written("css", tuple(sheets))}">'
+        asked = 'rel="stylesheet" media="screen and (prefers-color-scheme: dark)"'
+        if makers["dark.css"](tuple(sheets)):
+            style += f'\n<noscript><link {asked} href="{up}{written("dark.css", tuple(sheets))}"></noscript>'
         run = f'\n<script defer src="{up}{written("js", tuple(scripts))}"></script>'
         page = AFTER.sub("", PRELOADED.sub("", page))
         page = replaced(SHEET, page, sheets, style)
@@ -103,6 +111,16 @@ def sheet(site, names, words):
         for rule in needed(rules, words):
             parts.append(imported(site, folder, rule, words) or tinycss2.serialize([rule]))
     return "\n".join(parts).replace('url("_static/', 'url("')
+
+
+def dark(text):
+    """Return the rules of a style sheet for dark pages, for readers without scripts whose machine asks for them."""
+    found = []
+    for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
+        selectors = tinycss2.serialize(rule.prelude) if rule.type == "qualified-rule" else ""
+        if DARK.search(selectors):
+            found.append(f"{DARK.sub(':not([data-theme])', selectors)}{{{tinycss2.serialize(rule.content)}}}")
+    return "\n".join(found)
 
 
 def imported(site, folder, rule, words):

@@ -33,6 +33,10 @@ def check_distance(answer: Callable, face: Draw) -> str:
             ),
             (centred.norm(), "The size of the tokens is missing: divide by it."),
             (centred.square().sum() / x.square().sum(), "These are squares: take the root."),
+            ((x - x[0]).norm() / x.norm(), "The first token was taken off: take off the mean of all tokens."),
+            (centred.norm() / x.mean(0).norm(), "Divide by the size of the tokens, not by that of their mean."),
+            (torch.ones(()), "That is 1 for any tokens: what is divided by is centred, too."),
+            (centred.abs().sum() / x.abs().sum(), "Sizes are roots of sums of squares, not sums of absolute values."),
         ]
         expect_close(call(answer, x), centred.norm() / x.norm(), "The distance", mistakes)
     return "the distance of tokens from one vector"

@@ -99,6 +99,8 @@ def check_pooled(answer: Callable, face: Draw) -> str:
             "The variance of the means is divided by one less than the number of parts.",
         ),
         (means.var(0, correction=0), "This is the variance of the means alone."),
+        (variances.mean(0) + means.std(0, correction=0), "A deviation of the means was added: take its square."),
+        (variances.mean(0) + means.square().mean(0), "The means are taken from zero: take them from their own mean."),
         (wanted.sqrt(), "This is the deviation: leave the root out."),
         (variances.sum(0) + means.var(0, correction=0), "The variances are summed: average them."),
     ]

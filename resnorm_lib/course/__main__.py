@@ -13,9 +13,10 @@ from resnorm_lib._pipe import until_the_reader_leaves
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade, hand_ins, ignored, known
 from resnorm_lib.course.gradebook import fill
-from resnorm_lib.course.hand_in import mended, readable
+from resnorm_lib.course.hand_in import readable
 from resnorm_lib.course.key import Assignment, read_key
 from resnorm_lib.course.limits import Limits
+from resnorm_lib.course.mend import mended
 from resnorm_lib.course.report import TABLES, total, write_tables
 
 __all__ = ["main"]

@@ -78,11 +78,12 @@ class House:
         others : list of str
             Sources that run before them if they can.
         limits : Limits
-            For all calls of the answer together.
+            For the cells, and again for all calls of the answer together.
         """
         link = _Link(self, limits)
         try:
             link.ask("start", cells=list(cells), others=list(others), name=name)
+            link.left = limits.seconds
             yield Handle(link, 0, [])
         finally:
             link.close()
@@ -104,7 +105,7 @@ class _Link:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._pid = house.fork(theirs, self._folder.name, limits)
-        self._left = self.limits.seconds  # of waiting: what the check itself computes does not count
+        self.left = self.limits.seconds  # of waiting: what the check itself computes does not count
         begun = json.loads(self._receive())
         house.apart &= begun["apart"]
         house.shut &= begun["shut"]
@@ -142,8 +143,8 @@ class _Link:
 
     def _receive(self) -> bytes:
         began = time.monotonic()
-        ready, _, _ = select.select([self._socket], [], [], max(0.0, self._left))
-        self._left -= time.monotonic() - began
+        ready, _, _ = select.select([self._socket], [], [], max(0.0, self.left))
+        self.left -= time.monotonic() - began
         if not ready:
             raise self._too_long()
         self._socket.settimeout(self.limits.seconds)

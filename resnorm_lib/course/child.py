@@ -53,24 +53,25 @@ def _hide_checks() -> None:
         setattr(sys.modules[above], last, module)
 
 
-def run_cells(cells: list[str], others: list[str]) -> dict[str, Any]:
-    """Run a hand-in's cells and return their names; an error in one of ``others`` is passed over."""
-    names = {"__name__": "__main__"}
+def run_cells(cells: list[str], others: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Run a hand-in's cells; return their names, and the errors of ``others``, which are passed over."""
+    names = {"__name__": "__main__", "display": lambda *_, **__: None}  # as in a notebook
+    lost = []
     for source in others:
         try:
             exec(compile(source, "<cell>", "exec"), names)
-        except Exception:
-            continue
+        except (Exception, SystemExit) as error:
+            lost.append(f"{type(error).__name__}: {error}")
     for source in cells:
         exec(compile(source, "<answer>", "exec"), names)
-    return names
+    return names, lost
 
 
 class Worker:
     """Serves one answer: runs what it is asked to, and keeps what cannot travel."""
 
     def __init__(self, link: socket.socket) -> None:
-        self.link, self.objects, self.arguments = link, [], ()
+        self.link, self.objects, self.arguments, self.lost = link, [], (), []
 
     def serve(self) -> None:
         """Answer requests until the judge has gone."""
@@ -81,10 +82,12 @@ class Worker:
                 reply = getattr(self, f"_{request['do']}")(request, pickled)
             except BaseException as error:
                 reply = _told(error)
+                if self.lost and isinstance(error, NameError):
+                    reply["message"] += f" (another cell raised {self.lost[-1]:.200})"
             self._send(reply)
 
     def _start(self, request: dict, _: None) -> dict:
-        names = run_cells(request["cells"], request["others"])
+        names, self.lost = run_cells(request["cells"], request["others"])
         if request["name"] not in names:
             raise NotImplementedError(f"There is no {request['name']} in the answer.")
         self.objects = [names[request["name"]]]

@@ -15,6 +15,7 @@ from resnorm_lib.course.platforms import canvas_owner, named_by_roster, way_back
 
 __all__ = ["HandIn", "Score", "checks", "grade", "hand_ins", "ignored", "known"]
 
+NAMES = "(To an answer are known: what it defines, and what the other cells of the notebook import, define or assign.)"
 # What programs append to the name of a file that is there already: "a (1)", "a(1)", "a-1", "a 2", "a-Copy1".
 _COPY = re.compile(r"(?:[ -]?\((\d+)\)|[ -](\d+)|-Copy(\d+))$")
 
@@ -164,7 +165,13 @@ def _judged(
 
 
 def _judge(answer: Answer, check: Callable, secret: str, house: House, limits: Limits) -> tuple[int, str]:
-    """Return points and the sentence for the student: the visible face teaches, the hidden one decides."""
+    """Return points and the sentence for the student; of a name that is missing, where names come from."""
+    points, sentence = _tried(answer, check, secret, house, limits)
+    return points, f"{sentence} {NAMES}" if "raises NameError" in sentence else sentence
+
+
+def _tried(answer: Answer, check: Callable, secret: str, house: House, limits: Limits) -> tuple[int, str]:
+    """Return points and the sentence of the check: the visible face teaches, the hidden one decides."""
     if answer.source is None:
         return 0, "not yet: there is no answer."
     for seed in (None, secret):
@@ -179,7 +186,7 @@ def _judge(answer: Answer, check: Callable, secret: str, house: House, limits: L
 
 def _verdict(answer: Answer, check: Callable, seed: str | None, house: House, limits: Limits) -> Verdict:
     task = answer.task
-    with house.answer(task.name, [task.prelude, answer.source], answer.own, limits) as handle:
+    with house.answer(task.name, [answer.source], answer.before, limits) as handle:
         return check(handle, seed=seed)
 
 

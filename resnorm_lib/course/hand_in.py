@@ -2,15 +2,17 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnorm_lib.course.key import Assignment, Task
+from resnorm_lib.course.names import before, tree
 
-__all__ = ["Answer", "answers", "mended", "read_cells", "readable"]
+__all__ = ["FAULTS", "Answer", "answers", "defined", "filled", "read_cell", "read_cells", "readable"]
 
-_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)  # of what is no notebook
-_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)  # of what is no notebook
+_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2})$")
 
 
 class Answer(NamedTuple):
@@ -18,7 +20,7 @@ class Answer(NamedTuple):
 
     task: Task
     source: str | None  # None: there is no answer
-    own: list[str]  # definitions in cells that the student has added
+    before: list[str]  # statements of other cells that it needs
     notes: list[str]  # what had to be repaired
 
 
@@ -34,7 +36,7 @@ def readable(text: str) -> str:
 
 
 def read_cells(path: Path) -> list[dict[str, Any]]:
-    """Return the code cells of a notebook, each with its ids, whatever else is wrong with it.
+    """Return the cells of a notebook, each with its ids and its kind, whatever else is wrong with it.
 
     Raises
     ------
@@ -42,18 +44,19 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
         If the file is no notebook.
     """
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return [_cell(each) for each in cells if each.get("cell_type") == "code"]
-    except _FAULTS as error:
+        return [read_cell(each) for each in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    except FAULTS as error:
         raise ValueError(f"path must be a notebook, but {path.name} is none: {type(error).__name__}.") from error
 
 
-def _cell(cell: dict) -> dict[str, Any]:
+def read_cell(cell: dict) -> dict[str, Any]:
+    """Return what counts of a cell: its ids (Colab keeps one in the metadata), its kind and its text."""
     source = cell.get("source", "")
     metadata = cell.get("metadata") or {}
     grading = metadata.get("nbgrader") or {}
     return {
-        "ids": {grading.get("grade_id"), cell.get("id")},
+        "ids": {grading.get("grade_id"), cell.get("id"), metadata.get("id")} - {None},
+        "kind": cell.get("cell_type"),
         "source": source if type(source) is str else "".join(source),
     }
 
@@ -63,97 +66,83 @@ def answers(cells: list[dict[str, Any]], assignment: Assignment) -> list[Answer]
 
     Examples
     --------
-    >>> task = Task("exercise-demo", "double", 1, "answer-demo", "def double(x): ...", "")
-    >>> cell = {"ids": {"answer-demo"}, "source": "def double(x): return 2 * x"}
-    >>> answers([cell, cell], Assignment("demo", "Demo", [task], ["answer-demo"]))[0].notes
+    >>> task = Task("exercise-demo", "double", 1, "answer-demo", "def double(x): ...")
+    >>> cell = {"ids": {"answer-demo"}, "kind": "code", "source": "def double(x): return 2 * x"}
+    >>> answers([cell, cell], Assignment("demo", "Demo", [task], []))[0].notes
     ['The cell of this answer was there 2 times; the last one that was filled in counts.']
     """
     return [_answer(cells, assignment, task) for task in assignment.tasks]
 
 
-def mended(path: Path, assignment: Assignment) -> dict[str, Any]:
-    """Return a notebook in which no id is there twice: one that is stops nbgrader's run, for all hand-ins.
-
-    Of cells with the same id the one that counts keeps it, for answers in words the longest; the others become cells
-    of the student's own.
-
-    Raises
-    ------
-    ValueError
-        If the file is no notebook.
-    """
-    stubs = {task.cell: task.stub for task in assignment.tasks}
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        cells = [(place, cell, _cell(cell)) for place, cell in enumerate(notebook["cells"])]
-        for name in assignment.cells:
-            same = [(place, cell, read["source"]) for place, cell, read in cells if name in read["ids"]]
-            for place, cell, _ in sorted(same, key=lambda each: _filled(each[2], stubs.get(name)))[:-1]:
-                cell["id"] = f"again-{place}"
-                cell["metadata"] = {}
-    except _FAULTS as error:
-        raise ValueError(f"path must be a notebook, but {path.name} is none: {type(error).__name__}.") from error
-    return notebook
+def filled(source: str, task: Task) -> bool:
+    """Say whether a cell holds more than the stub that was handed out, or a function that does nothing but refuse."""
+    for node in tree(_python(source)[0]):
+        if isinstance(node, ast.FunctionDef) and node.name == task.name:
+            *body, last = node.body
+            refuses = isinstance(last, ast.Raise) and "NotImplementedError" in ast.dump(last)
+            if refuses and all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in body):
+                return False
+    return _code(source) != _code(task.stub)
 
 
-def _filled(source: str, stub: str | None) -> int:
-    """Return a number that is larger for the cell that counts."""
-    return len(source) if stub is None else _code(source) != _code(stub)
+def defined(source: str, name: str) -> bool:
+    """Say whether a cell gives a name to something of its own."""
+    for node in tree(_python(source)[0]):
+        targets = node.targets if isinstance(node, ast.Assign) else ()
+        called = [getattr(node, "name", None), *(each.id for each in targets if isinstance(each, ast.Name))]
+        if name in called:
+            return True
+    return False
 
 
 def _answer(cells: list[dict], assignment: Assignment, task: Task) -> Answer:
-    places = [place for place, cell in enumerate(cells) if task.cell in cell["ids"]]
-    notes = []
-    if len(places) > 1:
-        notes.append(f"The cell of this answer was there {len(places)} times; the last one that was filled in counts.")
-        places = [each for each in places if _code(cells[each]["source"]) != _code(task.stub)] or places
-    if not places:
-        places = [place for place, cell in enumerate(cells) if task.name in _defined(cell["source"])]
-        if not places:
-            return Answer(task, None, [], ["The cell of this answer is missing."])
-        notes.append(f"The cell of this answer had lost its id; it was found by the name {task.name}.")
-    source, dropped = _without_magics(cells[places[-1]]["source"])
+    place, notes = _place(cells, assignment, task)
+    if place is None:
+        return Answer(task, None, [], notes)
+    if cells[place]["kind"] != "code":
+        notes.append("The cell of this answer was no code cell any more; it was read as one.")
+    source, dropped = _python(cells[place]["source"])
     if dropped:
         notes.append("Lines that begin with % or ! were left out: only Python is graded.")
-    own = [_definitions(cell["source"]) for cell in cells if not cell["ids"] & set(assignment.cells)]
-    own = [each for each in own if each and task.name not in _defined(each)]
-    return Answer(task, source, own, notes)
+    first = [] if any(_code(each["source"]) == _code(assignment.setup) for each in cells) else [assignment.setup]
+    above, below = (
+        [_python(each["source"])[0] for each in part if each["kind"] == "code"]
+        for part in (cells[:place], cells[place + 1 :])
+    )
+    return Answer(task, source, before(source, [*first, *above], below), notes)
 
 
-def _tree(source: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(_without_magics(source)[0]).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+def _place(cells: list[dict], assignment: Assignment, task: Task) -> tuple[int | None, list[str]]:
+    """Return where the answer to a task stands, and what is to be said of that."""
+    places = [place for place, cell in enumerate(cells) if task.cell in cell["ids"]]
+    full = [place for place in places if filled(cells[place]["source"], task)]
+    if full:
+        told = f"The cell of this answer was there {len(places)} times; the last one that was filled in counts."
+        return full[-1], [told] if len(places) > 1 else []
+    given = {cell["id"] for cell in assignment.cells}
+    own = [place for place, cell in enumerate(cells) if cell["kind"] == "code" and not cell["ids"] & given]
+    own = [place for place in own if defined(cells[place]["source"], task.name)]
+    if places and not any(filled(cells[place]["source"], task) for place in own):
+        return places[-1], []
+    if not own:
+        return None, ["The cell of this answer is missing."]
+    told = "was empty, and" if places else "had lost its id;"
+    return own[-1], [f"The cell of this answer {told} another that defines {task.name} counts."]
 
 
 def _code(source: str) -> str:
     """Return what a cell says to Python, whatever its layout and its comments; a tree too deep to show as it stands."""
     try:
-        return "\n".join(map(ast.dump, _tree(source))) or source.strip()
+        return "\n".join(map(ast.dump, tree(_python(source)[0]))) or source.strip()
     except RecursionError:
         return source.strip()
 
 
-def _defined(source: str) -> set[str]:
-    names = {node.name for node in _tree(source) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    assigned = [node.targets for node in _tree(source) if isinstance(node, ast.Assign)]
-    return names | {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)}
-
-
-def _definitions(source: str) -> str:
-    """Return the imports, functions and classes of a cell as they stand there, without what it does with them."""
-    source = _without_magics(source)[0]
-    return "\n".join(_segment(source, node) for node in _tree(source) if isinstance(node, _DEFINITIONS))
-
-
-def _segment(source: str, node: ast.stmt) -> str:
-    decorators = getattr(node, "decorator_list", [])
-    above = source.split("\n")[decorators[0].lineno - 1 : node.lineno - 1] if decorators else []
-    return "\n".join([*above, ast.get_source_segment(source, node) or ""])
-
-
-def _without_magics(source: str) -> tuple[str, bool]:
-    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    kept = ["pass" if line.startswith(("%", "!")) else line for line in lines]
+def _python(source: str) -> tuple[str, bool]:
+    """Return a cell without what only a notebook understands, and whether there was any of that."""
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    if tree(source):
+        return source, False
+    lines = source.split("\n")
+    kept = [_MAGIC.sub(r"\1pass", line) for line in lines]
     return "\n".join(kept), kept != lines

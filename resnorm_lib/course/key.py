@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Assignment", "Task", "read_key", "write_key"]
+__all__ = ["SETUP", "Assignment", "Task", "read_key", "write_key"]
+
+SETUP = "setup"  # the id of the cell that is run first
 
 
 class Task(NamedTuple):
@@ -15,7 +17,6 @@ class Task(NamedTuple):
     points: int
     cell: str  # the id of the answer's cell
     stub: str  # what that cell holds when it is handed out
-    prelude: str  # what runs before it: imports
 
 
 class Assignment(NamedTuple):
@@ -24,7 +25,12 @@ class Assignment(NamedTuple):
     name: str
     title: str
     tasks: list[Task]
-    cells: list[str]  # the ids of all cells that were handed out
+    cells: list[dict[str, Any]]  # all that were handed out, as they stand in the notebook
+
+    @property
+    def setup(self) -> str:
+        """What the first cell in code runs: it gives an answer its names."""
+        return next((cell["source"] for cell in self.cells if cell["id"] == SETUP), "")
 
 
 def write_key(path: Path, assignments: list[Assignment]) -> None:

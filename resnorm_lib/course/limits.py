@@ -15,7 +15,7 @@ _DIE_WITH_PARENT = 1  # of Linux, prctl.h
 class Limits(NamedTuple):
     """What one answer may use."""
 
-    seconds: float = 10.0  # of the clock, for all calls of a check together
+    seconds: float = 10.0  # of the clock, for the cells and again for all calls of a check together
     megabytes: int = 1024  # of memory beyond what Python and torch need themselves
     files: int = 10  # megabytes of a file that it writes; what it prints goes nowhere
 
@@ -53,7 +53,7 @@ def confine(limits: Limits, folder: str) -> None:
             used = int(sizes.read().split()[0]) * resource.getpagesize()
         most = used + limits.megabytes * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    seconds = int(limits.seconds) + 1
+    seconds = int(2 * limits.seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.files * 2**20,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

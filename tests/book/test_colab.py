@@ -176,6 +176,7 @@ def test_a_chapter_offers_its_notebook_below_its_title(page, lines):
     run_it.offer(app, page, "page.html", context, None)
     assert context["body"].count('<p class="run-it">') == lines
     assert context["body"].count('href="../run/degradation.ipynb"') == lines
+    assert context["body"].count(f'href="../run/{colab.WHEEL}"') == lines
     assert context["body"].startswith("<h1>Title</h1>")
 
 

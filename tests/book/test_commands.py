@@ -86,6 +86,12 @@ def test_jupyterlab_starts_for_root_too(checkout, user, words):
 
 
 @needs_make
+def test_a_python_for_an_environment_that_is_there_already_is_told(checkout):
+    told = "The environment .venv is there already. To make it with nopython: make clean"
+    assert make(checkout, "-n", "book", "PYTHON=nopython").stdout.startswith(told)
+    assert told not in make(checkout, "-n", "book").stdout
+
+
 def test_an_output_folder_that_cannot_be_written_is_refused(checkout):
     (checkout / "file").touch()
     result = make(checkout, "book", "OUT=file/below")

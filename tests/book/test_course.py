@@ -14,13 +14,15 @@ from book._tools.cells import read
 from book._tools.course import __main__ as course
 from book._tools.course.bank import banks
 from book._tools.course.exercises import exercises, predictions
-from book._tools.course.given import bound, free, lacking, named, needed, used
+from book._tools.course.given import lacking, named, needed
 from book._tools.course.notebooks import FACES, assignment, notebook
 from book._tools.course.rubrics import rubrics
 from book._tools.course.slides import slides, write_slides
 from resnorm_lib.course.answer import House
 from resnorm_lib.course.grade import grade
 from resnorm_lib.course.key import read_key
+from resnorm_lib.course.limits import Limits
+from resnorm_lib.course.names import bound, free, used
 from tests.book import sources
 
 CHAPTERS = [path for path in sources.chapters() if exercises(read(path))]
@@ -191,6 +193,27 @@ def test_the_grader_gives_instructors_full_marks_and_stubs_none(tmp_path):
         assert score.points == (score.worth if score.student == "instructor" else 0), score
 
 
+def test_an_answer_may_use_every_name_of_its_notebooks_first_cell(tmp_path):
+    key, uses = {}, {}
+    for path in CHAPTERS:
+        chapter = read(path)
+        made = notebook(path.stem, chapter, "instructor")
+        key[path.stem] = assignment(path.stem, chapter)._replace(tasks=assignment(path.stem, chapter).tasks[:1])
+        setup = next(cell.source for cell in made.cells if cell.id == "setup")
+        errors = {each.name for each in ast.walk(ast.parse(setup)) if isinstance(each, ast.ExceptHandler)}
+        names = bound(setup) - errors
+        uses[path.stem] = sorted(name for name in names if not name.startswith("_"))
+        for cell in made.cells:
+            if cell.id == key[path.stem].tasks[0].cell:
+                cell.source = f"KNOWN = ({', '.join(uses[path.stem])},)\n{cell.source}"
+        (tmp_path / "someone").mkdir(exist_ok=True)
+        nbformat.write(made, tmp_path / "someone" / path.name)
+    assert all(len(names) > 2 for names in uses.values())
+    with House() as house:
+        for score in grade(tmp_path, key, "secret", house, Limits(seconds=120)):
+            assert score.points == score.worth, score
+
+
 def test_what_an_exercise_needs_is_found_through_functions():
     body = "import math\nK = 2\ndef g(x):\n    return math.sqrt(x) * K\nrun = g(3)"
     source = new_notebook(cells=[new_code_cell(body)])
@@ -222,7 +245,10 @@ def test_everything_is_written(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(course, "write_slides", lambda _, made: decks.update(made))
     course.write(tmp_path)
     assert list(decks) == [path.stem for path in CHAPTERS]
-    assert {"student", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
+    colab = nbformat.read(tmp_path / "colab" / "rank_collapse.ipynb", as_version=4)
+    student = nbformat.read(tmp_path / "student" / "rank_collapse.ipynb", as_version=4)
+    assert [cell.id for cell in colab.cells] == [student.cells[0].id, "install", *(c.id for c in student.cells[1:])]
+    assert {"student", "colab", "instructor", "nbgrader", "key.json"} == {path.name for path in tmp_path.iterdir()}
     assert list(read_key(tmp_path / "key.json")) == [path.stem for path in (*CHAPTERS, *banks())]
     assert (tmp_path / "nbgrader" / "source" / "rank_collapse" / "rank_collapse.ipynb").exists()
     assert capsys.readouterr().out.startswith(f"{len(CHAPTERS) + len(banks())} assignments are in ")

@@ -29,6 +29,33 @@ def test_what_a_button_does_is_named_too():
     assert f"script-src 'self' file: {GO} 'unsafe-hashes';" in page
 
 
+def test_a_button_names_what_it_does_and_has_no_script(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(PAGE.format('<button onclick="window.print()">Print</button>'))
+    finish(tmp_path)
+    assert '<button data-press="window.print">' in page.read_text()
+    assert "unsafe-hashes" not in page.read_text()
+
+
+def test_a_listing_leads_back_to_where_its_object_is_documented(tmp_path):
+    back = '<a class="viewcode-back" href="../../api.html#a.other.{}">[docs]</a>'
+    listing = tmp_path / "_modules/a/own.html"
+    listing.parent.mkdir(parents=True)
+    listing.write_text(PAGE.format(back.format("Net.forward") + back.format("there") + back.format("nowhere")))
+    ids = '<p id="a.Net.forward"></p><p id="a.own.Net.forward"></p><p id="a.other.there"></p>'
+    (tmp_path / "api.html").write_text(PAGE.format(ids))
+    finish(tmp_path)
+    found = [each.partition('"')[0] for each in listing.read_text().split("api.html#")[1:]]
+    assert found == ["a.own.Net.forward", "a.other.there", "a.other.nowhere"]
+
+
+def test_a_long_name_in_the_index_may_go_on_in_the_next_line(tmp_path):
+    index = tmp_path / "genindex.html"
+    index.write_text(PAGE.format('<td><a href="a.html#b.c_d">c_d (in b.c)</a></td>'))
+    finish(tmp_path)
+    assert '<a href="a.html#b.c_d">c_<wbr>d (in b.<wbr>c)</a>' in index.read_text()
+
+
 def test_a_page_offers_the_notebook_that_runs_anywhere(tmp_path):
     source, page = tmp_path / "_sources/chapters/demo.ipynb", tmp_path / "chapters/demo.html"
     source.parent.mkdir(parents=True)

@@ -1,6 +1,7 @@
 """The front page counts what stands, and its figure can be described and is the same in every build."""
 
 import json
+import re
 
 from book._ext import chapters, front
 from book._tools import manifest
@@ -22,7 +23,11 @@ def test_the_numbers_are_those_of_the_sources():
 def test_the_figure_is_described_and_reproducible():
     run = json.loads(front.RUN.read_text())
     drawn = front.drawing(run)
-    assert drawn.startswith('<svg role="img" aria-label="From the bottom up: a block normalizes')
+    block, losses = drawn.split("<svg ")[1:]
+    assert block.startswith('role="img" aria-label="From the bottom up: a block normalizes')
+    assert losses.startswith('role="img" aria-label="Loss against steps: ')
+    names = re.findall(r'\bid="([^"]+)"', drawn)
+    assert len(names) == len(set(names))
     assert drawn == front.drawing(run)
 
 

@@ -57,6 +57,19 @@ def test_a_rule_stays_if_a_page_or_a_script_has_its_names(site):
     assert 'url("styles/../images/dot.svg")' in text
 
 
+def test_without_scripts_a_page_takes_the_dark_colours_that_the_machine_asks_for(tmp_path):
+    rules = '.used { color: black }\nhtml[data-theme="dark"] .used, html[data-theme=dark] p { color: white }'
+    for name, text in (FILES | {"_static/own.css": rules, "chapters/page.html": PAGE}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    join(tmp_path)
+    (sheet,) = tmp_path.glob("_static/book.*.dark.css")
+    assert sheet.read_text().strip() == "html:not([data-theme]) .used, html:not([data-theme]) p { color: white }"
+    page = (tmp_path / "chapters/page.html").read_text()
+    link = f'<link rel="stylesheet" media="screen and (prefers-color-scheme: dark)" href="../_static/{sheet.name}">'
+    assert f"<noscript>{link}</noscript>" in page
+
+
 def test_a_strict_script_leaves_its_neighbours_as_they_were(site):
     text = next(site.glob("_static/book.*.js")).read_text()
     assert "use strict" not in text

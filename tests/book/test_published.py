@@ -11,14 +11,15 @@ from book._ext import published
 from book._tools import address
 from tests.book.sources import ROOT
 
-FILES = ("_config.yml", "CITATION.cff", "pyproject.toml")
+FILES = ("_config.yml", "CITATION.cff", "pyproject.toml", "book/how_to_run.md")
 HERE = "https://github.com/Someone/book"
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
+    (tmp_path / "book").mkdir()
     for name in FILES:
-        shutil.copy(ROOT / name, tmp_path)
+        shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -35,8 +36,9 @@ def test_one_command_writes_the_address_everywhere(project):
     address.main([HERE])
     pages = "https://someone.github.io/book/"
     assert said(project) == (HERE, pages, HERE, pages, {"Homepage": pages, "Repository": HERE}, {True})
+    assert f"  url = {{{pages}}},\n" in (project / "book/how_to_run.md").read_text()
     once = [(project / name).read_text() for name in FILES]
-    address.main([HERE + "/"])
+    address.main([HERE + ".git/"])  # what git clones
     assert [(project / name).read_text() for name in FILES] == once
 
 

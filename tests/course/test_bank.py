@@ -123,7 +123,7 @@ def test_ten_wrong_answers_to_each_fail_and_most_are_told_why():
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_passes(name, house):
-    for group in [[label] for label in list(HELD)[::9]] if name in KILLING else [list(HELD)]:
+    for group in [[label] for label in HELD] if name in KILLING else [list(HELD)]:
         try:
             with house.answer("answer", [ATTACKS[name]], limits=Limits(seconds=60)) as answer:
                 passed = [label for label in group if CHECKS[label](answer)]

@@ -5,15 +5,17 @@ import os
 import zipfile
 from contextlib import nullcontext
 
+import nbformat
 import pytest
 from nbgrader.api import Gradebook
+from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 
 from resnorm_lib.course import __main__ as command
 from resnorm_lib.course.grade import grade, hand_ins, ignored, known
 from resnorm_lib.course.gradebook import fill
-from resnorm_lib.course.hand_in import mended
 from resnorm_lib.course.key import read_key, write_key
 from resnorm_lib.course.limits import Limits
+from resnorm_lib.course.mend import mended
 from resnorm_lib.course.report import TABLES, total, write_tables
 from tests.course import students
 
@@ -42,6 +44,7 @@ def test_every_student_gets_what_is_due(scores, student):
         ("exits", "raises RuntimeError in line 3: SystemExit"),
         ("kills", "ended its process"),
         ("syntax", "raises SyntaxError in line 1"),
+        ("no-such-name", "raises NameError in line 2: name 'nowhere' is not defined (To an answer are known: what it"),
     ],
 )
 def test_the_first_exercise_is_told(scores, student, told):
@@ -56,6 +59,8 @@ def test_the_first_exercise_is_told(scores, student, told):
         ("cell-twice", "was there 2 times"),
         ("no-notebook", "must be a notebook"),
         ("own-cell", "begin with % or !"),
+        ("as-markdown", "was no code cell any more; it was read as one"),
+        ("below-the-stub", "was empty, and another that defines distance_from_one_vector counts"),
     ],
 )
 def test_a_repair_is_noted(scores, student, note):
@@ -63,9 +68,8 @@ def test_a_repair_is_noted(scores, student, note):
 
 
 def test_of_two_filled_cells_the_last_counts_and_a_stub_that_came_back_does_not(house, tmp_path):
-    cells = [
-        students.code(source, students.CELLS[0]) for source in ("def distance(x):\n    return 0", students.DISTANCE)
-    ]
+    first = "def distance_from_one_vector(x):\n    return 0"
+    cells = [students.code(source, students.CELLS[0]) for source in (first, students.DISTANCE)]
     cells.append(students.code(f"# again\n{students.STUBS[0]}", students.CELLS[0]))
     path = tmp_path / "someone" / "rank_collapse.ipynb"
     path.parent.mkdir()
@@ -73,17 +77,61 @@ def test_of_two_filled_cells_the_last_counts_and_a_stub_that_came_back_does_not(
     assert grade(tmp_path, KEY, "secret", house)[0].points == 1
 
 
+def graded(name, text, kind="markdown", **marks):
+    """Return a cell as it is handed out."""
+    cell = students.code(text, name, kind)
+    cell["metadata"]["nbgrader"]["solution"] = "points" in marks
+    cell["metadata"]["nbgrader"] |= {"schema_version": 3, "grade": "points" in marks, "locked": False} | marks
+    return cell
+
+
+WORDS = graded("answer-words", "*Write your answer here.*", points=2)
+ASKED = [
+    graded("setup", "import torch", "code"),
+    graded("task-words", "Why?"),
+    WORDS,
+    *(graded(name, stub, "code", points=1) for name, stub in zip(students.CELLS, students.STUBS)),
+]
+ASSIGNMENT = students.ASSIGNMENT._replace(cells=ASKED)
+
+
+def mended_cells(folder, *cells):
+    path = folder / "rank_collapse.ipynb"
+    path.write_text(students.notebook(*cells))
+    made = nbformat.from_dict(mended(path, ASSIGNMENT))
+    MetadataValidatorV3().validate_nb(made)
+    nbformat.validate(made)
+    kept = [cell for cell in made.cells if "nbgrader" in cell.metadata]
+    assert [cell.id for cell in kept] == [cell["id"] for cell in ASKED], "every cell that was handed out, once"
+    assert [cell.metadata for cell in kept] == [cell["metadata"] for cell in ASKED]
+    assert [cell.cell_type for cell in kept] == [cell["cell_type"] for cell in ASKED]
+    return [cell.source for cell in kept[2:]], [cell.source for cell in made.cells if cell not in kept]
+
+
 def test_a_notebook_with_a_cell_twice_is_mended_for_nbgrader(tmp_path):
-    words = {"cell_type": "markdown", "id": "answer-words", "metadata": {"nbgrader": {"grade_id": "answer-words"}}}
-    cells = [students.code(source, students.CELLS[0]) for source in (students.DISTANCE, students.STUBS[0])]
-    cells += [words | {"metadata": dict(words["metadata"]), "source": text} for text in ("Because ...", "*Write.*")]
-    (tmp_path / "rank_collapse.ipynb").write_text(students.notebook(*cells, students.code("x = 1")))
-    assignment = students.ASSIGNMENT._replace(cells=[*students.CELLS, "answer-words"])
-    found = mended(tmp_path / "rank_collapse.ipynb", assignment)["cells"]
-    kept = [cell["source"] for cell in found if "nbgrader" in cell["metadata"]]
-    assert kept == [students.DISTANCE, "Because ..."]
-    assert len(found) == 5
-    assert len({cell.get("id", place) for place, cell in enumerate(found)}) == 5
+    doubled = [students.code(source, students.CELLS[0]) for source in (students.DISTANCE, students.STUBS[0])]
+    words = [students.code(text, "answer-words", "markdown") for text in ("Thus.", "*Write your answer here.*")]
+    kept, own = mended_cells(tmp_path, *ASKED[:2], *words, *doubled, students.code("x = 1"))
+    assert kept == ["Thus.", students.DISTANCE, students.STUBS[1]]
+    assert own == ["*Write your answer here.*", students.STUBS[0], "x = 1"]
+
+
+def test_a_notebook_that_has_lost_every_id_is_mended_for_nbgrader(tmp_path):
+    own = students.code("A note.", kind="markdown"), students.code("x = 1")
+    filled = [*ASKED[:2], WORDS | {"source": "Because of the norm."}, *students.cells()]
+    bare = [{**cell, "metadata": {}} for cell in (own[1], *filled, *own)]
+    for cell in bare:
+        del cell["id"]
+    kept, others = mended_cells(tmp_path, *bare)
+    assert kept == ["Because of the norm.", students.DISTANCE, students.SHARE]
+    assert others == ["x = 1", "A note.", "x = 1"]
+
+
+def test_cells_that_were_turned_into_another_kind_are_turned_back(tmp_path):
+    turned = [WORDS | {"cell_type": "raw"}, students.code(students.DISTANCE, students.CELLS[0], "markdown")]
+    kept, others = mended_cells(tmp_path, *turned)
+    assert kept == [WORDS["source"], students.DISTANCE, students.STUBS[1]]
+    assert not others
 
 
 def read(path):

@@ -125,13 +125,13 @@ def test_most_wrong_answers_are_told_their_mistake():
 
 
 def test_wrong_answers_of_strangers_are_wrong_and_most_are_told_their_mistake():
-    """These were written without the checks, so that no sentence waits for them."""
+    """These were written without the checks; for those of two checks of which few were told, sentences came later."""
     tried = [(check, answer) for check, answers in STRANGERS.items() for answer in answers]
     verdicts = [check(answer) and check(answer, seed="one") for check, answer in tried]  # as in a hand-in
     assert not any(verdicts)
     share = named([verdict.sentence for verdict in verdicts])
     print(f"{len(verdicts)} wrong answers of strangers, {share:.0%} told their mistake")
-    assert share >= 0.6
+    assert share >= 0.7
 
 
 @each_check
@@ -227,3 +227,14 @@ def test_a_classmates_results_in_a_child_are_worth_nothing_either(house):
     for seed, is_right in ((None, True), ("secret", False)):
         with house.answer("answer", [source, "def answer(*a): return next(R)"]) as answer:
             assert check(answer, seed=seed).is_right is is_right
+
+
+@pytest.mark.parametrize("seed", [None, "one"])
+def test_an_answer_with_a_dtype_of_its_own_is_told_what_is_expected(seed):
+    check = next(check for check in EXERCISES if check.__name__ == "check_folded_centring")
+
+    def centred(weight, bias):
+        taken_off = torch.eye(len(weight)) - 1 / len(weight)
+        return taken_off @ weight, taken_off @ bias
+
+    assert "a new tensor takes their dtype, as in torch.eye" in check(centred, seed=seed).sentence

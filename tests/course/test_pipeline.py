@@ -16,6 +16,7 @@ from book._tools.course import __main__ as course
 from book._tools.manifest import ROOT
 from resnorm_lib.course import __main__ as command
 from resnorm_lib.course.bank import VARIABLE
+from tests.course import students
 
 NAME = "rank_collapse"
 
@@ -61,20 +62,27 @@ def test_the_way_of_the_guide_from_an_empty_folder(tmp_path, monkeypatch, capsys
     for cell, answer in zip(filled["cells"], answers.cells, strict=True):
         cell["source"] = answer.source
     doubled = {**filled, "cells": [*filled["cells"], *filled["cells"]]}
-    for student, notebook in (("stub", given), ("right", filled), ("doubled", doubled)):
+    bare = [{key: cell[key] for key in cell if key != "id"} | {"metadata": {}} for cell in filled["cells"]]
+    whole = {"given": given, "filled": filled, "doubled": doubled, "bare": {**filled, "cells": bare}}
+    for student, notebook in whole.items():
         hand_in(tmp_path / "submitted", student, notebook)
+    students.write(tmp_path / "submitted")
 
     about = [str(tmp_path / "submitted"), "--key", str(tmp_path / "course" / "key.json"), "--out"]
     command.main(["mend", *about, str(tmp_path / "mended")])
     nbgrader(place, "autograde", "--no-execute", "--CourseDirectory.submitted_directory=../../mended", NAME)
     database = f"sqlite:///{place}/gradebook.db"
-    command.main(["grade", *about, str(tmp_path / "graded"), "--gradebook", database])
+    command.main(["grade", *about, str(tmp_path / "graded"), "--seconds", "2", "--gradebook", database])
     nbgrader(place, "export")
 
     tasks = json.loads((tmp_path / "course" / "key.json").read_text())["assignments"][0]["tasks"]
     full = sum(task["points"] for task in tasks)
-    wanted = {"stub": 0, "right": full, "doubled": full}
+    invented = {student: points for student, (_, points) in students.STUDENTS.items()}
+    wanted = invented | {student: full * (student != "given") for student in whole}
     with open(tmp_path / "graded" / "moodle.csv", newline="") as file:
         assert {row[0]: int(row[-1]) for row in list(csv.reader(file))[1:]} == wanted
     with open(place / "grades.csv", newline="") as file:
         assert {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)} == wanted
+    marked = nbformat.read(place / "autograded" / "bare" / NAME / f"{NAME}.ipynb", as_version=4)
+    count = sum(cell.metadata.get("nbgrader", {}).get("grade", False) for cell in given.cells)
+    assert sum(cell.metadata.get("nbgrader", {}).get("grade", False) for cell in marked.cells) == count

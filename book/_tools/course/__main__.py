@@ -1,7 +1,7 @@
 """``python -m book._tools.course FOLDER``: write what a teacher hands out and keeps (``make course``)."""
 
+import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 
 from book._tools.course.bank import banks, read_bank, unanswered
 from book._tools.course.exercises import exercises
-from book._tools.course.notebooks import FACES, assignment, notebook
+from book._tools.course.notebooks import FACES, assignment, for_colab, notebook
 from book._tools.course.slides import slides, write_slides
 from book._tools.manifest import ROOT
 from resnorm_lib.course.bank import VARIABLE, load, named
@@ -43,7 +43,8 @@ def write(folder: Path) -> None:
     (folder / "nbgrader" / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     shutil.copy(ROOT / "book/course/exam.md", folder / "instructor")
     write_key(folder / "key.json", key)
-    print(f"{len(key)} assignments are in {folder}: student, instructor, nbgrader, slides; key.json is for the grader.")
+    written = ", ".join(("student", "colab", "instructor", "nbgrader", "slides"))
+    print(f"{len(key)} assignments are in {folder}: {written}; key.json is for the grader.")
     if missing:
         print(f"Student notebooks alone, since {VARIABLE} names no folder with the answers: {'; '.join(missing)}.")
 
@@ -54,8 +55,12 @@ def _write(folder: Path, name: str, source: NotebookNode, faces: Sequence[str]) 
         place = folder / face / ("source/" + name if face == "nbgrader" else "")
         place.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook(name, source, face), place / f"{name}.ipynb")
+    (folder / "colab").mkdir(exist_ok=True)
+    nbformat.write(for_colab(notebook(name, source, "student")), folder / "colab" / f"{name}.ipynb")
     return assignment(name, source)
 
 
 if __name__ == "__main__":
-    write(Path(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Write what a teacher hands out and keeps.")
+    parser.add_argument("folder", type=Path, help="where it goes")
+    write(parser.parse_args().folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from book._tools.course.notebooks import NAMES
 from book._tools.manifest import ROOT
 from book._tools.myst import Fence, directives, fences
 from resnorm_lib.course.bank import Held
@@ -23,8 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.functional import relu"""
-BEFORE = """These exercises are in no chapter, and their answers are not in the book. Write your answers into the cells that are made for them, and hand in this notebook.
-The cell below an answer tries its example and says nothing where it is right. When you have handed in, other shapes and numbers are tried."""  # noqa: E501
+BEFORE = """These exercises are in no chapter, and their answers are not in the book. Write your answers into the cells that are made for them, and hand in this notebook. {names}
+The cell below an answer tries its example and says nothing where it is right. When you have handed in, other shapes and numbers are tried, in float64 and in float32."""  # noqa: E501
 
 
 def banks() -> list[Path]:
@@ -53,7 +54,9 @@ def read_bank(path: Path, held: dict[str, Held], words: dict[str, dict]) -> Note
         elif label in words:
             cell = nbformat.v4.new_markdown_cell(words[label]["answer"])
             cells.append(_tagged(cell, "solution", levels=words[label]))
-    return nbformat.v4.new_notebook(cells=cells, metadata={"introduction": f"{introduction}\n\n{BEFORE}"})
+    return nbformat.v4.new_notebook(
+        cells=cells, metadata={"introduction": f"{introduction}\n\n{BEFORE.format(names=NAMES)}"}
+    )
 
 
 def _statements(text: str) -> Iterator[tuple[str, str, str]]:

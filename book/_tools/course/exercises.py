@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-from book._tools.course.given import bound
 from book._tools.myst import directives
 from resnorm_lib.checks import registry
+from resnorm_lib.course.names import bound
 
 __all__ = ["Exercise", "Prediction", "exercises", "predictions"]
 

@@ -3,13 +3,14 @@
 import ast
 import builtins
 import re
-import symtable
 from collections.abc import Iterable, Iterator
 from functools import cache
 
 from nbformat import NotebookNode
 
-__all__ = ["bound", "free", "lacking", "named", "needed", "used"]
+from resnorm_lib.course.names import DEFINITIONS, bound, free, used
+
+__all__ = ["lacking", "named", "needed"]
 
 # A set-up starts in seconds: it may call what these modules offer, which loads and builds, and what the chapter defines
 # by them alone. All else, and these methods, may train.
@@ -20,7 +21,6 @@ TRAINS = {"backward", "fit", "grad", "jacobian", "minimize", "run", "step", "tri
 KNOWN = {*dir(builtins), "math", "np", "torch"}
 CODE = re.compile(r"`([^`\n]+)`")
 NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
-DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
 
 
 def needed(notebook: NotebookNode, sources: Iterable[str]) -> str:
@@ -45,15 +45,6 @@ def named(notebook: NotebookNode, text: str) -> list[str]:
     body = _Body(notebook)
     words = {word for code in CODE.findall(text) for word in NAME.findall(code)}
     return sorted(word for word in words if any(body.is_tool(place) for place in body.places.get(word, ())))
-
-
-def used(sources: Iterable[str]) -> set[str]:
-    """Return the names that sources use, one after the other, and do not import or define."""
-    names, own = set(), set()
-    for source in sources:
-        names |= free(source) - own
-        own |= bound(source)
-    return names
 
 
 class _Body:
@@ -150,36 +141,3 @@ def _statements(source: str) -> tuple[ast.stmt, ...]:
 
 
 _text = cache(ast.unparse)
-
-
-@cache
-def bound(source: str) -> frozenset[str]:
-    """Return the names that a source defines at its top level."""
-    names = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        else:
-            names |= {
-                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
-            }
-    return frozenset(names)
-
-
-@cache
-def free(source: str) -> frozenset[str]:
-    """Return the names that a source uses and does not import or define at its top level."""
-    top = symtable.symtable(source, "<cell>", "exec")
-    return frozenset(_globals(top)) - {each.get_name() for each in top.get_symbols() if _is_bound(each)}
-
-
-def _globals(table: symtable.SymbolTable) -> Iterator[str]:
-    yield from (each.get_name() for each in table.get_symbols() if each.is_referenced() and each.is_global())
-    for inner in table.get_children():
-        yield from _globals(inner)
-
-
-def _is_bound(symbol: symtable.Symbol) -> bool:
-    return symbol.is_assigned() or symbol.is_imported()

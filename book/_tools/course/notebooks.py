@@ -1,18 +1,20 @@
 """One assignment, three notebooks: for students, for instructors, and for nbgrader."""
 
+import json
 from collections.abc import Iterator
 
 import nbformat
 from nbformat import NotebookNode
 
 from book._tools.course.exercises import Exercise, Prediction, exercises, predictions
-from book._tools.course.given import lacking, named, needed, used
+from book._tools.course.given import lacking, named, needed
 from book._tools.course.rubrics import scheme
 from book._tools.names import Names
 from book._tools.plain import plain
-from resnorm_lib.course.key import Assignment, Task
+from resnorm_lib.course.key import SETUP, Assignment, Task
+from resnorm_lib.course.names import used
 
-__all__ = ["FACES", "assignment", "notebook", "prelude"]
+__all__ = ["FACES", "NAMES", "assignment", "for_colab", "notebook"]
 
 FACES = ("student", "instructor", "nbgrader")
 ALWAYS = "import math\n\nimport numpy as np\nimport torch"
@@ -21,9 +23,21 @@ HEAD = """# Exercises: {title}
 {introduction}
 
 The first cell needs the book's library: `pip install` the wheel that your teacher names, or the one beside the book."""
-CHAPTER = """Read the chapter *{title}* first; numbers of formulas are those of the chapter. A prediction is written down before its section is read.
-Write your answers into the cells that are made for them, and hand in this notebook. Cells of your own are welcome: what they define can be used in answers.
-The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too."""  # noqa: E501
+CHAPTER = """Read the chapter *{title}* beside this notebook; numbers of formulas are those of the chapter. Read it up to each *Predict first*, which speaks of what stands right before it, write the prediction down here, and read on.
+Write your answers into the cells that are made for them, and hand in this notebook. {names}
+The check below an answer in code says what is wrong with it. When you have handed in, other shapes and numbers are tried, too, in float64 and in float32."""  # noqa: E501
+NAMES = "An answer may use the names of the first cell, and what other cells import, define or assign, yours and other answers: the grader runs what it needs of them. Files of your own it does not have. A new tensor takes the dtype of an argument, as in `torch.eye(d, dtype=x.dtype)`."  # noqa: E501
+INSTALL = """import importlib.util
+from glob import glob
+
+if importlib.util.find_spec("resnorm_lib") is None:
+    if not glob("resnorm_lib-*.whl"):
+        from google.colab import files
+
+        files.upload()  # choose the wheel that your teacher names
+    wheel = glob("resnorm_lib-*.whl")[0]
+    %pip install --quiet --no-deps {wheel}
+    importlib.invalidate_caches()"""
 EXAMPLE = "import doctest\n\ndoctest.run_docstring_examples({name}, globals())"
 TRAINED = (
     "*The chapter computes {names}, and this notebook does not: to compare with it, run the chapter and work there.*"
@@ -44,9 +58,9 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
         raise ValueError(f"face is {face!r}, but it must be one of {', '.join(FACES)}.")
     names, tasks, asked = Names(chapter), exercises(source), predictions(source)
     title = names.title(chapter)
-    introduction = source.metadata.get("introduction") or CHAPTER.format(title=title)
+    introduction = source.metadata.get("introduction") or CHAPTER.format(title=title, names=NAMES)
     cells = [_text("head", HEAD.format(title=title, introduction=introduction))]
-    cells.append(_code("setup", f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
+    cells.append(_code(SETUP, f"{ALWAYS}\n{_setup(source, tasks)}".rstrip()))
     for number, each in enumerate(asked, 1):
         cells += _prediction(number, each, names, face)
     for each in tasks:
@@ -55,20 +69,21 @@ def notebook(chapter: str, source: NotebookNode, face: str) -> NotebookNode:
     return nbformat.v4.new_notebook(cells=cells, metadata=kernel)
 
 
+def for_colab(student: NotebookNode) -> NotebookNode:
+    """Return a student notebook behind a cell that installs the library where it is not installed."""
+    install = nbformat.v4.new_code_cell(INSTALL)
+    install["id"] = "install"
+    return nbformat.v4.new_notebook(cells=[student.cells[0], install, *student.cells[1:]], metadata=student.metadata)
+
+
 def assignment(chapter: str, source: NotebookNode) -> Assignment:
     """Return what the key says of a chapter's assignment."""
     tasks = []
     for each in exercises(source):
         if each.stub:
-            stub = _stub(each)
-            tasks.append(Task(each.label, each.name, each.points, f"answer-{each.slug}", stub, prelude(source, each)))
-    cells = [cell.id for cell in notebook(chapter, source, "student").cells]
+            tasks.append(Task(each.label, each.name, each.points, f"answer-{each.slug}", _stub(each)))
+    cells = [json.loads(json.dumps(cell)) for cell in notebook(chapter, source, "student").cells]
     return Assignment(chapter, Names(chapter).title(chapter), tasks, cells)
-
-
-def prelude(source: NotebookNode, exercise: Exercise) -> str:
-    """Return what runs before an answer: imports, and what the chapter defines for it."""
-    return f"{ALWAYS}\n{needed(source, [exercise.stub, exercise.answer])}".rstrip()
 
 
 def _setup(source: NotebookNode, tasks: list[Exercise]) -> str:

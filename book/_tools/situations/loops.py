@@ -30,6 +30,13 @@ def reentrant_checkpoint_the_stack(subject: Subject) -> None:
     same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))
 
 
+def checkpoint_the_stack(subject: Subject) -> None:
+    """The whole stack in one checkpoint with ``use_reentrant=False``."""
+    model = subject.build()
+    call = lambda x: checkpoint(model, x, use_reentrant=False)  # noqa: E731
+    same(numbers(model, subject.x(), call), numbers(subject.build(), subject.x()))
+
+
 def own_loop(subject: Subject) -> None:
     """A loop over the blocks without ``open`` and ``close``: the numbers of the stack."""
     model = subject.build()

@@ -14,6 +14,7 @@ ALONE = (
     alone.in_place_without_norm,
     loops.checkpoint_each_block,
     loops.reentrant_checkpoint_each_block,
+    loops.checkpoint_the_stack,
     loops.reentrant_checkpoint_the_stack,
     alone.shared,
     loops.own_loop,
@@ -54,6 +55,7 @@ NOT_RESET = (
 NOTES = {  # (situation, kind): (for whom, why)
     ("checkpoint_each_block", "norm"): ({"batch", "ghost_batch"}, TWICE),
     ("reentrant_checkpoint_each_block", "norm"): ({"batch", "ghost_batch"}, TWICE),
+    ("checkpoint_the_stack", "norm"): ({"batch", "ghost_batch"}, TWICE),
     ("reentrant_checkpoint_the_stack", "norm"): ({"batch", "ghost_batch"}, TWICE),
     ("reentrant_checkpoint_each_block", "scheme"): (CARRIED, TUPLES),
     ("shared", "scheme"): ({"concat"}, "Each branch reads another width, so that none can be shared."),

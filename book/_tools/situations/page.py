@@ -12,7 +12,8 @@ HEAD = f"""# What holds in which situation
 How schemes and norms fare where users of other libraries have met surprises. A row is a stack of four blocks with a
 scheme (and the norm `"layer"`), with `"pre_norm"` and a norm, or with `"pre_norm"` and a norm within each branch.
 A column is a situation, explained below the tables. Every cell has been run: `make situations` makes
-this page, and the tests run most of it again.
+this page, and the tests run most of it again. The cells of FSDP2 were run on a CPU: torch 2.6, the oldest that is
+allowed, cannot do that (`'Stream' object has no attribute 'record_event'`).
 
 {RIGHT} the right numbers   {REFUSED} an exception whose sentence says what to do   {NOTED} a limit, explained below
 """

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from resnorm_lib.models import ReversibleInstanceNorm
 from resnorm_lib.norms import NORMS, AdaptiveLayerNorm, CosineQKNorm, QKNorm, weight_norm, weight_standardization
 from resnorm_lib.residual import SCHEMES, BranchPosition, ResidualStack, Stack, branch_widths
 
@@ -68,6 +69,7 @@ INNER = {
     "AdaptiveLayerNorm": within(Conditioned),
     "QKNorm": within(lambda: Attend(QKNorm(DIM))),
     "CosineQKNorm": within(lambda: Attend(CosineQKNorm(DIM, gain=1.0))),
+    "ReversibleInstanceNorm": within(lambda: ReversibleInstanceNorm(nn.Tanh())),
     "weight_norm": of_weights(weight_norm),
     "weight_standardization": of_weights(weight_standardization),
 }

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,6 +25,9 @@ HIDDEN = (
     "well as float64. Is something fitted to the examples?"
 )
 REBUILT = "The answer replaces, removes or adds parts of a module that it was given, or lets two modules share one."
+
+OTHER_DTYPE = "(Arguments are float64, or float32: a new tensor takes their dtype, as in torch.eye(d, dtype=x.dtype).)"
+_DTYPES = re.compile(r"same dtype|scalar type|type \(.*should be the same")  # as torch words it
 
 
 class Wrong(AssertionError):
@@ -71,7 +75,8 @@ def call(answer: Callable, *arguments: Any, changes: tuple[int, ...] = (), at: t
         raise Wrong("There is no answer yet: replace the line that raises NotImplementedError.") from None
     except Exception as error:
         told = f"The answer raises {type(error).__name__}{_place(error)}"
-        raise Wrong(f"{told}, with arguments that were drawn." if current().hidden else f"{told}: {error}") from error
+        told = f"{told}, with arguments that were drawn." if current().hidden else f"{told}: {error}"
+        raise Wrong(f"{told} {OTHER_DTYPE}" if _DTYPES.search(str(error)) else told) from error
     if (result is None or result is ...) and not changes:
         raise Wrong("The answer returns nothing: does it end with return?")
     if structure(arguments) != parts:

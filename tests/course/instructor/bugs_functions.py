@@ -39,9 +39,9 @@ def layer_norm_with(axis=-1, outside=False, correction=0, affine=True):
 
 
 def layer_norm_case(face):
-    features = face.integer(4, 5)
+    features = face.integer(4, 8)
     weight, bias = face.normal(2, features)
-    return face.normal(3, 2, features), weight, bias, face.number(0.1, 0.5)
+    return face.normal(face.integer(2, 5), face.integer(2, 5), features), weight, bias, face.number(0.1, 0.5)
 
 
 def group_norm(x, groups):
@@ -57,7 +57,8 @@ def groups_as_given(x, groups):
 
 
 def group_case(face):
-    return face.normal(2, 12, face.integer(3, 5)) + 1, face.choice([2, 3, 4, 6])
+    channels = face.choice([12, 24, 48, 60, 72, 84])
+    return face.normal(face.integer(2, 6), channels, face.integer(3, 8)) + 1, face.choice([2, 3, 4, 6])
 
 
 def decaying(model):
@@ -194,8 +195,11 @@ def in_half(answer, x):
 
 
 def half_case(face):
-    x = face.normal(3, 8)
-    scales = torch.tensor([[face.number(300.0, 900.0)], [1.0], [face.number(1e-4, 2e-4)]], dtype=torch.float64)
+    rows = face.integer(2, 5)
+    x = face.normal(rows + 4, face.integer(6, 12))
+    large, small, tiny = face.number(300.0, 900.0), face.number(0.8e-3, 1.6e-3), face.number(1e-4, 2e-4)
+    scales = [[large], *[[1.0]] * rows, [small], [small], [tiny]]
+    scales = torch.tensor(scales, dtype=torch.float64)
     return ((x * scales).half(),)
 
 
@@ -228,8 +232,8 @@ def backward_with(mean=True, sigma=1, along="mean", eps_used=True, sign=1):
 
 
 def backward_case(face):
-    features = face.integer(4, 6)
-    return face.normal(3, features), 2 * face.normal(3, features), face.number(0.1, 0.5)
+    shape = face.integer(2, 6), face.integer(4, 8)
+    return face.normal(*shape), 2 * face.normal(*shape), face.number(0.1, 0.5)
 
 
 def rate(step, warmup, peak):
@@ -320,12 +324,17 @@ def no_mask(x, mask):
     return x.mean((0, 1)), x.var((0, 1), correction=0)
 
 
+def in_place_case(face):
+    features = face.integer(2, 6)
+    return face.normal(face.integer(2, 7), features), face.normal(features, features)
+
+
 def padding_case(face):
-    time, features = face.integer(4, 6), face.integer(2, 3)
-    mask = torch.ones(3, time, dtype=torch.float64)
+    batch, time, features = face.integer(3, 6), face.integer(4, 8), face.integer(2, 6)
+    mask = torch.ones(batch, time, dtype=torch.float64)
     mask[0, 2:] = 0
     mask[1, face.integer(3, time - 1) :] = 0
-    return face.normal(3, time, features) * (1 + mask[..., None]) + 2, mask
+    return face.normal(batch, time, features) * (1 + mask[..., None]) + 2, mask
 
 
 BANK = [
@@ -336,7 +345,7 @@ BANK = [
         lambda x, w: x + x @ w: "The ReLU is lost.",
         lambda x, w: torch.relu(x + x @ w): "The ReLU belongs to the branch, not to the sum.",
         lambda x, w: 2 * x + torch.relu(x @ w): "x is added twice.",
-    }, lambda face: (face.normal(4, 3), face.normal(3, 3))),
+    }, in_place_case),
     Held("bank-bug-axis", 1, "The output", (layer_norm, lambda x, w, b, eps: F.layer_norm(x, x.shape[-1:], w, b, eps)), {
         layer_norm_with(0, outside=True): "Both faults are still there.",
         layer_norm_with(0): "The statistics are still those of the first axis.",

@@ -52,9 +52,9 @@ class NoShortcut(Block):
 
 
 def block_case(face):
-    features = face.integer(3, 5)
+    features = face.integer(3, 8)
     state = norm_state(face, "norm", features) | linear_state(face, "linear", features, features)
-    x = 3 * face.normal(4, features).float() + 1
+    x = 3 * face.normal(face.integer(3, 8), features).float() + 1
     return (features,), state, [x], x.flip(0) - 2
 
 
@@ -105,13 +105,13 @@ class StoredInTraining(StoredMended):
 
 
 def norm_case(face):
-    features = face.integer(2, 4)
+    features = face.integer(2, 7)
     state = {"running_mean": face.normal(features).float(), "running_var": face.normal(features).float() ** 2 + 1}
     return (
         (features,),
         state,
-        [face.normal(4, features).float() * 2 for _ in range(2)],
-        face.normal(3, features).float(),
+        [face.normal(face.integer(3, 8), features).float() * 2 for _ in range(2)],
+        face.normal(face.integer(2, 7), features).float(),
     )
 
 
@@ -182,11 +182,11 @@ class FromTheInput(Network):
 
 
 def network_case(face):
-    features, depth = face.integer(2, 4), face.integer(3, 4)
+    features, depth = face.integer(2, 7), face.integer(3, 4)
     state = {}
     for number in range(depth):
         state |= linear_state(face, f"blocks.{number}", features, features)
-    x = face.normal(4, features).float()
+    x = face.normal(face.integer(3, 8), features).float()
     return (features, depth), state, [x], -x
 
 
@@ -232,9 +232,9 @@ class NoSecondReLU(PreActivation):
 
 
 def pre_activation_case(face):
-    features = face.integer(3, 5)
+    features = face.integer(3, 8)
     state = linear_state(face, "first", features, features) | linear_state(face, "second", features, features)
-    x = face.normal(5, features).float()
+    x = face.normal(face.integer(4, 9), features).float()
     return (features,), state, [x], -x
 
 
@@ -291,11 +291,11 @@ class NoFirstShortcut(Transformer):
 
 
 def transformer_case(face):
-    features = face.integer(3, 5)
+    features = face.integer(3, 8)
     state = {}
     for norm, branch in (("norm1", "mix"), ("norm2", "mlp")):
         state |= norm_state(face, norm, features) | linear_state(face, branch, features, features)
-    x = 2 * face.normal(2, 3, features).float()
+    x = 2 * face.normal(face.integer(2, 5), face.integer(2, 6), features).float()
     return (features,), state, [x], x.flip(0) + 1
 
 

@@ -37,9 +37,15 @@ def rate_of_each_seed(valid_a, test_a, valid_b, test_b):
 
 
 def rates_case(face):
-    rates, seeds = 7, face.integer(3, 5)
-    noise = torch.linspace(0.2, 2.0, rates, dtype=torch.float64)[torch.from_numpy(face.numpy(7).permutation(rates))]
-    return tuple(2 + noise[:, None] * face.normal(rates, seeds) + 0.5 * face.normal(rates, 1) for _ in range(4))
+    """Draw until the difference is none of rounding, and other choices of a rate give another."""
+    while True:
+        rates, seeds = face.integer(6, 10), face.integer(3, 7)
+        noise = torch.linspace(0.2, 2.0, rates, dtype=torch.float64)[torch.from_numpy(face.numpy(7).permutation(rates))]
+        drawn = [2 + noise[:, None] * face.normal(rates, seeds) + 0.5 * face.normal(rates, 1) for _ in range(4)]
+        va, ta, vb, tb = drawn
+        found = [0.0, *(float(difference(a, ta, b, tb)) for a, b in ((va, vb), (ta, tb), (-va, -vb)))]
+        if min(abs(one - other) for one, other in itertools.combinations(found, 2)) > 0.2:
+            return tuple(drawn)
 
 
 def p_value(with_it, without):
@@ -131,7 +137,8 @@ def ends_alone(depths, gradients):
 
 
 def exponent_case(face):
-    depths = 2.0 ** torch.arange(2, face.integer(6, 8)).double()
+    steps = torch.tensor([face.number(1.3, 3.0) for _ in range(face.integer(4, 9))], dtype=torch.float64)
+    depths = face.integer(2, 6) * torch.cumprod(steps, 0)
     noise = 0.1 * face.normal(len(depths))
     return depths, face.number(1, 9) * depths ** face.number(-0.9, -0.2) * noise.exp()
 
@@ -184,17 +191,24 @@ def ask_tables(answer, sizes, bn, gn, far):
 
 
 def crossing_case(face):
-    seeds = face.integer(3, 4)
+    seeds, level = face.integer(3, 6), face.number(10, 60)
     spread = torch.linspace(-1, 1, seeds, dtype=torch.float64)
-    # from the smallest size on: three won beyond doubt, one seed by seed, one by the means, one by a lucky seed, one lost
-    gaps = torch.tensor([5.0, 4.0, 3.0, 1.2, 1.2, -2.0, -6.0], dtype=torch.float64) + 0.1 * face.normal(7)
-    gn = 24 + 0.1 * face.normal(7, 1) + spread
-    bn = gn.flip(1) + gaps[:, None]
-    bn[3] = gn[3] + gaps[3]
-    bn[5, 0] += 3
-    order = [5, 1, 6, 0, 3, 2, 4] if face.integer(0, 1) else [4, 1, 2, 3, 6, 0, 5]
-    sizes = [2 ** (1 + place) for place in order]
-    return sizes, bn[order], gn[order], 40 + gn[order]
+    # from the smallest size on: some won beyond doubt, one seed by seed, one by the means, one by a lucky seed, one lost
+    won = [6.0, 5.0, 4.0, 3.0][-face.integer(3, 4) :]
+    gaps = torch.tensor([*won, 1.2, 1.2, -2.0, *[-6.0] * face.integer(1, 5)], dtype=torch.float64)
+    count, last = len(gaps), len(won) - 1
+    gn = level + 0.1 * face.normal(count, 1) + spread
+    bn = gn.flip(1) + (gaps + 0.1 * face.normal(count))[:, None]
+    bn[last + 1] = gn[last + 1] + gaps[last + 1]
+    bn[last + 3, 0] += 3
+    order = sorted(range(count), key=lambda _: face.number(0, 1))
+    first = [place for place in order if place <= last]
+    if first[0] in (0, last):  # of those that are won the first to be found is neither the smallest nor the largest
+        here, there = order.index(first[0]), order.index(1)
+        order[here], order[there] = order[there], order[here]
+    smallest = face.integer(1, 3)
+    sizes = [2 ** (smallest + place) for place in order]
+    return sizes, bn[order], gn[order], 16 + gn[order]
 
 
 def flattery(errors, k):

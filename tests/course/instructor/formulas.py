@@ -19,7 +19,7 @@ def clipped_by_rows(gradients, most):
 
 def clip_case(face):
     """Draw rows half of which are too long."""
-    gradients = 2 * face.normal(2 * face.integer(2, 4), 5)
+    gradients = 2 * face.normal(2 * face.integer(2, 6), face.integer(3, 8))
     return gradients, float(f"{gradients.norm(dim=1).quantile(0.5):.4g}")
 
 
@@ -101,6 +101,11 @@ def folded_by_rows(kernel, mean, variance, gain, shift, eps):
     return torch.stack([s * each for s, each in zip(scale, kernel)]), shift - mean * scale
 
 
+def backward_case(face):
+    shape = face.integer(2, 6), face.integer(3, 8)
+    return face.normal(*shape), 2 * face.normal(*shape) + 1, face.normal(shape[1])
+
+
 def fold_case(face):
     size = face.integer(2, 4)
     mean, gain, shift = face.normal(3, size)
@@ -178,7 +183,7 @@ BANK = [
         backward_with(centred=True): "That belongs to LayerNorm: RMSNorm takes off no mean.",
         backward_with(root=2): "dx is divided by the mean square; its root is right.",
         backward_with(summed=False): "dweight sums over the tokens.",
-    }, lambda face: (face.normal(3, 5), 2 * face.normal(3, 5) + 1, face.normal(5))),
+    }, backward_case),
     Held("bank-paths", 2, "The list", (shares, shares_by_blocks), {
         lambda n, a: [math.comb(n, k) * a**k for k in range(n + 1)]: "Those are not shares: they do not sum to 1.",
         lambda n, a: [math.comb(n, k) / 2**n for k in range(n + 1)]: "That is the number of paths: each has a weight, too.",
@@ -227,7 +232,7 @@ BANK = [
         lambda x: likeness(x.T): "Features are compared in the place of tokens.",
         lambda x: torch.cosine_similarity(x[1:], x[:-1]).mean(): "Only neighbours are compared; all pairs are wanted.",
         lambda x: torch.cosine_similarity(x[:, None], x[None], -1).abs().fill_diagonal_(0).sum() / len(x) / (len(x) - 1): "The sign of a cosine counts.",
-    }, lambda face: (face.normal(face.integer(4, 5), 3) + 0.5,)),
+    }, lambda face: (face.normal(face.integer(4, 8), face.integer(3, 7)) + 0.5,)),
     Held("bank-slopes", 1, ("plain", "residual"), (slopes, slopes_by_hand), {
         lambda w: (w.sum(), (1 + w).sum()): "Slopes one after the other are multiplied.",
         lambda w: (w.prod(), 1 + w.prod()): "Each block has its own shortcut, not the whole stack.",

@@ -66,10 +66,13 @@ class BiasStart(PreBlock):
 
 
 def pre_case(face):
-    features, hidden = face.integer(2, 4), face.integer(5, 7)
+    features, hidden = face.integer(2, 6), face.integer(7, 12)
     state = norm_state(face, "norm", features) | linear_state(face, "up", features, hidden)
     state |= linear_state(face, "down", hidden, features)
-    batches = [face.normal(4, features).float(), face.normal(2, 3, features).float()]
+    batches = [
+        face.normal(face.integer(3, 8), features).float(),
+        face.normal(face.integer(2, 5), face.integer(2, 6), features).float(),
+    ]
     return (features, hidden), state, batches, batches[0] + 1, ("down.weight", "down.bias")
 
 
@@ -120,11 +123,14 @@ class ParallelUnnormed(ParallelBlock):
 
 
 def parallel_case(face):
-    features = face.integer(3, 5)
+    features = face.integer(3, 8)
     state = norm_state(face, "norm", features)
     for name in ("first", "second"):
         state |= linear_state(face, name, features, features)
-    batches = [face.normal(4, features).float(), face.normal(2, 3, features).float()]
+    batches = [
+        face.normal(face.integer(3, 8), features).float(),
+        face.normal(face.integer(2, 5), face.integer(2, 6), features).float(),
+    ]
     return (features,), state, batches, batches[0] + 1
 
 
@@ -173,9 +179,9 @@ class NoStream(LayerScale):
 
 
 def layer_scale_case(face):
-    features, start = face.integer(2, 4), face.number(0.01, 0.2)
+    features, start = face.integer(2, 7), face.number(0.01, 0.2)
     state = linear_state(face, "branch", features, features) | {"gain": face.normal(features).float()}
-    batches = [face.normal(4, features).float()]
+    batches = [face.normal(face.integer(3, 8), features).float()]
     return (nn.Linear(features, features), features, start), state, batches, batches[0] + 1, ("gain",)
 
 
@@ -229,9 +235,9 @@ class HighwayZero(Highway):
 
 
 def highway_case(face):
-    features = face.integer(2, 4)
+    features = face.integer(2, 7)
     state = linear_state(face, "transform", features, features) | linear_state(face, "gate", features, features)
-    batches = [face.normal(5, features).float()]
+    batches = [face.normal(face.integer(4, 9), features).float()]
     return (features, -face.number(1.0, 3.0)), state, batches, batches[0] + 1, ("gate.bias",)
 
 

@@ -55,8 +55,11 @@ class RMSZero(RMSNorm):
 
 
 def rms_case(face):
-    features, eps = face.integer(3, 6), face.number(0.1, 0.5)
-    batches = [face.normal(4, 3, features).float(), face.normal(5, features).float()]
+    features, eps = face.integer(3, 8), face.number(0.1, 0.5)
+    batches = [
+        face.normal(face.integer(3, 8), face.integer(2, 6), features).float(),
+        face.normal(face.integer(4, 9), features).float(),
+    ]
     return (features, eps), {"weight": face.normal(features).float()}, batches, batches[0] + 1, ("weight",)
 
 
@@ -141,7 +144,7 @@ class MovesInEvaluation(BatchNorm):
 
 
 def batch_case(face):
-    features, eps, momentum = face.integer(2, 4), face.number(0.1, 0.5), face.number(0.1, 0.4)
+    features, eps, momentum = face.integer(2, 7), face.number(0.1, 0.5), face.number(0.1, 0.4)
     weight, bias, mean = face.normal(3, features).float()
     state = {
         "weight": weight,
@@ -151,7 +154,7 @@ def batch_case(face):
     }
     batches = [face.normal(face.integer(4, 7), features).float() for _ in range(2)]
     start = ("weight", "bias", "running_mean", "running_var")
-    return (features, eps, momentum), state, batches, 2 * face.normal(3, features).float(), start
+    return (features, eps, momentum), state, batches, 2 * face.normal(face.integer(2, 7), features).float(), start
 
 
 class CumulativeNorm(nn.Module):
@@ -286,7 +289,9 @@ class GroupUnbiased(GroupNorm):
 def group_case(face):
     groups, each, eps = face.choice([2, 3]), face.choice([4, 5]), face.number(0.1, 0.5)
     weight, bias = face.normal(2, groups * each).float()
-    batches = [face.normal(2, groups * each, *shape).float() for shape in ((), (3,), (2, 3))]
+    batches = [
+        face.normal(face.integer(2, 6), groups * each, *shape).float() for shape in ((), (face.integer(3, 7),), (2, 3))
+    ]
     return (groups, groups * each, eps), {"weight": weight, "bias": bias}, batches, batches[1] + 1, ("weight", "bias")
 
 
@@ -336,8 +341,11 @@ class ScaleSquared(ScaleNorm):
 
 
 def scale_case(face):
-    features = face.integer(3, 6)
-    batches = [face.normal(4, features).float(), 0.1 * face.normal(3, 2, features).float()]
+    features = face.integer(3, 8)
+    batches = [
+        face.normal(face.integer(3, 8), features).float(),
+        0.1 * face.normal(face.integer(2, 7), face.integer(2, 5), features).float(),
+    ]
     scale = torch.tensor(face.number(0.5, 3.0))
     return (features, face.number(0.3, 0.6)), {"scale": scale}, batches, batches[0] + 1, ("scale",)
 

@@ -138,9 +138,10 @@ def drop(answer, branch, survival, x):
 
 
 def drop_case(face):
-    branch = nn.Linear(4, 4)
-    branch.load_state_dict({"weight": face.normal(4, 4).float(), "bias": face.normal(4).float()})
-    return branch, face.choice([0.25, 0.3, 0.7, 0.75]), face.normal(600, 4).float()
+    features = face.integer(3, 8)
+    branch = nn.Linear(features, features)
+    branch.load_state_dict({"weight": face.normal(features, features).float(), "bias": face.normal(features).float()})
+    return branch, face.choice([0.25, 0.3, 0.7, 0.75]), face.normal(face.integer(600, 700), features).float()
 
 
 class WeightNormLinear(nn.Module):
@@ -190,10 +191,10 @@ class LengthSquared(WeightNormLinear):
 
 
 def weight_norm_case(face):
-    inputs, outputs = face.integer(2, 4), face.integer(5, 6)
+    inputs, outputs = face.integer(2, 7), face.integer(8, 12)
     length, bias = face.normal(2, outputs).float()
     state = {"direction": face.normal(outputs, inputs).float(), "length": length, "bias": bias}
-    batches = [face.normal(3, inputs).float()]
+    batches = [face.normal(face.integer(2, 7), inputs).float()]
     return (inputs, outputs), state, batches, batches[0] + 1
 
 
@@ -309,12 +310,14 @@ def take_again(answer, model, batches):
 
 
 def recalibrate_case(face):
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2))
+    inputs, hidden, outputs = face.integer(2, 6), face.integer(3, 7), face.integer(2, 6)
+    first, last = nn.BatchNorm1d(hidden), nn.BatchNorm1d(outputs)
+    model = nn.Sequential(nn.Linear(inputs, hidden), first, nn.ReLU(), nn.Linear(hidden, outputs), last)
     with torch.no_grad():
         for value in model.state_dict().values():
             if value.is_floating_point():
                 value.copy_(face.normal(*value.shape).abs() + 0.1 * face.normal(*value.shape))
-    return model, [(1 + number) * face.normal(6, 3).float() + number for number in range(3)]
+    return model, [(1 + number) * face.normal(6, inputs).float() + number for number in range(face.integer(3, 5))]
 
 
 BANK = [
