@@ -29,7 +29,7 @@ class Assignment(NamedTuple):
 
     @property
     def setup(self) -> str:
-        """What the first cell in code runs: it gives an answer its names."""
+        """The source of the first cell in code, which gives an answer its names."""
         return next((cell["source"] for cell in self.cells if cell["id"] == SETUP), "")
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from resnorm_lib.experiments import get
-from resnorm_lib.experiments.trends_tried import ARMS, build, mixing_gain
+from resnorm_lib.experiments.trends_tried import ARMS, DynamicLayerNorm, build, mixing_gain
 from resnorm_lib.residual.hyper import HyperConnections
 
 EXPERIMENT = get("trends_tried")
-TOY = {"depth": 2, "dim": 8, "num_heads": 2, "context_length": 6, "batch_size": 4, "steps": 3, "test_batches": 2}
+TOY = {"depth": 2, "dim": 8, "num_heads": 2, "context_length": 6, "batch_size": 4, "steps": 3, "windows": 32}
 VOCAB_SIZE = 11
 
 
@@ -75,4 +75,17 @@ def test_a_run_measures_what_its_table_shows(preset):
     assert summaries.keys() == {f"{arm} at 0.01" for arm in ARMS}
     for arm in ARMS:
         streams = arm in ("hyper-connections", "mHC")
-        assert summaries[f"{arm} at 0.01"] == ({"val_loss", "gain"} if streams else {"val_loss"})
+        assert summaries[f"{arm} at 0.01"] == {"val_loss", "test_loss"} | ({"gain"} if streams else set())
+
+
+def test_a_rate_is_chosen_on_another_text_than_the_one_reported():
+    run = EXPERIMENT.run(EXPERIMENT.config("cpu", **TOY, learning_rates=(0.01,)), 1, device="cpu", arms=["LN"])
+    assert run.trials[0].summary["val_loss"] != run.trials[0].summary["test_loss"]
+
+
+def test_the_gain_of_a_dynamic_norm_depends_on_its_token():
+    norm, x = DynamicLayerNorm(3), torch.tensor([[1.0, 2.0, 4.0]])
+    plain = torch.nn.functional.layer_norm(x, (3,), eps=1e-6)
+    assert torch.allclose(norm(x), plain)  # at the start it is LN
+    norm.adaptive.modulation.weight.data[3:6] = torch.eye(3)  # the rows of the gain
+    assert torch.allclose(norm(x), (1 + torch.nn.functional.silu(x)) * plain)
