@@ -88,6 +88,20 @@ WIDTH = """() => {
     return [`The page is ${page.scrollWidth} px wide on a screen of ${limit} px: ${names.join(", ")}.`];
 }"""
 
+# A word that stands on two lines has two boxes.
+WORDS = """() => [...document.querySelectorAll("article :is(th, td)")].flatMap(cell => {
+  const broken = [], walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode())
+    for (const { index, 0: word } of walk.currentNode.data.matchAll(/[A-Za-z]+/g)) {
+      const range = document.createRange();
+      range.setStart(walk.currentNode, index);
+      range.setEnd(walk.currentNode, index + word.length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+      if (lines.size > 1) broken.push(`The table breaks the word ${word}.`);
+    }
+  return broken;
+})"""
+
 
 def require():
     """Skip the test where there is no browser, but fail it where everything must be checked."""
@@ -143,6 +157,7 @@ def visit(page, address, name, mode, judged=True):
         if first:
             found += [("formulas", sentence) for sentence in page.evaluate(FORMULAS)]
             found += [("width", sentence) for sentence in page.evaluate(WIDTH)]
+            found += [("words", sentence) for sentence in page.evaluate(WORDS)]
         if judged and first:
             found += [("access", f"On a phone, {sentence}") for sentence in _access(page, RULES_BESIDE_CONTRAST)]
         if judged:

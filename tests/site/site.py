@@ -6,8 +6,9 @@ Each check takes one parsed page and returns its problems as sentences; tests/si
 import functools
 import os
 import re
+from collections import Counter
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
@@ -86,7 +87,35 @@ def no_markup_is_left(page):
     return found
 
 
-CHECKS = [images_are_described, outputs_are_no_errors, nothing_is_fetched_elsewhere, no_markup_is_left]
+def ids_are_unique(page):
+    """A label, a link or a script finds the first of two elements with one id alone."""
+    counts = Counter(element["id"] for element in page.find_all(id=True))
+    return [f"The id {name!r} stands there {count} times." for name, count in counts.items() if count > 1]
+
+
+CHECKS = [ids_are_unique, images_are_described, outputs_are_no_errors, nothing_is_fetched_elsewhere, no_markup_is_left]
+
+
+def dead_links(site):
+    """Return the links within the site that lead to no file, or to nothing in a page, each with one that has it."""
+    dead = {}
+    for path in pages(site):
+        for link in parse(path).find_all("a", href=True):
+            address = urlsplit(link["href"])
+            target = (path.parent / unquote(address.path) if address.path else path).resolve()
+            if not address.scheme and not (target.is_file() and stands_in(unquote(address.fragment), target)):
+                dead.setdefault(f"{target.relative_to(site.resolve())}#{address.fragment}", path.relative_to(site))
+    return [f"{path}: The link to {place} leads nowhere." for place, path in dead.items()]
+
+
+def stands_in(name, path):
+    """Tell whether a link can lead to that name in a page; to a page itself it always can."""
+    return not name or (path.suffix == ".html" and name in names(path))
+
+
+@functools.cache
+def names(path):
+    return {element["id"] for element in parse(path).find_all(id=True)}
 
 
 def problems(site, check):

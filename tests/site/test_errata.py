@@ -9,18 +9,6 @@ SHARED = "book/errata/shared.html"
 ARTICLE = "book/errata/article_5.html"  # that with the most
 PAGES = [SHARED, *(f"book/errata/article_{number}.html" for number in range(1, 6))]
 OLD = "book/errata.html"  # all of them stood here once
-# A word that stands on two lines has two boxes.
-BROKEN_WORDS = """heads => heads.flatMap(head => {
-  const broken = [], walk = document.createTreeWalker(head, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode())
-    for (const { index, 0: word } of walk.currentNode.data.matchAll(/[A-Za-z]+/g)) {
-      const range = document.createRange();
-      range.setStart(walk.currentNode, index);
-      range.setEnd(walk.currentNode, index + word.length);
-      if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) broken.push(word);
-    }
-  return broken;
-})"""
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +157,6 @@ def test_no_page_of_the_register_is_long_on_a_phone(page):
         page.goto(f"{page.address}/{name}")
         screens = page.evaluate("document.scrollingElement.scrollHeight") / browser.PHONE["height"]
         assert screens < 70, name
-    page.set_viewport_size(browser.DESK)
-
-
-def test_no_head_of_a_table_breaks_inside_a_word_on_a_phone(page):
-    page.set_viewport_size(browser.PHONE)
-    for name in (OLD, "book/results.html"):
-        page.goto(f"{page.address}/{name}")
-        broken = page.locator("article th").evaluate_all(BROKEN_WORDS)
-        assert not broken, f"{name}: {broken}"
     page.set_viewport_size(browser.DESK)
 
 

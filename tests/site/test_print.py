@@ -35,6 +35,13 @@ def test_what_can_be_pressed_is_not_printed(printed):
     assert [hint for hint in [*hints, "Hide Search Matches", "Run it"] if hint in printed] == []
 
 
+def test_every_answer_is_printed(tab, printed):
+    answers = tab.locator("article details.below-input pre").all_text_contents()
+    assert answers
+    lines = ["".join(answer.strip().splitlines()[0].split()) for answer in answers]
+    assert [line for line in lines if line not in "".join(printed.split())] == []
+
+
 def test_a_dark_page_is_printed_light_and_is_dark_again(tab, printed):
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
     tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
