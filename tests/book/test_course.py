@@ -275,7 +275,7 @@ def test_slides_show_figures_with_their_captions_and_need_no_network(tmp_path):
         new_markdown_cell("## Exercises\n\nText."),
         new_markdown_cell("An exercise.", metadata={"tags": ["exercise"]}),
     ]
-    deck = slides("a", new_notebook(cells=cells))
+    deck = slides("degradation", new_notebook(cells=cells))
     shown = [cell.source for cell in deck.cells]
     assert shown[0] == "# Title\n\n> Why?"
     assert shown[1].startswith("## Section\n\nIt falls.\n\n<math")
