@@ -96,6 +96,12 @@ def test_points_follow_the_level_and_the_registry_has_them_too(chapter):
     assert checked == {label: (each.points, each.check.__name__) for label, each in registered.items()}
 
 
+def test_the_api_has_the_checks_of_every_chapter_in_the_order_of_the_chapters():
+    page = (ROOT / "book" / "api" / "checks.md").read_text(encoding="utf-8")
+    listed = re.findall(r"automodule:: resnorm_lib\.checks\.(\w+)$", page, re.MULTILINE)
+    assert listed == [name for name in NAMES if name in stems("resnorm_lib/checks")]
+
+
 def test_checks_and_their_answers_belong_to_chapters_with_checked_exercises():
     checked = {chapter.name for chapter in MANIFEST if any("check" in each for each in chapter.exercises)}
     assert {each.chapter for each in registry().values()} == checked
