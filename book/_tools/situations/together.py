@@ -82,6 +82,7 @@ def _work(rank, tasks, outcome, folder):
     torch.set_num_threads(1)
     store = distributed.FileStore(f"{folder}/store", WORLD)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=WORLD, timeout=timedelta(seconds=60))
+    distributed.barrier()  # or one that has little to do is gone while the other still connects
     try:
         found = [outcome(situation, subject) for situation, subject in tasks]
         Path(folder, f"{rank}.json").write_text(json.dumps(found))
