@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-FOLDERS = ("book._tools.build", "book._tools.colab", "book._tools.course")
 LINES = ("resnorm_lib", "bench schema", "bench.gpu --help", "course --help", "experiments", "parallel --help")
 
 
@@ -20,15 +19,3 @@ def test_a_reader_that_leaves_causes_no_traceback(line):
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode == (0 if "--help" in words else 1)  # argparse leaves it at 0
-
-
-@pytest.mark.parametrize("module", FOLDERS)
-def test_a_tool_that_writes_a_folder_says_how_it_is_called_and_writes_none(module, tmp_path):
-    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout.startswith("usage: ")
-    assert done.returncode == 0
-    assert not list(tmp_path.iterdir())

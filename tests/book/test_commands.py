@@ -301,3 +301,15 @@ def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(tmp_path)
     assert quick.within([sys.executable, "-c", code], 1) is None
     time.sleep(2)
     assert not (tmp_path / "alive").exists()
+
+
+@pytest.mark.parametrize("module", ["book._tools.build", "book._tools.colab", "book._tools.course"])
+def test_a_tool_that_writes_a_folder_says_how_it_is_called_and_writes_none(module, tmp_path):
+    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("usage: ")
+    assert done.returncode == 0
+    assert not list(tmp_path.iterdir())
