@@ -75,7 +75,10 @@ def check_shifted_variance(answer: Callable[..., Tensor], face: Draw) -> str:
     beyond = 2.0**30 + 64 * (torch.arange(places)[None] % 3)  # neighbours of float32 are 64 apart there
     got, wanted = to_array(call(answer, beyond)), to_array(beyond.double().var(-1, correction=0))
     if not (abs(got / wanted - 1) < 1e-3).all():
-        raise Wrong("With an offset of a thousand million it cancels, in float64 too: shift instead of widening.")
+        raise Wrong(
+            "With an offset of a thousand million, squares of x cancel in float64 too, and a mean of x is rounded "
+            "before it is subtracted: shift every row by a number that is known before the pass, one of its entries."
+        )
     return "one pass that does not cancel"
 
 

@@ -53,6 +53,7 @@ EXERCISES = {
             lambda x: (x - x[0, 0]).square().mean(-1) - (x - x[0, 0]).mean(-1).square(): "a number of its own",
             lambda x: (x - x[:, :1]).square().mean(-1): "mean of the shifted numbers is missing",
             lambda x: (x.double() ** 2).mean(-1) - x.double().mean(-1) ** 2: "in float64 too",
+            lambda x: (x - x.mean(-1, keepdim=True)).square().mean(-1): "a mean of x is rounded",
             lambda x: x.var(-1): "not by n - 1",
             lambda x: shifted_variance(x).sqrt(): "standard deviation",
         },
