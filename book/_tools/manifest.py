@@ -1,9 +1,10 @@
-"""Read ``book/chapters.yml``: what the book knows of each chapter."""
+"""Read ``book/chapters.yml``, what the book knows of each chapter, and ``_toc.yml``, the order of all pages."""
 
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import yaml
@@ -54,11 +55,35 @@ def heading(name, root=ROOT):
     return re.match(r"\((.+)\)=\s+# (.+)", first).groups()
 
 
+class Listed(NamedTuple):
+    """A page in ``_toc.yml``: its file, the caption of its part, and its number; a section below a page has none."""
+
+    file: str
+    part: str
+    number: int | None
+
+
+def listed(root=ROOT):
+    """Return all pages, in the order of the book.
+
+    >>> listed()[0]
+    Listed(file='book/index', part='', number=None)
+    """
+    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    found, count = [Listed(contents["root"], "", None)], 0
+    for part in contents.get("parts") or [contents]:
+        caption, numbered = part.get("caption", ""), bool(part.get("numbered"))
+        for page in part.get("chapters", []):
+            count += numbered
+            found.append(Listed(page["file"], caption, count if numbered else None))
+            found += [Listed(section["file"], caption, None) for section in page.get("sections", [])]
+    return found
+
+
 def parts(root=ROOT):
     """Return the captions of the parts that have a numeral, as ``{"I": "I. Background"}``, in the order of the book."""
-    listed = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"]
-    found = {part["caption"].partition(". ")[0]: part["caption"] for part in listed}
-    return {numeral: caption for numeral, caption in found.items() if numeral != caption}
+    captions = {page.part.partition(". ")[0]: page.part for page in listed(root)}
+    return {numeral: caption for numeral, caption in captions.items() if numeral != caption}
 
 
 def outcome(name, root=ROOT):

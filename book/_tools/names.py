@@ -5,7 +5,6 @@ import re
 from collections import Counter, defaultdict
 
 import nbformat
-import yaml
 from pybtex.database import parse_file
 
 from book._ext import errata, real_models
@@ -97,15 +96,7 @@ def labelled(root):
 
 def numbers(root):
     """Return the pages in the order of the book, each with its number; None if it has none."""
-    found, count = {}, 0
-    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    found[contents["root"].rpartition("/")[2]] = None
-    for part in contents["parts"]:
-        for entry in part["chapters"]:
-            count += bool(part.get("numbered"))
-            found[entry["file"].rpartition("/")[2]] = count if part.get("numbered") else None
-            found |= {section["file"].rpartition("/")[2]: None for section in entry.get("sections", ())}
-    return found
+    return {page.file.rpartition("/")[2]: page.number for page in manifest.listed(root)}
 
 
 def things(path):

@@ -3,8 +3,7 @@
 import re
 from collections import defaultdict
 
-import yaml
-
+from book._tools import manifest
 from book._tools.cells import chapters, read
 from book._tools.manifest import ROOT
 from book._tools.myst import labels
@@ -31,7 +30,7 @@ def claims_are_unique(root=ROOT):
 
 def chapters_are_listed(root=ROOT):
     """A chapter outside the table of contents is not read."""
-    listed = set(_files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+    listed = {page.file for page in manifest.listed(root)}
     names = [path.relative_to(root).with_suffix("").as_posix() for path in chapters(root)]
     return [f"{name} is not in _toc.yml." for name in names if name not in listed]
 
@@ -62,13 +61,3 @@ def _repeated(kind, names_by_path, root):
         for name in names:
             places[name].append(path.relative_to(root).as_posix())
     return [f"The {kind} {name!r} stands in {' and in '.join(at)}." for name, at in places.items() if len(at) > 1]
-
-
-def _files(toc):
-    """Yield every file that a table of contents names, at any depth."""
-    if isinstance(toc, dict):
-        yield from (str(toc[key]).removesuffix(".ipynb") for key in ("file", "root") if key in toc)
-        toc = list(toc.values())
-    if isinstance(toc, list):
-        for entry in toc:
-            yield from _files(entry)

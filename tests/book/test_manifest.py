@@ -6,7 +6,6 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
 import resnorm_lib.experiments
 from book._ext import chapters as pages
@@ -55,14 +54,32 @@ def test_a_chapter_without_an_entry_is_told_in_a_sentence():
     ]
 
 
+def test_pages_are_listed_in_their_order_and_those_of_numbered_parts_counted_through_the_book(tmp_path):
+    (tmp_path / "_toc.yml").write_text(
+        "root: book/index\nparts:\n"
+        "- caption: Start\n  chapters: [{file: book/map, sections: [{file: book/parts/i}]}]\n"
+        "- caption: I. One\n  numbered: 1\n  chapters: [{file: chapters/a, sections: [{file: book/b}]}]\n"
+        "- caption: II. Two\n  numbered: 1\n  chapters: [{file: chapters/c}]\n"
+    )
+    start = [("book/index", "", None), ("book/map", "Start", None), ("book/parts/i", "Start", None)]
+    counted = [("chapters/a", "I. One", 1), ("book/b", "I. One", None), ("chapters/c", "II. Two", 2)]
+    assert manifest.listed(tmp_path) == start + counted
+    assert manifest.parts(tmp_path) == {"I": "I. One", "II": "II. Two"}
+
+
+def test_contents_without_parts_are_those_of_one_without_a_caption(tmp_path):
+    (tmp_path / "_toc.yml").write_text("root: book/index\nchapters: [{file: chapters/a}]\n")
+    assert manifest.listed(tmp_path) == [("book/index", "", None), ("chapters/a", "", None)]
+
+
+def test_no_page_is_listed_twice():
+    files = [page.file for page in manifest.listed()]
+    assert len(files) == len({*files})
+
+
 def test_the_table_of_contents_has_the_parts_and_the_order_of_the_manifest():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    listed = [
-        (part["caption"].partition(".")[0], entry["file"].removeprefix("chapters/"))
-        for part in toc["parts"]
-        for entry in part["chapters"]
-    ]
-    teach = [entry for entry in listed if entry[1] in NAMES]
+    listed = [(page.part.partition(".")[0], page.file.removeprefix("chapters/")) for page in manifest.listed()]
+    teach = [page for page in listed if page[1] in NAMES]
     wanted = [(chapter.part, chapter.name) for chapter in MANIFEST]
     assert teach == wanted, "_toc.yml and book/chapters.yml must name the same chapters, in the same parts and order."
 

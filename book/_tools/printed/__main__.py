@@ -13,7 +13,7 @@ import yaml
 
 import resnorm_lib
 from book._tools import chromium
-from book._tools.manifest import ROOT
+from book._tools.manifest import ROOT, listed
 from book._tools.printed import epub, pages, pdf
 
 NAME = "residual-connections-and-normalization"
@@ -37,7 +37,7 @@ def main(site, out):
         sys.exit("make print needs a Chromium or Chrome: make browser installs one on Debian and Ubuntu.")
     site, out = Path(site), Path(out)
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    book = pages.read(site, pages.order())
+    book = pages.read(site, listed())
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

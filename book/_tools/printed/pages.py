@@ -8,11 +8,9 @@ import posixpath
 import re
 from typing import NamedTuple
 
-import yaml
 from bs4 import BeautifulSoup, Tag
 
 from book._tools.finish import WORD
-from book._tools.manifest import ROOT
 
 # Handles for the mouse, what a page offers to download, plots that scripts draw, sound, and code that is folded away.
 LEFT_OUT = (
@@ -32,24 +30,9 @@ class Page(NamedTuple):
     body: Tag
 
 
-def order(root=ROOT):
-    """Return the names of all pages, each with its part, as ``_toc.yml`` orders them.
-
-    >>> order()[0]
-    ('book/index', '')
-    """
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    names = [(toc["root"], "")]
-    for part in toc.get("parts") or [{"caption": "", **toc}]:
-        for chapter in part["chapters"]:
-            inner = [section["file"] for section in chapter.get("sections", [])]
-            names += [(name, part["caption"]) for name in [chapter["file"], *inner]]
-    return names
-
-
-def read(site, names):
+def read(site, listed):
     """Return the pages of a site, and the solutions as one more page for each chapter that has some."""
-    pages = [page(site, name, part) for name, part in names]
+    pages = [page(site, each.file, each.part) for each in listed]
     answers = [solutions(each) for each in pages if each.body.select("div.solution")]
     pages += answers
     homes = {element["id"]: each.name for each in pages for element in each.body.select("[id]")}
