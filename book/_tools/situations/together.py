@@ -56,7 +56,7 @@ def fsdp_each_layer(subject: Subject) -> None:
 
 
 def fsdp_bfloat16(subject: Subject) -> None:
-    """FSDP2 with ``MixedPrecisionPolicy(bfloat16, float32)``: the numbers of a bfloat16 model, gradients in float32."""
+    """FSDP2, ``MixedPrecisionPolicy(bfloat16, float32)``: bfloat16 numbers of a process's rows, float32 gradients."""
     rank, policy = distributed.get_rank(), MixedPrecisionPolicy(torch.bfloat16, torch.float32)
     halves = subject.x().float().chunk(WORLD)
     model = subject.build().float()
