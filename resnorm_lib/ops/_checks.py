@@ -35,7 +35,9 @@ def check_parameter(name: str, parameter: Tensor | None, x: Tensor, length: int,
     """Raise unless ``parameter`` is None or a vector of ``length`` numbers on the device of ``x``."""
     if parameter is None:
         return
-    if not is_floating(parameter) or parameter.shape != (length,) or parameter.device != x.device:
+    # Said in one line, for each call asks it: is_floating() would take as long as all the rest.
+    fits = isinstance(parameter, Tensor) and parameter.is_floating_point() and parameter.shape == (length,)
+    if not fits or parameter.device != x.device:
         raise ValueError(
             f"{name} {describe(parameter)}, but it must be a floating point tensor ({length},) on {x.device}{hint}."
         )

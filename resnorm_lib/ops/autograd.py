@@ -26,10 +26,13 @@ def parameter_gradients(
 
 def as_parameter(gradient: Tensor | None, parameter: Tensor | None) -> Tensor | None:
     """Return a gradient in the dtype and shape of its parameter; None where either is None, or the gradient empty."""
-    if parameter is None or gradient is None or not gradient.numel():
+    if parameter is None or gradient is None:
         return None
-    gradient = gradient if gradient.dtype is parameter.dtype else gradient.to(parameter.dtype)
-    return gradient if gradient.shape == parameter.shape else gradient.view(parameter.shape)
+    if gradient.dtype is not parameter.dtype:
+        gradient = gradient.to(parameter.dtype)
+    if gradient.shape == parameter.shape:
+        return gradient
+    return gradient.view(parameter.shape) if gradient.numel() else None
 
 
 def differentiable(function: Callable[..., Tensor], dys: Tensor, *inputs: Tensor | None) -> list[Tensor | None]:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import dispatch
 
 __all__ = [
     "Plan",
     "Rows",
+    "Sums",
     "as_rows",
     "dense",
     "dtypes",
@@ -28,11 +28,9 @@ __all__ = [
     "forget_plans",
     "next_power_of_two",
     "num_programs",
-    "partial_sums",
     "planned",
     "row_backward",
     "row_forward",
-    "sum_programs",
 ]
 
 
@@ -147,30 +145,27 @@ def _row_backward(n: int, itemsize: int, tensors: int, sums: int) -> Rows:
 
 current_device = getattr(torch._C, "_cuda_getDevice", None)  # a torch without CUDA has neither
 current_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-_processors: dict[int, int] = {}  # device index -> how many it has
 
 
 def num_programs(tiles: int, device: torch.device, per_sm: int = 1) -> int:
     """Return how many persistent programs share ``tiles`` tiles: at most ``per_sm`` for each multiprocessor."""
+    return min(tiles, _most_programs(device, per_sm))
+
+
+@planned
+def _most_programs(device: torch.device, per_sm: int) -> int:
     if _forced.get("programs"):
-        most = _forced["programs"]
-    elif device.type == "cuda":
-        if device.index not in _processors:
-            _processors[device.index] = torch.cuda.get_device_properties(device).multi_processor_count
-        most = per_sm * _processors[device.index]
-    else:
-        most = 3
-    return min(tiles, most)
+        return _forced["programs"]
+    return per_sm * torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 3
 
 
-def as_rows(x: Tensor | None, n: int | None = None) -> tuple[Tensor | None, int]:
+def as_rows(x: Tensor | None, n: int) -> tuple[Tensor | None, int]:
     """Return ``x`` as rows of n numbers that lie next to each other, and the distance of rows: a view, else a copy.
 
-    n is the length of the last axis where it is not given. None gives None and 0.
+    None gives None and 0.
     """
     if x is None:
         return None, 0
-    n = x.shape[-1] if n is None else n
     if x.is_contiguous():
         return x, n
     x = x.reshape(x.numel() // n if n else 0, n)
@@ -185,6 +180,8 @@ def dense(x: Tensor | None) -> Tensor | None:
 
 def empty(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor of the shape of ``x``, its numbers next to each other."""
+    if dtype is None and x.is_contiguous():
+        return torch.empty_like(x)  # to name a layout takes half as long again
     return torch.empty_like(x, dtype=dtype, memory_format=torch.contiguous_format)
 
 
@@ -193,19 +190,13 @@ def dtypes(*tensors: Tensor | None) -> tuple[torch.dtype | None, ...]:
     return tuple([None if x is None else x.dtype for x in tensors])  # of a list: a generator takes twice the time
 
 
-def partial_sums(x: Tensor, programs: int, n: int, wanted: Sequence[bool]) -> Tensor | None:
-    """Return room for the sums of each program, (1 or 2, programs, n) in the dtype of statistics: for those wanted."""
-    count = wanted[0] + wanted[1]
-    return x.new_empty((count, programs, n), dtype=statistics_dtype(x)) if count else None
-
-
 class Plan:
-    """A kernel, its constants, and what Triton has compiled of them. Calling it launches ``programs`` of the kernel.
+    """A kernel, its constants, and what Triton has compiled of them. Calling it launches a grid of programs.
 
     Triton's own launch looks at every argument anew, on each call, to find the code that fits: 100 us of the processor
     or more. That code depends on whether pointers are divisible by 16, and integers below 2^31; on nothing else, since
-    constants, dtypes, which arguments are None, and the integers that Triton specializes are those of the plan. So for
-    aligned tensors it is kept and run at once, in the versions of Triton in which that has been tried, unless a
+    constants, dtypes, which arguments are None, and the integers that Triton specializes are those of the plan. So
+    where both hold it is kept and run at once, in the versions of Triton in which that has been tried, unless a
     profiler has hooked itself into launches.
     """
 
@@ -217,51 +208,47 @@ class Plan:
             constants.update(num_warps=config.num_warps, maxnreg=config.registers)
         self.kernel, self.config, self.options = kernel, config, constants
         self.constants = tuple(constants[name] for name in kernel.arg_names if name in constants)
-        self.kept: dict[tuple[int, bool], tuple] = {}
+        self.kept: dict[int, tuple] = {}  # by device
 
-    def __call__(self, programs: int | tuple[int, ...], x: Tensor, *arguments: Any) -> None:
+    def __call__(self, grid: tuple[int, int, int], x: Tensor, *arguments: Any) -> None:
         """Launch on the device of ``x``. A traced operation gets the kernel as a node of its graph."""
-        grid = programs if isinstance(programs, tuple) else (programs,)
         if dispatch.INTERPRETED:
             self.kernel[grid](*arguments, **self.options)
         elif dispatch.is_traced(x):  # torch's tracer knows no maxnreg; it changes nothing but the speed
             options = {name: value for name, value in self.options.items() if name != "maxnreg"}
             torch.library.wrap_triton(self.kernel)[grid](*arguments, **options)
-        elif x.device.index == current_device():
-            self._launch(grid, x.device.index, arguments)
+        elif (index := x.device.index) == current_device():
+            self._launch(grid, index, arguments)
         else:  # Triton launches on the current device, wherever its arguments are
-            with torch.cuda.device(x.device):
-                self._launch(grid, x.device.index, arguments)
+            with torch.cuda.device(index):
+                self._launch(grid, index, arguments)
 
-    def _launch(self, grid: tuple[int, ...], index: int, arguments: tuple) -> None:
-        bits, is_long = 0, False
-        places: list[int | None] = []
+    def _launch(self, grid: tuple[int, int, int], index: int, arguments: tuple) -> None:
+        bits, places = 0, []
         for argument in arguments:
             if argument is None:
                 places.append(None)
             elif argument.__class__ is int:
-                is_long |= argument >= 2**31
+                bits |= argument >= 2**31
                 places.append(argument)
             else:
                 place = argument.data_ptr()  # which the launch would ask for, and the driver whose it is
                 bits |= place
                 places.append(place)
-        may_keep, key = bits % 16 == 0 and runs_kept_code() and not is_observed(), (index, is_long)
-        kept = self.kept.get(key) if may_keep else None
-        if kept is None:
-            compiled = self._launch_by_triton(grid, arguments)
-            if may_keep:
-                # Triton unloads code from the device (3.8 on) when nothing holds ``compiled`` any more.
-                self.kept[key] = compiled.run, compiled.function, compiled.packed_metadata, compiled
-            return
-        run, function, packed, _ = kept
-        try:
-            run(*(*grid, 1, 1)[:3], current_stream(index), function, packed, None, None, None, *places,
-                *self.constants)  # fmt: skip
-        except TypeError:
-            Plan.direct = False
-            self.kept.clear()
+        if bits % 16 or not (self.direct or runs_kept_code()) or is_observed():
             self._launch_by_triton(grid, arguments)
+        elif index not in self.kept:
+            compiled = self._launch_by_triton(grid, arguments)
+            # Triton unloads code from the device (3.8 on) when nothing holds ``compiled`` any more.
+            self.kept[index] = compiled.run, compiled.function, compiled.packed_metadata, compiled
+        else:
+            run, function, packed, _ = self.kept[index]
+            try:
+                run(*grid, current_stream(index), function, packed, None, None, None, *places, *self.constants)
+            except TypeError:
+                Plan.direct = False
+                self.kept.clear()
+                self._launch_by_triton(grid, arguments)
 
     def _launch_by_triton(self, grid: tuple[int, ...], arguments: tuple) -> Any:
         return self.kernel[grid](*arguments, **self.options)
@@ -288,22 +275,31 @@ def is_observed() -> bool:
     return bool(runtime.launch_enter_hook.calls or runtime.launch_exit_hook.calls)
 
 
-@planned
-def _sum_plan(n: int, count: int, part_dtype: torch.dtype, dtype: torch.dtype) -> tuple[Plan, int]:
-    from resnorm_lib.ops.kernel_tools import sum_partials
+class Sums:
+    """Sums over rows, of which the ``wanted`` of two are formed: room for those of each program, and what adds them up.
 
-    # The interpreter of Triton 3.2 stores a block of one number whatever its mask says.
-    block = 32 if not dispatch.INTERPRETED else min(1024, max(32, next_power_of_two(n)))
-    return Plan(sum_partials, N=n, BLOCK=block, STEP=32), -(-n // block)
+    ``wide`` is the dtype of statistics, in which a program sums; ``dtype`` that of the result.
+    """
 
+    def __init__(self, n: int, wanted: Sequence[bool], wide: torch.dtype, dtype: torch.dtype) -> None:
+        from resnorm_lib.ops.kernel_tools import sum_partials
 
-def sum_programs(part: Tensor | None, dtype: torch.dtype, wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
-    """Return the sums of (1 or 2, programs, N) over the programs, each None where it is not ``wanted``."""
-    if part is None:
-        return None, None
-    count, programs, n = part.shape
-    first = part.new_empty(n, dtype=dtype)
-    second = part.new_empty(n, dtype=dtype) if count == 2 else None
-    plan, blocks = _sum_plan(int(n), count, part.dtype, dtype)
-    plan((blocks, count), part, part, first, second, programs)
-    return first if wanted[0] else None, (first if second is None else second) if wanted[1] else None
+        # The interpreter of Triton 3.2 stores a block of one number whatever its mask says.
+        block = 32 if not dispatch.INTERPRETED else min(1024, max(32, next_power_of_two(n)))
+        self.n, self.wide, self.dtype = n, wide, dtype
+        self.first, self.count = bool(wanted[0]), wanted[0] + wanted[1]
+        self.grid = (-(-n // block), self.count, 1)
+        self.plan = Plan(sum_partials, N=n, BLOCK=block, STEP=32)
+
+    def room(self, x: Tensor, programs: int) -> Tensor | None:
+        """Return an empty tensor of 1 or 2 times programs times n numbers, or None where no sum is wanted."""
+        return x.new_empty(self.count * programs * self.n, dtype=self.wide) if self.count else None
+
+    def add_up(self, part: Tensor | None, programs: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return both sums over the programs, each None where it is not wanted."""
+        if part is None:
+            return None, None
+        total = part.new_empty(self.n, dtype=self.dtype)
+        second = part.new_empty(self.n, dtype=self.dtype) if self.count == 2 else None
+        self.plan(self.grid, part, part, total, second, programs)
+        return (total, second) if self.first else (None, total)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, as_rows, dense, dtypes, empty, planned
+from resnorm_lib.ops.launch import Plan, Sums, as_rows, dense, dtypes, empty, planned
 
 __all__ = ["backward", "columns", "forward", "row_length"]
 
@@ -62,18 +62,22 @@ def forward(x: Tensor, alpha: Tensor, shift: Tensor | None, weight: Tensor | Non
     if m and n:
         plan = forward_plan(int(n), dtypes(x, alpha, shift, weight, bias), int(stride), shift is not None)
         programs = -(-m // plan.config.rows) * -(-n // plan.config.block)
-        plan(programs, x, rows, alpha, shift, weight, bias, y, m)
+        plan((programs, 1, 1), x, rows, alpha, shift, weight, bias, y, m)
     return y
 
 
 @planned
-def backward_plan(n: int, kinds: tuple, strides: tuple[int, ...], erf: bool, wanted: Sequence[bool]) -> Plan:
+def backward_plan(
+    n: int, kinds: tuple, strides: tuple[int, ...], erf: bool, wanted: Sequence[bool]
+) -> tuple[Plan, Sums, Sums]:
+    """Return the plan, and the sums for alpha and shift, and for gain and bias."""
     from resnorm_lib.ops.elementwise import kernels
 
     config, double = tile(n, kinds[0].itemsize, 2048), kinds[0] == torch.float64
     wants = {f"WANTS_{name}": want for name, want in zip(("ALPHA", "SHIFT", "W", "B"), wanted)}
     place = {"N": n, "DY_STRIDE": strides[0], "X_STRIDE": strides[1]}
-    return Plan(kernels.backward, config, ERF=erf, DOUBLE=double, **place, **wants)
+    plan, wide = Plan(kernels.backward, config, ERF=erf, DOUBLE=double, **place, **wants), statistics_dtype(kinds[0])
+    return plan, Sums(1, wanted[:2], wide, wide), Sums(n, wanted[2:], wide, wide)
 
 
 def backward(
@@ -81,18 +85,16 @@ def backward(
 ) -> tuple[Tensor | None, ...]:
     """Return dx, and in the dtype of statistics dalpha, dshift, dw and db, each None where it is not ``wanted``."""
     (rows, stride), (dys, dy_stride), weight = as_rows(x, n), as_rows(dy, n), dense(weight)
-    dx, m, wide = empty(x), x.numel() // n if n else 0, statistics_dtype(x)
+    dx, m = empty(x), x.numel() // n if n else 0
     if not (m and n):
-        sizes = (1, 1, n, n)
+        sizes, wide = (1, 1, n, n), statistics_dtype(x)
         return dx, *(torch.zeros(k, dtype=wide, device=x.device) if w else None for k, w in zip(sizes, wanted))
-    plan = backward_plan(
-        int(n), dtypes(x, dy, alpha, shift, weight), (int(dy_stride), int(stride)), shift is not None, wanted
-    )
+    kinds, strides = dtypes(x, dy, alpha, shift, weight), (int(dy_stride), int(stride))
+    plan, of_numbers, of_vectors = backward_plan(int(n), kinds, strides, shift is not None, wanted)
     blocks = -(-n // plan.config.block)
     # All programs together: as many as fit on the device, whichever way they share rows and columns.
     programs = launch.num_programs(-(-m // plan.config.rows) * blocks, x.device, plan.config.per_sm)
     programs = max(1, programs // blocks)
-    numbers = launch.partial_sums(x, programs * blocks, 1, wanted[:2])
-    vectors = launch.partial_sums(x, programs, n, wanted[2:])
-    plan(programs * blocks, x, dys, rows, alpha, shift, weight, dx, numbers, vectors, m, programs)
-    return dx, *launch.sum_programs(numbers, wide, wanted[:2]), *launch.sum_programs(vectors, wide, wanted[2:])
+    numbers, vectors = of_numbers.room(x, programs * blocks), of_vectors.room(x, programs)
+    plan((programs * blocks, 1, 1), x, dys, rows, alpha, shift, weight, dx, numbers, vectors, m, programs)
+    return dx, *of_numbers.add_up(numbers, programs * blocks), *of_vectors.add_up(vectors, programs)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, dense, dtypes, empty, planned
+from resnorm_lib.ops.launch import Plan, Sums, dense, dtypes, empty, planned
 
 __all__ = ["backward", "forward", "like"]
 
@@ -70,6 +70,7 @@ class Layout(NamedTuple):
         return without_gaps(self.channels, self.positions, self.channels_last)
 
 
+@functools.cache
 def without_gaps(channels: int, positions: int, channels_last: bool) -> Layout:
     """Return the layout of a tensor whose numbers all lie next to each other."""
     return Layout(channels, positions, channels_last, channels if channels_last else positions, channels * positions)
@@ -168,21 +169,21 @@ def forward(
     tile, plans, place, y_place = forward_plans(layout, num_groups, kinds, eps, statistics)
     kept = x.new_empty(2 * r, dtype=wide) if statistics or tile.chunks > 1 else None
     if tile.chunks == 1:
-        plans[0](-(-r // tile.rows), x, samples, weight, bias, y, kept, r, *place, *y_place)
+        plans[0]((-(-r // tile.rows), 1, 1), x, samples, weight, bias, y, kept, r, *place, *y_place)
         return y, kept
     chunk_statistics, merge, apply = plans
     part = x.new_empty((2, r, tile.chunks), dtype=wide)
-    chunk_statistics(r * tile.chunks, x, samples, part, r, *place)
-    merge(-(-r // MERGED_ROWS), x, part, kept, r, place[0], tile.chunks)
-    apply(r * tile.chunks, x, samples, weight, bias, y, kept, r, *place, *y_place)
+    chunk_statistics((r * tile.chunks, 1, 1), x, samples, part, r, *place)
+    merge((-(-r // MERGED_ROWS), 1, 1), x, part, kept, r, place[0], tile.chunks)
+    apply((r * tile.chunks, 1, 1), x, samples, weight, bias, y, kept, r, *place, *y_place)
     return y, kept
 
 
 @planned
 def backward_plans(
     layout: Layout, dys: Layout, num_groups: int, kinds: tuple[torch.dtype | None, ...], wanted: bool
-) -> tuple[Slab, list[Plan], tuple[int, ...], tuple[int, int]]:
-    """Return the tile, the kernels in their order, S and the distances of x and dy in units, and those of dx."""
+) -> tuple[Slab, list[Plan], Sums, tuple[int, ...], tuple[int, int]]:
+    """Return the tile, the kernels in their order, the sums, S and the distances of x and dy in units, those of dx."""
     from resnorm_lib.ops.group_norm import kernels_backward as kernels
 
     itemsize = max(dtype.itemsize for dtype in kinds[:2])
@@ -195,7 +196,9 @@ def backward_plans(
         plans = [Plan(kernels.backward, ROWS=tile.rows, DX_UNIT=dx_unit, **known)]
     else:
         plans = [Plan(kernels.chunk_sums, **known), Plan(kernels.apply_chunk, DX_UNIT=dx_unit, **known)]
-    return tile, plans, (layout.positions // known["S_UNIT"], *x_place, *dy_place), dx_place
+    wide = statistics_dtype(kinds[0])
+    sums = Sums(layout.channels, (True, True), wide, wide)
+    return tile, plans, sums, (layout.positions // known["S_UNIT"], *x_place, *dy_place), dx_place
 
 
 def backward(
@@ -209,21 +212,21 @@ def backward(
         return dx, *(torch.zeros(c, dtype=wide, device=x.device) if want else None for want in wanted)
     dys, dy_layout = as_samples(dy, layout.channels_last)
     kinds = dtypes(x, dy, weight)
-    tile, plans, place, dx_place = backward_plans(layout, dy_layout, num_groups, kinds, any(wanted))
+    tile, plans, sums, place, dx_place = backward_plans(layout, dy_layout, num_groups, kinds, any(wanted))
     inputs = dys, samples, statistics
     if tile.chunks == 1:
-        part = x.new_empty((2, n, c), dtype=wide) if any(wanted) else None
-        plans[0](-(-r // tile.rows), x, *inputs, weight, dx, part, r, *place, *dx_place)
+        part = sums.room(x, n) if any(wanted) else None
+        plans[0]((-(-r // tile.rows), 1, 1), x, *inputs, weight, dx, part, r, *place, *dx_place)
     else:
         chunk_sums, apply = plans
         part = x.new_empty((2, -(-s // tile.positions), n, c), dtype=wide)
-        chunk_sums(r * tile.chunks, x, *inputs, part, r, *place)
+        chunk_sums((r * tile.chunks, 1, 1), x, *inputs, part, r, *place)
         part = part.sum(1)
         means = group_means(part, weight, num_groups, s)
-        apply(r * tile.chunks, x, *inputs, weight, dx, *means, r, *place, *dx_place)
+        apply((r * tile.chunks, 1, 1), x, *inputs, weight, dx, *means, r, *place, *dx_place)
     if not any(wanted):
         return dx, None, None
-    dw, db = launch.sum_programs(part, wide, (True, True))
+    dw, db = sums.add_up(part, n)
     return dx, dw if wanted[0] else None, db if wanted[1] else None
 
 

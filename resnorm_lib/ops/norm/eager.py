@@ -49,8 +49,10 @@ class FusedNorm(torch.autograd.Function):
         y, s, statistics = launch.forward(x, residual, weight, bias, settings, keep)
         ctx.settings, ctx.dtypes = settings, (x.dtype, None if residual is None else residual.dtype)
         ctx.save_for_backward(s if keep else x, weight, bias, statistics)
+        if not keep:
+            return y
         ctx.set_materialize_grads(False)
-        return (y, s) if keep else y
+        return y, s
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, ds: Tensor | None = None) -> tuple[Tensor | None, ...]:

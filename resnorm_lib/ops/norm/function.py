@@ -139,6 +139,11 @@ def normalize_rows(
     """
     if not isinstance(x, Tensor) or x.shape[-len(normalized_shape) :] != normalized_shape or not x.is_floating_point():
         raise shape_error(x, f"its last axes must be {normalized_shape}")
+    if (x.is_cuda or dispatch.chosen == "on") and (
+        (weight is not None and weight.shape != normalized_shape)
+        or (bias is not None and bias.shape != normalized_shape)
+    ):
+        check_shapes(normalized_shape, weight=weight, bias=bias)  # says which
     return _normalize(x, normalized_shape, weight, bias, eps, rms, zero_centered_gain)
 
 
@@ -153,8 +158,6 @@ def _normalize(
 ) -> Tensor:
     """Normalize the last axes of x by the Triton kernel or by torch. Arguments are already validated."""
     if (x.is_cuda or dispatch.chosen == "on") and dispatch.uses_kernels(x):
-        if (weight is not None and weight.shape != shape) or (bias is not None and bias.shape != shape):
-            check_shapes(shape, weight=weight, bias=bias)  # says which
         settings = Settings(kernel_eps(eps, x), rms, zero_centered_gain)
         if len(shape) == 1:
             return _kernel(x, weight, bias, settings)

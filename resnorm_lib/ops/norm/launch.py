@@ -7,7 +7,7 @@ from torch import Tensor
 
 from resnorm_lib._precision import statistics_dtype
 from resnorm_lib.ops import launch
-from resnorm_lib.ops.launch import Plan, as_rows, dense, dtypes, empty, planned
+from resnorm_lib.ops.launch import Plan, Sums, as_rows, dense, dtypes, empty, planned
 from resnorm_lib.ops.norm.torch_version import Settings
 
 __all__ = ["backward", "forward"]
@@ -46,8 +46,9 @@ def forward(
 
     They are one over the root of each row, then but for RMSNorm the means, in one tensor: a call allocates few.
     """
-    (rows, stride), (stream, stream_stride), weight, bias = as_rows(x), as_rows(residual), dense(weight), dense(bias)
     n = x.shape[-1]
+    (rows, stride), (stream, stream_stride) = as_rows(x, n), as_rows(residual, n)
+    weight, bias = dense(weight), dense(bias)
     kinds = dtypes(x, residual, weight, bias)
     plan, dtype, wide = forward_plan(int(n), kinds, (int(stride), int(stream_stride)), settings, keep, statistics)
     m = x.numel() // n if n else 0
@@ -55,14 +56,20 @@ def forward(
     s = empty(x, dtype) if keep else None
     kept = x.new_empty(m if settings.rms else 2 * m, dtype=wide) if statistics else None
     if m and n:
-        plan(-(-m // plan.config.rows), x, rows, stream, weight, bias, y, s, kept, m)
+        plan((-(-m // plan.config.rows), 1, 1), x, rows, stream, weight, bias, y, s, kept, m)
     return y, s, kept
 
 
 @planned
 def backward_plan(
-    n: int, kinds: Dtypes, x_dtype: torch.dtype, strides: tuple[int, ...], settings: Settings, wanted: tuple[bool, ...]
-) -> Plan:
+    n: int,
+    kinds: Dtypes,
+    x_dtype: torch.dtype,
+    parameter_dtype: torch.dtype,
+    strides: tuple[int, ...],
+    settings: Settings,
+    wanted: tuple[bool, ...],
+) -> tuple[Plan, Sums]:
     """Return the plan for dy, the gradient of the sum that comes in later, the sum and the gain of these dtypes."""
     from resnorm_lib.ops.norm import kernels_backward as kernels
 
@@ -70,13 +77,14 @@ def backward_plan(
     widest = max(kind.itemsize for kind in (dy_dtype, dtype, x_dtype))
     config = launch.row_backward(n, widest, 2 if later is None else 3, sum(wanted))
     chunked = config.chunked(n)
-    return Plan(
+    plan = Plan(
         kernels.norm_backward_chunked if chunked else kernels.norm_backward, config,
         **({} if chunked else {"AGAIN": config.again}),
         N=n, DY_STRIDE=strides[0], DS_STRIDE=strides[1], S_STRIDE=strides[2],
         RMS=settings.rms, ZERO_CENTERED=settings.zero_centered_gain, DOUBLE=dtype == torch.float64,
         WANTS_W=wanted[0], WANTS_B=wanted[1],
     )  # fmt: skip
+    return plan, Sums(n, wanted, statistics_dtype(dtype), parameter_dtype)
 
 
 def backward(
@@ -93,14 +101,15 @@ def backward(
     """Return dx, dr (None where dx is dr: where x has the dtype of s), dw and db (None where not ``wanted``)."""
     n = s.shape[-1]
     m = s.numel() // n if n else 0
-    dx = empty(s, x_dtype)
-    dr = None if x_dtype == s.dtype else empty(s)
+    dx, dr = (empty(s), None) if x_dtype is s.dtype else (empty(s, x_dtype), empty(s))
     if not (m and n):
         return dx, dr, *(torch.zeros(n, dtype=parameter_dtype, device=s.device) if w else None for w in wanted)
-    (sums, stride), (dys, dy_stride), (later, ds_stride), weight = as_rows(s), as_rows(dy), as_rows(ds), dense(weight)
+    (rows, stride), (dys, dy_stride), (later, ds_stride) = as_rows(s, n), as_rows(dy, n), as_rows(ds, n)
+    weight = dense(weight)
     strides = int(dy_stride), int(ds_stride), int(stride)
-    plan = backward_plan(int(n), dtypes(dy, ds, s, weight), x_dtype, strides, settings, wanted)
+    kinds = dtypes(dy, ds, s, weight)
+    plan, sums = backward_plan(int(n), kinds, x_dtype, parameter_dtype, strides, settings, wanted)
     programs = launch.num_programs(-(-m // plan.config.rows), s.device, plan.config.per_sm)
-    part = launch.partial_sums(s, programs, n, wanted)
-    plan(programs, s, dys, later, sums, statistics, weight, dx, dr, part, m)
-    return dx, dr, *launch.sum_programs(part, parameter_dtype, wanted)
+    part = sums.room(s, programs)
+    plan((programs, 1, 1), s, dys, later, rows, statistics, weight, dx, dr, part, m)
+    return dx, dr, *sums.add_up(part, programs)
