@@ -68,7 +68,7 @@ class EncoderDecoder(nn.Module):
         qk_norm: Norm = None,
         dropout: float = 0.0,
         tied: bool = True,
-        bias: bool | float = True,
+        bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
@@ -78,8 +78,7 @@ class EncoderDecoder(nn.Module):
         positive_int("decoder_depth", decoder_depth)
         positive_int("source_vocab", source_vocab)
         positive_int("target_vocab", target_vocab)
-        biases, options = told_of_biases(bias, options)
-        common = {"dropout": dropout} | biases
+        common = {"dropout": dropout} | told_of_biases(bias)
         feed_forward = {"hidden": hidden, "activation": activation} | common
         attention = {"qk_norm": qk_norm} | common
         self.encoder = TransformerEncoder(

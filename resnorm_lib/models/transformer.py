@@ -62,14 +62,9 @@ class TokenEmbedding(nn.Module):
         return self.dropout(x)
 
 
-def told_of_biases(bias: bool | float, options: dict) -> tuple[dict, dict]:
-    """Return what the branches are told of biases, and the options of the scheme, whose gate may start with a number.
-
-    Branches are told no default: one that somebody else wrote need not know the word.
-    """
-    if isinstance(bias, bool):
-        return ({} if bias else {"bias": False}), options
-    return {}, options | {"bias": bias}
+def told_of_biases(bias: bool) -> dict:
+    """Return what branches are told of biases: no default, for one that others wrote need not know the word."""
+    return {} if flag("bias", bias) else {"bias": False}
 
 
 def stack_of_layers(
@@ -115,8 +110,8 @@ class TransformerEncoder(nn.Module):
         Normalize the queries and keys of each head, by a norm that is built for the width of a head.
     dropout : number, default 0
     bias : bool, default True
-        Of the linear maps in the branches. A norm has its own: ``norm=partial(LayerNorm, bias=False)``. A number is for
-        the scheme: the start of a gate's bias.
+        Of the linear maps in the branches. Norms and gates have their own: ``norm=partial(LayerNorm, bias=False)``,
+        ``scheme=partial(SCHEMES["highway"], bias=-3.0)``.
     role, other_depth
         As for :class:`resnorm_lib.residual.BranchPosition`, where the encoder is half of an encoder-decoder.
     **options
@@ -161,7 +156,7 @@ class TransformerEncoder(nn.Module):
         dropout: float = 0.0,
         role: str = "alone",
         other_depth: int = 0,
-        bias: bool | float = True,
+        bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **options,
@@ -169,8 +164,7 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         rotary = choice("positions", positions, POSITIONS) == "rotary"
         self.embedding = TokenEmbedding(vocab_size, dim, context_length, dropout, learned_positions=not rotary)
-        biases, options = told_of_biases(bias, options)
-        common = {"dropout": dropout} | biases
+        common = {"dropout": dropout} | told_of_biases(bias)
         heads = {"causal": self.causal, "rotary": rotary, "qk_norm": qk_norm}
         if flag("gated", gated) and feed_forward is not None:
             raise ValueError(

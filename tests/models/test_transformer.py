@@ -26,7 +26,7 @@ from resnorm_lib.models import (
 from resnorm_lib.models.gated_feed_forward import GatedFeedForward
 from resnorm_lib.models.transformer_branches import CrossAttention, FeedForward, SelfAttention
 from resnorm_lib.norms import BatchNorm, LayerNorm, RMSNorm
-from resnorm_lib.residual import profile_admin
+from resnorm_lib.residual import SCHEMES, profile_admin
 from tests.residual.tools import disturb, draw
 
 ENCODER = {"vocab_size": 20, "dim": 16, "depth": 1, "num_heads": 2, "context_length": 8}
@@ -483,13 +483,15 @@ def test_without_biases_a_model_has_none(options):
 
 
 @pytest.mark.parametrize("bias", [0.0, -3])
-def test_a_number_is_the_bias_of_the_scheme_s_gate(bias):
-    common = {"num_heads": 2, "context_length": 8, "scheme": "highway", "bias": bias}
+def test_the_bias_of_a_gate_is_given_with_its_scheme(bias):
+    common = {"num_heads": 2, "context_length": 8, "scheme": partial(SCHEMES["highway"], bias=bias)}
     model = DecoderLM(20, 16, depth=2, **common)
     translator = EncoderDecoder(20, 20, 16, encoder_depth=1, decoder_depth=1, **common)
     for stack in (model.blocks, translator.encoder.blocks, translator.blocks):
         assert stack[0].scheme.gate.bias.tolist() == [bias] * 16
         assert stack[0].branch.output_projection.bias is not None
+    with pytest.raises(ValueError, match="must be True or False"):
+        DecoderLM(20, 16, depth=2, **common | {"scheme": "highway", "bias": bias})
 
 
 def test_a_branch_that_knows_no_bias_is_asked_for_none():

@@ -5,6 +5,7 @@ shortcut, no norm, and a norm over the batch.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -13,6 +14,7 @@ from resnorm_lib.engine.recipe import Recipe, make_optimizer, rate, set_rate
 from resnorm_lib.engine.trial_log import TrialLog
 from resnorm_lib.experiments.agents.learning import Policy, objective, walk
 from resnorm_lib.experiments.agents.maze import Maze
+from resnorm_lib.residual.gates import GRUGate
 
 __all__ = ["EXPERIMENT", "SCHEMES", "Config", "train"]
 
@@ -20,7 +22,7 @@ SCHEMES = {
     "post-norm": {"scheme": "post_norm"},
     "pre-norm": {"scheme": "pre_norm"},
     "gated": {"scheme": "gru"},
-    "gated, b = 0": {"scheme": "gru", "bias": 0.0},
+    "gated, b = 0": {"scheme": partial(GRUGate, bias=0.0)},
     "no shortcut": {"scheme": "plain"},
     "no norm": {"scheme": "add", "norm": "none"},
     "pre-norm, BN": {"scheme": "pre_norm", "norm": "batch"},
