@@ -4,7 +4,7 @@ Zhu et al. (2025), arXiv:2503.10622 (DyT); Chen et al. (2025), arXiv:2512.10938 
 arXiv:1707.06065 (dynamic LN); Zhu et al. (2025), arXiv:2409.19606 (hyper-connections); Xie et al. (2025),
 arXiv:2512.24880 (mHC); Sun et al. (2025), arXiv:2502.05795 (LN scaling); Zhou et al. (2025), arXiv:2410.17897 (value
 residual); Pagliardini et al. (2024), arXiv:2402.02622 (DenseFormer); Srivastava et al. (2015), arXiv:1505.00387
-(highway); Bachlechner et al. (2020), arXiv:2003.04887 (ReZero).
+(highway); Bachlechner et al. (2021), arXiv:2003.04887 (ReZero).
 """
 
 from dataclasses import dataclass
