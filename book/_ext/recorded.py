@@ -1,6 +1,7 @@
 """Recorded runs as tables: ``{recorded-runs} degradation`` shows every run of an experiment in ``book/recorded``,
-``{recorded-kernels}`` the benchmark of the fused operations."""
+``{recorded-kernels}`` the benchmark of the fused operations, and the launches that were tried for them."""
 
+import csv
 import json
 import re
 
@@ -135,7 +136,9 @@ class RecordedKernels(SphinxDirective):
             parts.append(
                 kernels_text(json.loads(path.read_text()), where) if path.exists() else missing(where, command)
             )
-        return parsed(self, parts)
+        path = FOLDER / "fast_on_a_gpu-sweep.csv"
+        self.env.note_dependency(str(path))
+        return parsed(self, [*parts, sweep_text(list(csv.DictReader(path.read_text().splitlines())))])
 
 
 def kernels_text(record, where):
@@ -158,6 +161,47 @@ def kernels_text(record, where):
         "memory's nominal bandwidth, or else of a copy's.",
         pipes([["operation", "whose", "fwd", "bwd"], *operation_cells(rows)]),
     ])  # fmt: skip
+
+
+NORMS = {"rms": "RMSNorm", "ln": "LayerNorm", "add": "add + RMSNorm"}
+CHOICES = {"rows": "rows", "num_warps": "warps", "num_stages": "stages", "per_sm": "an SM"}
+
+
+def sweep_text(rows):
+    """Return a sweep over launches as MyST text: the library's, the best, and the most that each choice lets reach."""
+    tried = {}
+    for row in rows:
+        if row["share"]:
+            tried.setdefault((row["op"], row["dir"], row["n"]), []).append(row)
+    table = [["norm", "pass", "columns", "ours", "best", *CHOICES.values()]]
+    for (op, way, n), launches in tried.items():
+        default = next((row for row in launches if row["default"] == "True"), None)
+        own = [row for row in launches if default and all(row[name] == default[name] for name in CHOICES)]
+        most = [percent(max(rows, key=share)) if rows else "-" for rows in (own, launches)]
+        table.append([NORMS[op], way, n, *most, *(by_choice(launches, name) for name in CHOICES)])
+    return "\n\n".join([
+        f"**Launches:** {sum(map(len, tried.values()))} were tried on an H100 with the library of commit 8ec6d65, in "
+        "bfloat16: how many rows a program takes, by how many warps, how many stages its loop has, and how many "
+        "programs share a multiprocessor (SM). Shares of the memory's nominal bandwidth, partial sums not counted.",
+        f"::::{{dropdown}} For each choice the most that was reached with it, in %\n{pipes(table)}\n::::",
+    ])  # fmt: skip
+
+
+def share(row):
+    return float(row["share"])
+
+
+def percent(row):
+    return f"{100 * share(row):.0f}"
+
+
+def by_choice(launches, name):
+    """Return what was reached with each value of a choice, where more than one was tried: "4: 91, 8: 90"."""
+    values = sorted({int(row[name]) for row in launches})
+    if len(values) < 2:
+        return "-"
+    most = (max((row for row in launches if int(row[name]) == value), key=share) for value in values)
+    return ", ".join(f"{value}: {percent(row)}" for value, row in zip(values, most))
 
 
 def step_cells(step):

@@ -17,6 +17,7 @@ BENCH = {  # records of the benchmark, and the modules that measure them
     "fast_on_a_gpu-gpu.json": "resnorm_lib.bench",
     "fast_on_a_gpu-host-cpu.json": "resnorm_lib.bench.host",
     "fast_on_a_gpu-host.json": "resnorm_lib.bench.host",
+    "fast_on_a_gpu-launches.json": "resnorm_lib.bench.launches",
 }
 SEEDS = 3  # that a reader's processor can do, and that show a range
 NO_RUNS = {"frameworks.json", "seeds.json"}  # these have tests of their own

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from resnorm_lib._pipe import until_the_reader_leaves
-from resnorm_lib.bench import host, memory, operations, plot, ratios
+from resnorm_lib.bench import host, launches, memory, operations, plot, ratios
 from resnorm_lib.bench.cases import DTYPES, MAIN, OPS, Case, default_cases, parse_shape
 from resnorm_lib.bench.record import Record
 from resnorm_lib.bench.schema import SCHEMA
@@ -50,6 +50,10 @@ def parser() -> ArgumentParser:
     words = command(run_host, "host", "time what a call costs the processor, beside torch's layer_norm")
     words.add_argument("--device", help="cuda, or without a GPU cpu (default), where all but the launch is timed")
     words.add_argument("--out", help="the record, JSON")
+    words = command(run_launches, "launches", "time other launches of the backward kernels for long rows, on a GPU")
+    words.add_argument("--budget", type=float, default=float("inf"), help="seconds after which no launch is begun")
+    words.add_argument("--out", help="the record, JSON")
+    words.set_defaults(device=None, quick=False)
     words = command(run_ratios, "ratios", "measure the library against plain torch, and fail where a goal is missed")
     words.add_argument("--only", nargs="+", choices=ratios.GOALS, metavar="GROUP", default=tuple(ratios.GOALS),
                        help=f"of {', '.join(map(repr, ratios.GOALS))}")  # fmt: skip
@@ -179,6 +183,31 @@ def run_host(options: Namespace) -> int:
         about = {"goal": host.GOAL, "machine": machine(options.command), "code": of_experiment(host.__name__)}
         write_document(about | {"device": device.type, "rows": rows}, options.out, indent=1)
     return 0
+
+
+def run_launches(options: Namespace) -> int:
+    """Print and record the time of each launch as soon as it is known."""
+    clock, rows = clock_of(options), []
+    about = {"machine": machine(options.command) | memory.describe(clock.device, clock)}
+    about["code"] = of_experiment(launches.__name__)
+
+    def note(row: dict) -> None:
+        rows.append(row)
+        print(told(row), flush=True)
+        if options.out:
+            write_document(about | {"rows": rows}, options.out, indent=1)
+
+    launches.measure(clock, budget=options.budget, on_row=note)
+    return 0
+
+
+def told(row: dict) -> str:
+    """Return a row of launches in a line."""
+    how = " ".join(f"{name}={value}" for name, value in (row["launch"] or {"the library's": "own"}).items())
+    if "reason" in row:
+        return f"{row['op']:10} {row['shape'][1]:6}  {row['reason']}  {how}"
+    share = f"{row['share_of_peak'] or 0:4.0%} of peak, {row['bound']:4.0%} by its bytes"
+    return f"{row['op']:10} {row['shape'][1]:6} {1e6 * row['median_s']:9.1f} us {share}  {how}"
 
 
 def draw(options: Namespace) -> int:

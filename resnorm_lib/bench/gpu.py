@@ -4,9 +4,9 @@
 
     python -m resnorm_lib.bench.gpu --budget 12m
 
-The tests of the kernels, the benchmark, what a call costs the processor, and the suite of experiments. Each takes its
-part of what the ones before it have left, and writes its record as soon as it has one. It needs torch and pytest, and
-nothing that the book is built with.
+The tests of the kernels, the benchmark, what a call costs the processor, other launches for long rows, and the suite of
+experiments. Each takes its part of what the ones before it have left, and writes its record as soon as it has one. It
+needs torch and pytest, and nothing that the book is built with.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from resnorm_lib.engine.config import parse_duration
 __all__ = ["STEPS", "Step", "allotted", "main", "run"]
 
 GRACE = 15.0  # seconds for a step that watches its own budget to write its record, before it is stopped
-OPERATIONS, HOST = (f"book/recorded/fast_on_a_gpu-{name}.json" for name in ("gpu", "host"))
+OPERATIONS, HOST, LAUNCHES = (f"book/recorded/fast_on_a_gpu-{name}.json" for name in ("gpu", "host", "launches"))
 
 
 class Step(NamedTuple):
@@ -58,6 +58,8 @@ STEPS = (
     Step("operations", 150, 0.3, 540, lambda seconds: [
         "-m", "resnorm_lib.bench", "operations", "--budget", f"{seconds - GRACE:.0f}", "--out", OPERATIONS]),
     Step("host", 20, 0.0, 20, lambda seconds: ["-m", "resnorm_lib.bench", "host", "--device", "cuda", "--out", HOST]),
+    Step("launches", 75, 0.1, 120, lambda seconds: [
+        "-m", "resnorm_lib.bench", "launches", "--budget", f"{seconds - GRACE:.0f}", "--out", LAUNCHES]),
     Step("suite", 60, 1.0, float("inf"), lambda seconds: [
         "-m", "resnorm_lib.experiments", "suite", "--preset", "gpu", "--budget", f"{seconds - GRACE:.0f}s", "--resume",
         "--out", "book/recorded"]),

@@ -49,6 +49,7 @@ def test_twelve_minutes_are_enough_for_every_step():
     seconds = {name: timeout for name, (_, timeout) in machine.calls.items()}
     assert seconds["tests"] >= 100
     assert seconds["operations"] - gpu.GRACE >= 150
+    assert seconds["launches"] - gpu.GRACE >= 60
     assert seconds["suite"] >= 300
 
 
@@ -56,7 +57,7 @@ def test_with_little_time_the_first_steps_run():
     machine = Machine()
     missed = machine.run(120)
     assert list(machine.calls) == ["tests", "host", "suite"]
-    assert missed == ["operations (not begun: 90 s are left)"]
+    assert missed == ["operations (not begun: 90 s are left)", "launches (not begun: 70 s are left)"]
 
 
 def test_what_a_step_does_not_need_the_next_ones_get():
@@ -78,7 +79,12 @@ def test_what_is_called_is_understood():
     """By the command lines of the benchmark and of the experiments; both watch a budget below the time they have."""
     machine = Machine()
     machine.run(720)
-    for name, parser in (("operations", bench.parser()), ("host", bench.parser()), ("suite", command_line.parser())):
+    for name, parser in (
+        ("operations", bench.parser()),
+        ("host", bench.parser()),
+        ("launches", bench.parser()),
+        ("suite", command_line.parser()),
+    ):
         words, timeout = machine.calls[name]
         options = parser.parse_args(words[3:])
         assert options.out.startswith("book/recorded")

@@ -214,6 +214,19 @@ def test_an_operation_is_named_once_and_a_pass_that_was_not_timed_is_a_dash():
     ]
 
 
+def tried(rows, warps, share, default=False):
+    launch = {"rows": rows, "num_warps": warps, "num_stages": "1", "per_sm": "1"}
+    return {"op": "ln", "dir": "bwd", "n": "64", "default": str(default), "share": share} | launch
+
+
+def test_a_sweep_says_what_each_choice_costs():
+    """The library's own was timed twice; a launch that did not run has no share."""
+    rows = [tried("1", "4", "0.4", True), tried("1", "4", "0.8"), tried("2", "4", "0.9"), tried("2", "16", "0.5")]
+    text = recorded.sweep_text([*rows, tried("4", "4", "")])
+    assert "4 were tried" in text
+    assert "| LayerNorm | bwd | 64 | 80 | 90 | 1: 80, 2: 90 | 4: 90, 16: 50 | - | - |" in text
+
+
 def test_the_recorded_benchmark_becomes_text():
     record = json.loads((recorded.FOLDER / "fast_on_a_gpu-cpu.json").read_text())
     text = recorded.kernels_text(record, "On a processor")

@@ -1,6 +1,7 @@
 """Compile the norm kernels for an H100 on any machine: what they take of the chip, and what they do there.
 
 python -m tests.ops.compiled 4096
+python -m tests.ops.compiled candidates
 
 It is a process of its own, since Triton either compiles or interprets.
 """
@@ -14,6 +15,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from resnorm_lib.bench import launches
 from resnorm_lib.ops import launch
 from resnorm_lib.ops.norm import kernels, kernels_backward
 from tests.ops.compiled_usage import resident, usage
@@ -51,12 +53,16 @@ def forward(n, dtype, rms, add, capped=True):
 
 def backward(n, dtype, rms, add, capped=True):
     config = launch.row_backward(n, SIZES[dtype], 2 + add, 1 if rms else 2)
+    return config, backward_as(config, n, dtype, rms, add, capped)
+
+
+def backward_as(config, n, dtype, rms, add, capped=True):
     kernel = kernels_backward.norm_backward_chunked if config.chunked(n) else kernels_backward.norm_backward
     absent = ([] if add else ["DS"]) + ["DR"]
     constants = {"N": n, "DY_STRIDE": n, "DS_STRIDE": n, "S_STRIDE": n}
     constants |= {"RMS": rms, "WANTS_W": True, "WANTS_B": not rms}
     constants |= {} if config.chunked(n) else {"AGAIN": config.again}
-    return config, compiled(kernel, config, dtype, absent, constants, capped)
+    return compiled(kernel, config, dtype, absent, constants, capped)
 
 
 def most_spilled(n):
@@ -91,5 +97,14 @@ def check_one(what, n, config, made, capped):
     assert "f64" not in code, f"{what}: float64 in a kernel of float32"
 
 
+def check_candidates():
+    """Of the launches that only a GPU can choose between. LayerNorm needs the most registers."""
+    for (op, n), configs in launches.CANDIDATES.items():
+        for config in configs if op == "layer_norm" else ():
+            made = backward_as(config, n, "*bf16", False, False)
+            check_one(f"{op} {n} {config}", n, config, made, True)
+            assert usage(made)[1] <= 32, f"{op} {n} {config}: more than a few bytes of a thread are spilled"
+
+
 if __name__ == "__main__":
-    check(int(sys.argv[1]))
+    check_candidates() if sys.argv[1] == "candidates" else check(int(sys.argv[1]))

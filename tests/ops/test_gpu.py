@@ -120,7 +120,9 @@ def test_automatic_means_kernels_on_a_gpu_and_torch_in_float64():
 
 
 @needs_kernels
-@pytest.mark.parametrize("program", [*(("compiled", str(n)) for n in (1000, 16384, 65536)), ("compiled_others",)])
+@pytest.mark.parametrize(
+    "program", [*(("compiled", str(n)) for n in (1000, 16384, 65536, "candidates")), ("compiled_others",)]
+)
 def test_the_compiler_for_an_h100_takes_the_kernels(program, tmp_path):
     """Their shared memory is within 227 KiB, and they move 16 bytes at a time. A process of its own: see there."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
