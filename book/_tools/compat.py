@@ -18,9 +18,11 @@ from typing import NamedTuple
 from book._tools.colab import build_wheel
 from book._tools.manifest import ROOT
 
-TOOLS = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis")
-# What depends on versions of torch and NumPy; the rest of the tests runs against the wheel with the pinned ones.
-TESTED = " ".join(f"tests/{part}" for part in ("reference", "ops", "norms", "residual", "models", "probes"))
+TOOLS = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis", "jsonschema")
+# What depends on the versions of the packages that are asked for; the rest runs against the wheel with the pinned ones.
+ROOMS = ("reference", "ops", "norms", "residual", "models", "probes", "data", "parallel", "engine")
+FILES = ("test_imports.py", "test_plot.py", "test_types.py")
+TESTED = " ".join(f"tests/{part}" for part in ROOMS + FILES)
 NOT_TESTED = "tests/ops/test_gpu.py"  # without a GPU it compiles for one, with the pinned Triton
 CLASSIFIER = "Programming Language :: Python :: "
 

@@ -97,6 +97,9 @@ def _join(work: Callable[[], None], backend: str, limit: float, local_rank: int 
     try:
         work()
     finally:
+        # Torch 2.6 holds Python's lock while it waits here for gloo's threads, and one that lets go of the last message
+        # needs that lock: let it have it before. (PyTorch's pull request 154976 mends this.)
+        time.sleep(0.1)
         dist.destroy_process_group()
 
 

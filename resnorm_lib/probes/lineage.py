@@ -53,7 +53,7 @@ class Node:
         self.weight = weight  # a parameter or a buffer, or computed from these alone
         self.alias = alias  # holds the same values as its only parent
         self.linear = linear  # a linear map of its first parent
-        self.outside = outside  # made of data that torch does not see, such as an array of NumPy's, and of weights
+        self.outside = outside  # made of what no call has shown, such as an array of NumPy's, and of weights
         self.axis = axis  # of the features; None: no call has revealed it
         self.reference, self.version, self.size = TensorWeakRef(tensor), _version(tensor), tensor.numel()
 
@@ -91,8 +91,9 @@ class Lineage:
         self.weights = {id(tensor) for tensor in weights}
         self.nodes: dict[int, Node] = {}  # by the id of the tensor
         self.count = 0
+        self.spoken = False  # whether a value has become numbers of Python's, which may be in any new tensor
         for tensor in inputs:
-            self.of(tensor)
+            self.add(tensor, weight=id(tensor) in self.weights)
 
     def knows(self, tensor: Tensor) -> bool:
         node = self.nodes.get(id(tensor))
@@ -100,11 +101,14 @@ class Lineage:
 
     def strange(self, tensor: Tensor) -> bool:
         """Return whether no call that was seen has made it, or one of other data, and it is no input and no weight."""
-        return self.nodes[id(tensor)].outside if self.knows(tensor) else id(tensor) not in self.weights
+        return self.of(tensor).outside
 
     def of(self, tensor: Tensor) -> Node:
         """Return the node of a tensor. A tensor that no call has made gets a new node without parents."""
-        return self.nodes[id(tensor)] if self.knows(tensor) else self.add(tensor, weight=id(tensor) in self.weights)
+        if not self.knows(tensor):
+            weight = id(tensor) in self.weights
+            self.add(tensor, weight=weight, outside=not weight)
+        return self.nodes[id(tensor)]
 
     def add(self, tensor: Tensor, parents: tuple[Node, ...] = (), **facts) -> Node:
         self.count += 1
@@ -126,7 +130,7 @@ class Lineage:
             cost = 0  # two linear maps in a row are one (a low-rank adapter)
         # A weight that is handed to every sample (learned queries) is an activation from there on.
         only_weights = bool(parents) and len(weights) == len(inputs) and name not in ("expand", "expand_as", "repeat")
-        outside = is_of_data(name, inputs) or (
+        outside = is_of_data(name, inputs, self.spoken) or (
             any(node.outside for node in parents) and all(node.outside or node.weight for node in parents)
         )
         axis = feature_axis_after(name, parents[0].axis if parents else None)

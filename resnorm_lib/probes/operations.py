@@ -48,7 +48,7 @@ TOKENS_MIXED = {"roll", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"}
 SAME_VALUE = {
     *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze", "unsqueeze"),
     *("contiguous", "clone", "to", "type", "type_as", "float", "double", "half", "bfloat16", "detach", "identity"),
-    *("view_as", "reshape_as", "slice", "alias", "t"),
+    *("view_as", "reshape_as", "slice", "alias", "t", "copy"),
 }
 MOVES_AXES = SAME_VALUE | {"get"}  # x.T and x.mT are attributes: their function is called __get__
 CHANNELS_SECOND = {"batch_norm", "group_norm", "instance_norm", "local_response_norm"}
@@ -61,8 +61,11 @@ SUMS_INSIDE = {
     *("addcmul", "addcdiv", "addmm", "addmv", "addr", "addbmm", "baddbmm", "lerp", "rsub", "index_add"),
     *("scatter_add", "scatter_reduce", "index_put", "foreach_add", "foreach_sub"),
 }
-# These make a tensor of a list, an array or bytes.
+# Nothing stays of the values that their first operand had.
+OVERWRITES = {"copy", "fill"}
+# These make a tensor of a list, an array or bytes; and these of one number.
 OF_DATA = {"tensor", "as_tensor", "asarray", "frombuffer", "new_tensor"}
+OF_A_NUMBER = {"full", "full_like", "new_full", "fill"}
 NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1, "truediv": 1}
 DROPOUTS = {"dropout", "alpha_dropout", "feature_dropout"}  # give back the input itself where nothing is dropped
 RELU_LIKE = {"relu", "relu6", "threshold", "clamp_min"}
@@ -123,9 +126,12 @@ def aliases(name: str, source: Tensor, result: Tensor) -> bool:
     return name in SAME_VALUE and isinstance(result, torch.Tensor) and source.numel() == result.numel()
 
 
-def is_of_data(name: str, sources: Sequence[Tensor]) -> bool:
-    """Return whether the call makes a tensor of data in which torch does not see what it was computed from."""
-    return name in OF_DATA and not sources
+def is_of_data(name: str, sources: Sequence[Tensor], spoken: bool) -> bool:
+    """Return whether the call makes a tensor of data in which torch does not see what it was computed from.
+
+    A number may be such data where a value has been ``spoken``: was made a number of Python's, as by ``item()``.
+    """
+    return not sources and (name in OF_DATA or (spoken and name in OF_A_NUMBER))
 
 
 def is_neutral(name: str, args: tuple, kwargs: dict[str, Any]) -> bool:
@@ -148,6 +154,8 @@ def values_of(name: str, tensors: list[Tensor]) -> list[Tensor]:
     """Return those of a call's arguments whose values it uses, not only their shape, dtype or device."""
     if name.endswith("_like") or name.startswith("new_"):
         return []
+    if name in OVERWRITES:
+        return tensors[1:]
     return tensors[:1] if name in LIKE_ANOTHER else tensors
 
 

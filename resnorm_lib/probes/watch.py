@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -28,7 +29,9 @@ from resnorm_lib.probes.streams import Addition
 
 __all__ = ["Watch"]
 
-UNSEEN = "an addend was made by calls that torch does not show, such as autograd.grad, NumPy or code in C"
+UNSEEN = (
+    "an addend was made by calls that torch does not show, such as autograd.grad, NumPy, Python's numbers or code in C"
+)
 
 
 def _out_of_reach(tensor: Tensor) -> str | None:
@@ -79,6 +82,8 @@ class Watch(TorchFunctionMode):
         addition = self._before_addition(name, args, kwargs) if name in ("add", "sub") else None
         result = function(*args, **kwargs)
         made = tensors_in(args[:1]) if name == "setitem" else tensors_in(result)
+        if not made and isinstance(result, float | list | np.ndarray):
+            self.lineage.spoken |= not all(self.lineage.of(tensor).weight for tensor in inputs)
         if made:
             inputs = values_of(name, inputs)
             self._on_concatenation(name, inputs)

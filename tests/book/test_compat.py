@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-from book._tools.compat import Row, interpreter, table
+from book._tools.compat import TESTED, Row, interpreter, table
 from tests.book.sources import ROOT
 
 PROJECT = {
@@ -51,6 +51,13 @@ def test_every_bound_of_the_project_is_tried():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["data"]]
     assert [package.replace("==", ">=") for package in table(project)[0].packages] == bounds
+
+
+def test_scikit_learn_pillow_matplotlib_and_tqdm_are_exercised_too():
+    """By the tests of what uses them."""
+    packages = {"sklearn": "data", "PIL": "data", "matplotlib": "test_plot.py", "torch": "ops", "tqdm": "engine"}
+    assert {f"tests/{part}" for part in packages.values()} <= {*TESTED.split()}
+    assert all((ROOT / path).exists() for path in TESTED.split())
 
 
 def test_every_python_of_the_project_is_tried_each_week():

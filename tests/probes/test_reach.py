@@ -113,6 +113,10 @@ def test_a_difference_is_a_sum_with_the_branch_turned_round():
     assert not probe(three(lambda x, f: f(x) - x), x).streams  # the stream itself is turned round
 
 
+def by_numpy(x):
+    return torch.from_numpy(x.detach().numpy())
+
+
 # What cannot be followed, and a word of the reason.
 BEYOND = {
     "addcmul": (lambda x, f: torch.addcmul(x, f(x), torch.ones(8)), "addcmul adds inside one call"),
@@ -124,6 +128,20 @@ BEYOND = {
     "streams in vmap": (lambda x, f: vmap(lambda rows: rows + f(rows))(x[:, None]).squeeze(1), "torch.func"),
     "branch in grad": (lambda x, f: x + grad(lambda z: f(z).square().sum())(x), "an addend was made by calls"),
     "block in grad": (lambda x, f: grad(lambda z: (z + f(z)).square().sum())(x), "torch.func"),
+    "branch by NumPy, viewed": (lambda x, f: x + by_numpy(f(x)).view_as(x), "an addend was made by calls"),
+    "branch by NumPy, copied": (
+        lambda x, f: x + torch.empty_like(x).copy_(by_numpy(f(x))),
+        "an addend was made by calls",
+    ),
+    "stream by NumPy, copied": (
+        lambda x, f: torch.empty_like(x).copy_(by_numpy(x)) + f(x),
+        "an addend was made by calls",
+    ),
+    "a number of the branch": (lambda x, f: x + torch.full_like(x, f(x).mean().item()), "an addend was made by calls"),
+    "its number by NumPy": (
+        lambda x, f: x + torch.empty_like(x).fill_(float(f(x).detach().numpy().mean())),
+        "an addend was made by calls",
+    ),
 }
 
 
@@ -136,10 +154,26 @@ def test_what_cannot_be_followed_is_said_with_its_place_and_reason(rule, reason)
     assert not any("nowhere" in finding for finding in report.findings())
 
 
-def test_what_is_followed_gets_no_such_sentence():
-    report = probe(three(lambda x, f: x + f(x)), draw(4, 8))
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda x, f: x + f(x),
+        lambda x, f: torch.empty_like(x).copy_(x) + f(x),
+        lambda x, f: x + torch.full_like(x, 0.5).copy_(f(x)),
+    ],
+)
+def test_what_is_followed_gets_no_such_sentence(rule):
+    report = probe(three(rule), draw(4, 8))
     assert not report.unfollowed
     assert not report.hidden
+    (stream,) = report.streams
+    assert [point.shortcut for point in stream.points[1:]] == ["identity"] * 3
+
+
+def test_a_new_tensor_of_constants_is_no_value_that_was_lost():
+    constants = (torch.zeros_like, torch.rand_like, lambda x: torch.full_like(x, 0.5), lambda x: x.new_full(x.shape, 2))
+    for made in constants:
+        assert not probe(three(lambda x, f, made=made: f(x) + made(x)), draw(4, 8)).unfollowed
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
