@@ -91,6 +91,7 @@ class Worker:
         if request["name"] not in names:
             raise NotImplementedError(f"There is no {request['name']} in the answer.")
         self.objects = [names[request["name"]]]
+        torch.set_default_dtype(torch.float32)  # as where the answer is judged, whatever a cell has set
         return {"result": None}
 
     def _get(self, request: dict, _: None) -> dict:

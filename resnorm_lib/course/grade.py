@@ -161,33 +161,25 @@ def _judged(
         told = str(error) if isinstance(error, ValueError) else f"The notebook cannot be read: {type(error).__name__}."
         found = [Answer(task, None, [], [told]) for task in assignment.tasks]
     for answer in found:
-        yield answer.task, *_judge(answer, known[answer.task.label], secret, house, limits), answer.notes
+        verdict = _judge(answer, known[answer.task.label], secret, house, limits)
+        names = f" {NAMES}" if verdict.error == "NameError" else ""
+        yield answer.task, answer.task.points if verdict else 0, f"{verdict!r}{names}", answer.notes
 
 
-def _judge(answer: Answer, check: Callable, secret: str, house: House, limits: Limits) -> tuple[int, str]:
-    """Return points and the sentence for the student; of a name that is missing, where names come from."""
-    points, sentence = _tried(answer, check, secret, house, limits)
-    return points, f"{sentence} {NAMES}" if "raises NameError" in sentence else sentence
-
-
-def _tried(answer: Answer, check: Callable, secret: str, house: House, limits: Limits) -> tuple[int, str]:
-    """Return points and the sentence of the check: the visible face teaches, the hidden one decides."""
+def _judge(answer: Answer, check: Callable, secret: str, house: House, limits: Limits) -> Verdict:
+    """Return the verdict of the check: its visible face teaches, the hidden one decides."""
+    task = answer.task
     if answer.source is None:
-        return 0, "not yet: there is no answer."
+        return Verdict(task.label, task.points, False, "there is no answer.")
     for seed in (None, secret):
         try:
-            verdict = _verdict(answer, check, seed, house, limits)
+            with house.answer(task.name, [answer.source], answer.before, limits) as handle:
+                verdict = check(handle, seed=seed)
         except Exception as error:
-            return 0, f"not yet: {_told(error, answer.task)}"
+            return Verdict(task.label, task.points, False, _told(error, task), type(error).__name__)
         if not verdict:
-            return 0, repr(verdict)
-    return answer.task.points, repr(verdict)
-
-
-def _verdict(answer: Answer, check: Callable, seed: str | None, house: House, limits: Limits) -> Verdict:
-    task = answer.task
-    with house.answer(task.name, [answer.source], answer.before, limits) as handle:
-        return check(handle, seed=seed)
+            break
+    return verdict
 
 
 def _told(error: Exception, task: Task) -> str:

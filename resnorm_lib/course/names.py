@@ -59,8 +59,9 @@ def tree(source: str) -> list[ast.stmt]:
 def before(answer: str, above: Iterable[str], below: Iterable[str] = ()) -> list[str]:
     """Return the statements of other cells that an answer needs, and those that these need in turn.
 
-    What a cell prints, draws or tries is not among them. A name that no cell above gives is looked for in those below:
-    a student may have run them first.
+    What a cell prints, draws or tries is not among them, but what sets torch's default dtype above is: tensors of other
+    cells were made with it. A name that no cell above gives is looked for in those below: a student may have run them
+    first.
 
     Examples
     --------
@@ -77,8 +78,10 @@ def before(answer: str, above: Iterable[str], below: Iterable[str] = ()) -> list
             for name in statements[place].binds | statements[place].changes & data:
                 found.setdefault(name, []).append(place)
         givers = found | givers
-    wanted = {name for each in _statements(answer) for name in each.needs}
-    kept = set(range(len(statements))) if wanted & BY_TEXT else set()
+    kept = {place for place, each in enumerate(parts[0]) if not each.defines and "set_default_dtype(" in each.text}
+    wanted = {name for each in [*_statements(answer), *(parts[0][place] for place in kept)] for name in each.needs}
+    if wanted & BY_TEXT:
+        kept = {*range(len(statements))}
     asked: set[str] = set()
     while wanted - asked:
         name = (wanted - asked).pop()

@@ -11,6 +11,8 @@ SHARE = """def post_norm_share(depth, tokens):
     for _ in range(depth):
         share = 2 * share / (1 + share)
     return share"""
+# Wrong where the default dtype that another cell has set was not that of ONE.
+NEEDS = f"{DISTANCE} * ONE.sum()\nassert ONE.dtype == torch.float64"
 STUBS = [
     "def distance_from_one_vector(x):\n    raise NotImplementedError",
     "def post_norm_share(depth, tokens):\n    raise NotImplementedError",
@@ -134,6 +136,8 @@ STUDENTS = {
     "colab": (from_colab(*cells()), 3),
     "colab-without-marks": (from_colab(*cells(), marks=False), 3),
     "no-such-name": (both("def distance_from_one_vector(x):\n    return nowhere(x)"), 2),
+    "speaks-of-names": (both("def distance_from_one_vector(x):\n    raise ValueError('it raises NameError')"), 2),
+    "sets-a-dtype": (notebook(code("torch.set_default_dtype(torch.float64)\nONE = torch.ones(1)"), *cells(NEEDS)), 3),
 }
 
 

@@ -67,6 +67,11 @@ def test_a_repair_is_noted(scores, student, note):
     assert any(note in each for score in scores if score.student == student for each in score.notes)
 
 
+def test_what_a_student_says_of_names_is_no_missing_name(scores):
+    (told,) = [score.sentence for score in scores if score.student == "speaks-of-names" and score.worth == 1]
+    assert told.endswith("it raises NameError")
+
+
 def test_of_two_filled_cells_the_last_counts_and_a_stub_that_came_back_does_not(house, tmp_path):
     first = "def distance_from_one_vector(x):\n    return 0"
     cells = [students.code(source, students.CELLS[0]) for source in (first, students.DISTANCE)]

