@@ -13,6 +13,7 @@ from pathlib import Path
 
 from book._tools import colab
 from book._tools.finish import finish
+from resnorm_lib._pipe import until_stopped
 
 STRICT = ["-n", "-W", "--keep-going"]
 TROUBLE = re.compile("WARNING|ERROR|Error")
@@ -28,7 +29,11 @@ def build(source, out, finished=lambda site: None):
     work.mkdir(parents=True, exist_ok=True)
     tool = Path(sys.executable).with_name("jupyter-book")
     command = [tool, "build", source, "--path-output", work, *STRICT]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    except KeyboardInterrupt:
+        shutil.rmtree(work, ignore_errors=True)  # it may hold half a page
+        raise
     log = COLOUR.sub("", done.stdout)
     (work.with_name("build.log")).write_text(log, encoding="utf-8")
     if done.returncode:
@@ -53,7 +58,9 @@ def main():
     parser.add_argument("out", type=Path, nargs="?", default=Path(), help="the book goes into its _build/html")
     out = parser.parse_args().out
     print("Rendering the book: two minutes the first time, then only what has changed ...", flush=True)
-    if trouble := build(".", out, beside):
+    with until_stopped("The last book that was rendered stays."):
+        trouble = build(".", out, beside)
+    if trouble:
         sys.exit("\n".join([*trouble, f"The book was not rendered; {out / '_build/build.log'} has the whole report."]))
 
 

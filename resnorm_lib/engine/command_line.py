@@ -13,7 +13,7 @@ from typing import Any
 
 from resnorm_lib import runtime
 from resnorm_lib._arguments import choice
-from resnorm_lib._pipe import until_the_reader_leaves
+from resnorm_lib._pipe import stop, until_the_reader_leaves
 from resnorm_lib.data import DataMissing
 from resnorm_lib.engine import distributed, tables
 from resnorm_lib.engine.config import parse_duration, parse_settings
@@ -171,5 +171,4 @@ def main(package: ModuleType, words: Sequence[str] | None = None) -> None:
     except (ValueError, DataMissing, TrialError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        kept = " What has finished is kept; --resume goes on." if getattr(arguments, "out", None) else ""
-        sys.exit(f"\nStopped.{kept}")
+        stop("What has finished is kept; --resume goes on." if getattr(arguments, "out", None) else "")

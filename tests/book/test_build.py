@@ -1,7 +1,10 @@
 """A book that cannot be rendered leaves the last one in place, and says why at the end."""
 
+import subprocess
+
 import pytest
 
+from book._tools import build as tool
 from book._tools.build import build
 
 CONFIG = "title: Small\nexecute: {execute_notebooks: 'off'}\n"
@@ -46,3 +49,21 @@ def test_pages_that_cannot_be_finished_leave_the_last_good_book(folders):
     ready = out / "_build/html"
     assert "Finished" in (ready / "index.html").read_text()
     assert (ready / "finished").exists()
+
+
+def test_a_build_that_is_stopped_leaves_the_last_book_no_half_page_and_says_so(folders, monkeypatch, capsys):
+    source, out = folders
+    (source / "index.md").write_text("# Whole\n")
+    assert build(source, out) == []
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", stopped)
+    monkeypatch.setattr("sys.argv", ["build", str(out)])
+    with pytest.raises(SystemExit) as end:
+        tool.main()
+    assert end.value.code == 130, "as shells count Ctrl+C"
+    assert "Stopped. The last book that was rendered stays." in capsys.readouterr().err
+    assert "Whole" in (out / "_build/html/index.html").read_text()
+    assert not (out / "_build/next").exists(), "the next build would take half a page for a rendered one"
