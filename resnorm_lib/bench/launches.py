@@ -1,7 +1,7 @@
 """Other launches of the norms' backward kernels for long rows, timed beside the library's own.
 
 Above 8,192 columns the two sums of LayerNorm take so many registers that a row is read twice: whole, or in chunks.
-Which launch is best only a GPU can say. :data:`CANDIDATES` holds launches that spill nothing, or next to nothing, when
+Which launch is best only a GPU can say. ``CANDIDATES`` holds launches that spill nothing, or next to nothing, when
 ptxas compiles them for an H100 (``tests/ops/compiled.py`` looks), and :func:`bound` says how much of the peak the bytes
 of each allow.
 """
