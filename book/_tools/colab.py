@@ -6,6 +6,7 @@ cell of each unpacks and installs.
 """
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -111,7 +112,9 @@ def write(folder):
     address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         notebook = convert(nbformat.read(path, as_version=4), path.stem, address)
-        nbformat.write(notebook, folder / path.name)
+        nbformat.validate(notebook)
+        text = json.dumps(notebook, ensure_ascii=False, separators=(",", ":"))  # nbformat indents, a tenth more to load
+        (folder / path.name).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
